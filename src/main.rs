@@ -1,0 +1,2 @@
+//! Fanfare binary.
+fn main() {}
