@@ -1,1 +1,3 @@
 //! Fanfare.
+pub mod domain;
+pub mod protocol;

@@ -1,0 +1,88 @@
+//! Comments: what is posted, before and after it is accepted.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{EntryId, PostId};
+
+/// What sort of comment it is; only services post others than [`Kind::Comment`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A viewer's words.
+    Comment,
+    /// A paid gift.
+    Gift,
+    /// Somebody follows the streamer.
+    Follow,
+    /// A mission was reached.
+    Mission,
+}
+
+impl Kind {
+    /// The kind's name on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Comment => "comment",
+            Self::Gift => "gift",
+            Self::Follow => "follow",
+            Self::Mission => "mission",
+        }
+    }
+
+    /// Whether a viewer who cannot have everything loses other comments before this one.
+    #[must_use]
+    pub const fn has_priority(self) -> bool {
+        !matches!(self, Self::Comment)
+    }
+}
+
+/// Who is shown as having posted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Author {
+    /// The app's id of the user, or a service's name.
+    pub id: String,
+    /// The name to display.
+    pub name: String,
+}
+
+/// A comment that somebody asks to post; nothing of it is checked yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    /// The poster's idempotency id.
+    pub id: Option<PostId>,
+    /// What sort of comment it is.
+    pub kind: Kind,
+    /// The author to show; only services may name one.
+    pub author: Option<Author>,
+    /// The text; a comment must have one.
+    pub body: Option<String>,
+    /// Anything for the app, such as a gift's item and amount; only services may send it.
+    pub data: Option<Map<String, Value>>,
+}
+
+impl Draft {
+    /// A viewer's plain comment.
+    #[must_use]
+    pub fn comment(body: impl Into<String>) -> Self {
+        Self { id: None, kind: Kind::Comment, author: None, body: Some(body.into()), data: None }
+    }
+}
+
+/// A comment that was accepted and now wants its place in the stream's order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comment {
+    /// The server's random name for it.
+    pub id: EntryId,
+    /// What sort of comment it is.
+    pub kind: Kind,
+    /// Who is shown as having posted it.
+    pub author: Author,
+    /// The text, cleaned; empty where the kind needs none.
+    pub body: String,
+    /// Anything for the app.
+    pub data: Option<Map<String, Value>>,
+    /// When the pod accepted it, in milliseconds since the Unix epoch.
+    pub accepted_at_ms: u64,
+}

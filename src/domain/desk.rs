@@ -1,0 +1,215 @@
+//! The desk: every post passes here, and comes out accepted or refused.
+
+use std::{
+    future::Future,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use super::{Author, Comment, Draft, EntryId, Kind, PostId, Poster, StreamId, rules};
+
+/// Why a post was not accepted; each variant says who has to act.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The poster sent something that can never be accepted.
+    #[error("{0}")]
+    BadRequest(&'static str),
+    /// The poster sent too much.
+    #[error("the text or data is too long")]
+    TooLong,
+    /// The poster lacks the right.
+    #[error("{0}")]
+    NotAllowed(&'static str),
+    /// The poster used an idempotency id again, for something else.
+    #[error("this idempotency id was used for another comment")]
+    IdReused,
+    /// The stream's shard did not answer in time: the outcome is unknown, and repeating with the same id is safe.
+    #[error("the stream's shard did not answer; repeat with the same id")]
+    ShardUnavailable,
+}
+
+/// Makes a repeated post harmless: the same author, id and content is the same comment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Who posts: two posters never collide, and a service never collides with a user of its name.
+    pub owner: String,
+    /// The poster's id of the comment.
+    pub id: PostId,
+    /// What the comment says; another content under the same id is refused.
+    pub digest: u64,
+}
+
+/// A comment's place, once it has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// The server's id of the comment; the first one's, for a repeated post.
+    pub id: EntryId,
+    /// Its number in the stream's epoch.
+    pub seq: u64,
+    /// Whether it was there already, from an earlier post with the same idempotency id.
+    pub duplicate: bool,
+}
+
+/// Why a shard did not take a comment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// The idempotency id was used for another content.
+    #[error("idempotency id reused")]
+    IdReused,
+    /// The shard did not answer; the comment may or may not be in the stream.
+    #[error("the shard did not answer")]
+    Unavailable,
+}
+
+/// Gives a comment its place in the stream's order and sends it to every pod that watches.
+pub trait Publish: Send + Sync {
+    /// Publishes one comment.
+    ///
+    /// # Errors
+    /// [`PublishError`], where the outcome may be unknown.
+    fn publish(
+        &self,
+        stream: &StreamId,
+        comment: Comment,
+        key: Option<Key>,
+    ) -> impl Future<Output = Result<Accepted, PublishError>> + Send;
+}
+
+/// Takes drafts, applies the rules, and hands what passes to the stream's shard.
+#[derive(Debug, Clone)]
+pub struct Desk<P> {
+    shards: P,
+}
+
+impl<P: Publish> Desk<P> {
+    /// A desk in front of the shards.
+    pub const fn new(shards: P) -> Self {
+        Self { shards }
+    }
+
+    /// Posts a draft in a stream.
+    ///
+    /// # Errors
+    /// [`Refusal`]: nothing was posted, except that after [`Refusal::ShardUnavailable`] the outcome is unknown.
+    pub async fn post(
+        &self,
+        poster: Poster<'_>,
+        stream: &StreamId,
+        draft: Draft,
+    ) -> Result<Accepted, Refusal> {
+        let (comment, key) = accept(poster, draft)?;
+        self.shards.publish(stream, comment, key).await.map_err(|error| match error {
+            PublishError::IdReused => Refusal::IdReused,
+            PublishError::Unavailable => Refusal::ShardUnavailable,
+        })
+    }
+}
+
+fn accept(poster: Poster<'_>, draft: Draft) -> Result<(Comment, Option<Key>), Refusal> {
+    let (author, owner) = match poster {
+        Poster::Viewer(viewer) => {
+            if !viewer.rights.may_post() {
+                return Err(Refusal::NotAllowed("this viewer may not post"));
+            }
+            if draft.kind != Kind::Comment || draft.author.is_some() || draft.data.is_some() {
+                return Err(Refusal::NotAllowed("a viewer posts comments, as themselves and without data"));
+            }
+            (viewer.author.clone(), format!("v:{}", viewer.author.id))
+        }
+        Poster::Service(service) => {
+            let own = || Author { id: service.name.clone(), name: service.name.clone() };
+            let author = draft.author.map_or_else(|| Ok(own()), rules::author)?;
+            (author, format!("s:{}", service.name))
+        }
+    };
+    let body = match (&draft.body, draft.kind) {
+        (Some(raw), Kind::Comment) => rules::body(raw)?,
+        (None, Kind::Comment) => return Err(Refusal::BadRequest("a comment needs a body")),
+        (raw, _) => rules::caption(raw.as_deref().unwrap_or_default())?,
+    };
+    draft.data.as_ref().map_or(Ok(()), rules::data)?;
+    let comment = Comment {
+        id: EntryId::random(),
+        kind: draft.kind,
+        author,
+        body,
+        data: draft.data,
+        accepted_at_ms: now_ms(),
+    };
+    let key = draft.id.map(|id| Key { owner, id, digest: digest(&comment) });
+    Ok((comment, key))
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A digest of what the poster said, equal on every pod and in every version: FNV-1a, 64 bits.
+///
+/// It tells an honest retry from an honest mistake; a poster who forges a collision fools only their own key.
+fn digest(comment: &Comment) -> u64 {
+    let data = comment.data.as_ref().map(|data| serde_json::to_string(data).unwrap_or_default());
+    let parts = [comment.kind.name(), &comment.author.id, &comment.body, data.as_deref().unwrap_or_default()];
+    // No part holds a NUL, so that the separator keeps their borders apart.
+    parts.iter().flat_map(|part| part.bytes().chain([0])).fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Rights, Service, Viewer};
+
+    fn viewer(rights: Rights) -> Viewer {
+        Viewer { author: Author { id: "u1".into(), name: "Ann".into() }, rights }
+    }
+
+    #[test]
+    fn a_viewer_posts_comments_as_themselves() {
+        let ann = viewer(Rights::ALL);
+        let (comment, key) = accept(Poster::Viewer(&ann), Draft::comment(" hi ")).unwrap();
+        assert_eq!((comment.author, comment.body.as_str(), comment.kind), (ann.author, "hi", Kind::Comment));
+        assert_eq!(key, None);
+    }
+
+    /// G13: no draft of a viewer becomes another kind, author or carries data.
+    #[test]
+    fn g13_a_viewer_cannot_forge() {
+        let ann = viewer(Rights::ALL);
+        let plain = Draft::comment("hi");
+        let forged = [
+            Draft { kind: Kind::Gift, ..plain.clone() },
+            Draft { author: Some(Author { id: "u2".into(), name: "Bob".into() }), ..plain.clone() },
+            Draft { data: Some(serde_json::Map::new()), ..plain.clone() },
+        ];
+        for draft in forged {
+            assert!(matches!(accept(Poster::Viewer(&ann), draft), Err(Refusal::NotAllowed(_))));
+        }
+        let watcher = viewer(Rights::WATCH);
+        assert!(matches!(accept(Poster::Viewer(&watcher), plain), Err(Refusal::NotAllowed(_))));
+    }
+
+    #[test]
+    fn a_service_posts_any_kind_in_any_name() {
+        let shop = Service { name: "shop".into() };
+        let gift = Draft { kind: Kind::Gift, body: None, ..Draft::comment("") };
+        let (comment, _) = accept(Poster::Service(&shop), gift).unwrap();
+        assert_eq!((comment.author.id.as_str(), comment.body.as_str()), ("shop", ""));
+        let nothing = Draft { body: None, ..Draft::comment("") };
+        assert!(matches!(accept(Poster::Service(&shop), nothing), Err(Refusal::BadRequest(_))));
+    }
+
+    #[test]
+    fn keys_of_two_owners_never_collide_and_the_digest_is_of_the_content() {
+        let id: PostId = "a1".parse().unwrap();
+        let draft = |body: &str| Draft { id: Some(id.clone()), ..Draft::comment(body) };
+        let ann = viewer(Rights::ALL);
+        let service = Service { name: "u1".into() };
+        let key = |poster: Poster<'_>, body: &str| accept(poster, draft(body)).unwrap().1.unwrap();
+        let first = key(Poster::Viewer(&ann), "hi");
+        assert_eq!(first, key(Poster::Viewer(&ann), "hi"));
+        assert_ne!(first.digest, key(Poster::Viewer(&ann), "ho").digest);
+        assert_ne!(first.owner, key(Poster::Service(&service), "hi").owner);
+    }
+}

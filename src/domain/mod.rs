@@ -1,0 +1,17 @@
+//! What a comment is, who may post it, and the use cases: no I/O and no runtime.
+//!
+//! The [`Desk`] is the one way in for every post, whether it came over a WebSocket or by REST.
+
+mod comment;
+mod desk;
+mod ids;
+mod position;
+mod rights;
+mod rules;
+
+pub use comment::{Author, Comment, Draft, Kind};
+pub use desk::{Accepted, Desk, Key, Publish, PublishError, Refusal};
+pub use ids::{BadId, EntryId, Epoch, PostId, StreamId};
+pub use position::{BadPosition, Position};
+pub use rights::{Poster, Right, Rights, Service, Viewer};
+pub use rules::{MAX_BODY_BYTES, MAX_BODY_GRAPHEMES, MAX_DATA_BYTES};

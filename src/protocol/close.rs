@@ -1,0 +1,97 @@
+//! Why the server closes a viewer's socket: one row a reason, with its code and its advice.
+
+/// What a client should do after a close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advice {
+    /// Connect again, after a random time within `hello`'s `reconnect`, with `after`.
+    Reconnect,
+    /// Do not connect again without a change: the same would happen.
+    Stop,
+}
+
+/// A reason for closing a viewer's socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Close {
+    /// The viewer closed first.
+    Normal,
+    /// The viewer broke the WebSocket protocol (RFC 6455 section 7.4.1).
+    ProtocolError,
+    /// The viewer sent a binary message.
+    BinaryMessage,
+    /// The viewer sent text that is not UTF-8.
+    InvalidUtf8,
+    /// The viewer sent a message over the limit.
+    MessageTooBig,
+    /// The server failed.
+    Internal,
+    /// The pod restarts, or gives viewers to other pods.
+    Restart,
+    /// The viewer takes its frames too slowly.
+    TooSlow,
+    /// The viewer did not answer a ping.
+    NoPong,
+}
+
+impl Close {
+    /// Every reason, in the order of the codes.
+    pub const ALL: [Self; 9] = [
+        Self::Normal,
+        Self::ProtocolError,
+        Self::BinaryMessage,
+        Self::InvalidUtf8,
+        Self::MessageTooBig,
+        Self::Internal,
+        Self::Restart,
+        Self::TooSlow,
+        Self::NoPong,
+    ];
+
+    const fn row(self) -> (u16, &'static str, Advice) {
+        match self {
+            Self::Normal => (1000, "bye", Advice::Stop),
+            Self::ProtocolError => (1002, "protocol error", Advice::Stop),
+            Self::BinaryMessage => (1003, "text messages only", Advice::Stop),
+            Self::InvalidUtf8 => (1007, "not UTF-8", Advice::Stop),
+            Self::MessageTooBig => (1009, "message over 16 KiB", Advice::Stop),
+            Self::Internal => (1011, "internal error", Advice::Reconnect),
+            Self::Restart => (1012, "restart", Advice::Reconnect),
+            Self::TooSlow => (3008, "too slow", Advice::Reconnect),
+            Self::NoPong => (3012, "no pong", Advice::Reconnect),
+        }
+    }
+
+    /// The close code on the wire.
+    #[must_use]
+    pub const fn code(self) -> u16 {
+        self.row().0
+    }
+
+    /// The close reason on the wire and in the log.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        self.row().1
+    }
+
+    /// What the client should do next.
+    #[must_use]
+    pub const fn advice(self) -> Advice {
+        self.row().2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_distinct_ascending_and_advise_as_documented() {
+        let codes = Close::ALL.map(Close::code);
+        assert!(codes.is_sorted_by(|a, b| a < b));
+        let again: Vec<u16> = Close::ALL
+            .iter()
+            .filter(|close| close.advice() == Advice::Reconnect)
+            .map(|close| close.code())
+            .collect();
+        assert_eq!(again, [1011, 1012, 3008, 3012]);
+    }
+}

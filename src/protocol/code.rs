@@ -1,0 +1,35 @@
+//! The error codes that clients and backends see, in frames and in REST answers alike.
+
+use crate::domain::Refusal;
+
+/// What went wrong, as a stable name for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// The request can never be accepted as it is.
+    BadRequest,
+    /// A text, or data, is over its limit.
+    TooLong,
+    /// The right is missing.
+    NotAllowed,
+    /// There is nothing under this name.
+    NotFound,
+    /// The idempotency id was used for another content.
+    IdReused,
+    /// The stream's shard did not answer in time.
+    ShardUnavailable,
+    /// The server failed; the fault is not the client's.
+    Internal,
+}
+
+impl From<&Refusal> for Code {
+    fn from(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::BadRequest(_) => Self::BadRequest,
+            Refusal::TooLong => Self::TooLong,
+            Refusal::NotAllowed(_) => Self::NotAllowed,
+            Refusal::IdReused => Self::IdReused,
+            Refusal::ShardUnavailable => Self::ShardUnavailable,
+        }
+    }
+}
