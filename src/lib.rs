@@ -1,3 +1,5 @@
 //! Fanfare.
 pub mod domain;
+pub mod hub;
 pub mod protocol;
+pub mod telemetry;

@@ -1,0 +1,204 @@
+//! A lane: one worker's share of the seats, and the loop that writes to them.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, atomic::Ordering},
+};
+
+use parking_lot::Mutex;
+use tokio::{sync::Notify, time::Instant};
+
+use super::{
+    seat::SeatCore,
+    stream::{Notice, Stream},
+    tape::{Batch, Mark},
+};
+use crate::telemetry::Sli;
+
+/// How many seats are written to before other streams, and other tasks, have their turn: about half a millisecond.
+const SLICE_SEATS: usize = 256;
+/// The most frames that are taken from a tape for one walk over its seats.
+const BATCH_FRAMES: usize = 64;
+
+/// What waits for a lane: written by everybody, read by the lane alone.
+#[derive(Default)]
+pub(super) struct Inbox {
+    /// Guards the lists; held for a push or a swap.
+    lists: Mutex<Lists>,
+    some: Notify,
+}
+
+/// Bounded: a stream stands in `woken` once, a seat once in `joined` and once in `left`.
+#[derive(Default)]
+struct Lists {
+    joined: Vec<(Arc<SeatCore>, Mark)>,
+    left: Vec<Arc<SeatCore>>,
+    woken: Vec<Arc<Stream>>,
+}
+
+impl Inbox {
+    pub(super) fn join(&self, seat: Arc<SeatCore>, mark: Mark) {
+        self.lists.lock().joined.push((seat, mark));
+        self.some.notify_one();
+    }
+
+    pub(super) fn leave(&self, seat: Arc<SeatCore>) {
+        self.lists.lock().left.push(seat);
+        self.some.notify_one();
+    }
+
+    pub(super) fn wake(&self, stream: Arc<Stream>) {
+        self.lists.lock().woken.push(stream);
+        self.some.notify_one();
+    }
+}
+
+/// One worker's share of the seats of all streams.
+pub struct Lane {
+    number: usize,
+    inbox: Arc<Inbox>,
+    taken: Lists,
+    rows: HashMap<u64, Row>,
+    /// The streams that have something to write, each once, in the order of their turns.
+    turns: VecDeque<u64>,
+    sli: Sli,
+}
+
+/// A stream's seats on this lane.
+struct Row {
+    stream: Arc<Stream>,
+    /// Dense: the walk over a hot stream's seats is a walk over memory.
+    seats: Vec<Arc<SeatCore>>,
+    /// Every prompt seat has everything before this, except where the walk did not come yet.
+    done: Mark,
+    /// What the present walk writes.
+    batch: Batch,
+    notice: Option<Notice>,
+    /// How many seats the present walk has passed; none if there is no walk.
+    walked: Option<usize>,
+    /// Whether the stream stands in `turns`.
+    waiting: bool,
+}
+
+impl Lane {
+    pub(super) fn new(number: usize, inbox: Arc<Inbox>, sli: Sli) -> Self {
+        Self { number, inbox, taken: Lists::default(), rows: HashMap::new(), turns: VecDeque::new(), sli }
+    }
+
+    /// Writes for ever: whenever a tape of this lane's streams moves on.
+    pub async fn run(mut self) {
+        loop {
+            if self.turn(Instant::now()) {
+                tokio::task::yield_now().await;
+            } else {
+                let inbox = Arc::clone(&self.inbox);
+                inbox.some.notified().await;
+            }
+        }
+    }
+
+    /// Reads the inbox, then writes to a slice of seats. Returns whether there is more to write.
+    pub(super) fn turn(&mut self, now: Instant) -> bool {
+        self.read_inbox();
+        let mut budget = SLICE_SEATS;
+        while budget > 0 {
+            let Some(key) = self.turns.pop_front() else { return false };
+            let Some(row) = self.rows.get_mut(&key) else { continue };
+            let (seats, delivered) = row.walk(self.number, budget, now);
+            self.sli.delivered(delivered);
+            // A stream without seats to write to still costs a look.
+            budget = budget.saturating_sub(seats.max(1));
+            if row.walked.is_some() || row.stream.end().index != row.done.index {
+                self.turns.push_back(key);
+            } else {
+                row.waiting = false;
+            }
+        }
+        !self.turns.is_empty()
+    }
+
+    fn read_inbox(&mut self) {
+        std::mem::swap(&mut *self.inbox.lists.lock(), &mut self.taken);
+        let mut taken = std::mem::take(&mut self.taken);
+        for (seat, mark) in taken.joined.drain(..) {
+            let stream = &seat.stream;
+            let row = self.rows.entry(stream.key).or_insert_with(|| Row::new(Arc::clone(stream), mark));
+            row.add(seat);
+        }
+        for seat in taken.left.drain(..) {
+            let key = seat.stream.key;
+            if self.rows.get_mut(&key).is_some_and(|row| row.remove(&seat)) {
+                self.rows.remove(&key);
+            }
+        }
+        for stream in taken.woken.drain(..) {
+            match self.rows.get_mut(&stream.key) {
+                Some(row) => {
+                    if !std::mem::replace(&mut row.waiting, true) {
+                        self.turns.push_back(stream.key);
+                    }
+                }
+                None => stream.lanes[self.number].queued.store(false, Ordering::Release),
+            }
+        }
+        self.taken = taken;
+    }
+}
+
+impl Row {
+    fn new(stream: Arc<Stream>, done: Mark) -> Self {
+        let (batch, notice) = (Batch::default(), None);
+        Self { stream, seats: Vec::new(), done, batch, notice, walked: None, waiting: false }
+    }
+
+    /// Writes what is new to up to `most` seats. Returns how many seats and how many deliveries that were.
+    fn walk(&mut self, lane: usize, most: usize, now: Instant) -> (usize, u64) {
+        let from = *self.walked.get_or_insert_with(|| {
+            // First the flag, then the tape: what comes in between wakes the lane again.
+            self.stream.lanes[lane].queued.store(false, Ordering::Release);
+            self.notice = self.stream.batch(self.done, BATCH_FRAMES, &mut self.batch);
+            0
+        });
+        let to = self.seats.len().min(from + most);
+        let notice = self.notice.as_ref();
+        let delivered = self.seats[from..to].iter().map(|seat| seat.deliver(&self.batch, notice, now)).sum();
+        if to < self.seats.len() {
+            self.walked = Some(to);
+        } else {
+            self.walked = None;
+            self.done = self.batch.end();
+            // The frames belong to the tape; here they would outlive it.
+            self.batch.frames.clear();
+            self.notice = None;
+        }
+        (to - from, delivered)
+    }
+
+    fn add(&mut self, seat: Arc<SeatCore>) {
+        seat.index.store(index(self.seats.len()), Ordering::Relaxed);
+        self.seats.push(seat);
+    }
+
+    /// Removes a seat; returns whether none is left. The seats that the walk has passed stay in front of the others.
+    fn remove(&mut self, seat: &Arc<SeatCore>) -> bool {
+        let mut hole = seat.index.load(Ordering::Relaxed) as usize;
+        if self.seats.get(hole).is_some_and(|at| Arc::ptr_eq(at, seat)) {
+            if let Some(walked) = self.walked.as_mut().filter(|walked| hole < **walked) {
+                *walked -= 1;
+                self.seats.swap(hole, *walked);
+                self.seats[hole].index.store(index(hole), Ordering::Relaxed);
+                hole = *walked;
+            }
+            self.seats.swap_remove(hole);
+            if let Some(moved) = self.seats.get(hole) {
+                moved.index.store(index(hole), Ordering::Relaxed);
+            }
+        }
+        self.seats.is_empty()
+    }
+}
+
+/// A pod has far fewer than 2^32 sockets.
+fn index(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
+}

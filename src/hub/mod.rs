@@ -1,0 +1,24 @@
+//! Fan-out on one pod: streams, their tapes, the viewers' seats, and the lanes that write.
+//!
+//! A *tape* is the bounded ring of frames that a stream's viewers share. A *seat* is a viewer's cursor into the tape and
+//! the write side of its socket. *Lanes* share the seats among the workers: a lane writes each new frame to its seats'
+//! sockets itself, without a channel or a task in between. A viewer whose socket is full lags: its own task goes on
+//! writing for it, and what falls off the tape meanwhile is told to it as `skipped`.
+//!
+//! The hub knows neither Redis nor HTTP. When a stream's audience appears or vanishes it says so through [`Nudge`].
+
+mod lane;
+mod outlet;
+mod seat;
+mod stream;
+mod streams;
+mod tape;
+#[cfg(test)]
+mod tests;
+
+pub use lane::Lane;
+pub use outlet::Outlet;
+pub use seat::{Drained, Seat};
+pub use stream::Opening;
+pub use streams::{Hub, Nudge, Totals};
+pub use tape::{Item, Located, Mark, RECENT_COMMENTS};

@@ -1,0 +1,12 @@
+//! Where a seat's bytes go.
+
+use std::io::{self, IoSlice};
+
+/// The write side of a viewer's socket, as far as the hub needs it.
+pub trait Outlet: Send + Sync {
+    /// Writes as much as fits at once, and returns how many bytes that was.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if nothing fits now; any other error is final.
+    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+}

@@ -1,0 +1,185 @@
+//! One watched stream on this pod.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tokio::{sync::Notify, time::Instant};
+
+use super::tape::{Batch, Item, Located, Mark, Tape};
+use crate::{
+    domain::{Position, StreamId},
+    protocol::SharedFrame,
+};
+
+/// A watched stream: its tape, and which lanes hold viewers of it.
+pub(super) struct Stream {
+    pub(super) id: StreamId,
+    /// Tells streams apart that had the same name one after the other.
+    pub(super) key: u64,
+    /// How many sockets watch or are about to.
+    pub(super) audience: AtomicUsize,
+    /// Guards the tape and what belongs to its end.
+    core: Mutex<Core>,
+    opened: Notify,
+    pub(super) lanes: Box<[LaneFlag]>,
+}
+
+/// What a lane's handle needs to know of a stream.
+#[derive(Default)]
+pub(super) struct LaneFlag {
+    /// Whether the lane was woken for the stream and did not look yet.
+    pub(super) queued: AtomicBool,
+    /// How many seats of the stream the lane holds, or will after reading its inbox.
+    pub(super) seats: AtomicU32,
+}
+
+#[derive(Default)]
+struct Core {
+    /// None until the stream's place in its order is known.
+    tape: Option<Tape>,
+    notice: Option<Notice>,
+    recent: Option<Recent>,
+}
+
+/// The newest value of something that is told to all and not part of the order. Only the newest counts.
+#[derive(Clone)]
+pub(super) struct Notice {
+    pub(super) version: u32,
+    pub(super) frame: SharedFrame,
+}
+
+/// What newcomers are shown, encoded once for all that come before it is outdated.
+#[derive(Clone)]
+struct Recent {
+    position: Position,
+    frames: Vec<SharedFrame>,
+    end: Mark,
+}
+
+/// How far the tape may move on before the shared pages for newcomers are encoded anew.
+const RECENT_MAY_LAG: u64 = 8;
+
+/// Where a newcomer begins.
+pub struct Opening {
+    /// The place before the frames.
+    pub position: Position,
+    /// The recent comments, in pages.
+    pub frames: Vec<SharedFrame>,
+    /// Where the tape goes on after them.
+    pub end: Mark,
+}
+
+impl Stream {
+    pub(super) fn new(id: StreamId, key: u64, lanes: usize) -> Self {
+        let lanes = std::iter::repeat_with(LaneFlag::default).take(lanes).collect();
+        Self { id, key, audience: AtomicUsize::new(0), core: Mutex::default(), opened: Notify::new(), lanes }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.core.lock().tape.is_some()
+    }
+
+    /// Returns once the stream's place in its order is known.
+    pub(super) async fn opened(&self) {
+        loop {
+            let opened = self.opened.notified();
+            if self.is_open() {
+                return;
+            }
+            opened.await;
+        }
+    }
+
+    /// Opens the stream at a place, with the items that follow it; one that is open already is left as it is.
+    pub(super) fn open(&self, floor: Position, items: impl IntoIterator<Item = Item>, now: Instant) {
+        let mut core = self.core.lock();
+        if core.tape.is_none() {
+            let mut tape = Tape::new(floor);
+            items.into_iter().for_each(|item| tape.push(item, now));
+            core.tape = Some(tape);
+            drop(core);
+            self.opened.notify_waiters();
+        }
+    }
+
+    pub(super) fn push(&self, items: impl IntoIterator<Item = Item>, now: Instant) {
+        if let Some(tape) = &mut self.core.lock().tape {
+            items.into_iter().for_each(|item| tape.push(item, now));
+        }
+    }
+
+    pub(super) fn tell(&self, frame: SharedFrame) {
+        let mut core = self.core.lock();
+        let version = core.notice.as_ref().map_or(0, |notice| notice.version).wrapping_add(1);
+        core.notice = Some(Notice { version, frame });
+    }
+
+    /// The version of the newest notice; 0 before the first.
+    pub(super) fn notice_version(&self) -> u32 {
+        self.core.lock().notice.as_ref().map_or(0, |notice| notice.version)
+    }
+
+    /// Takes frames from a place on, and the newest notice.
+    pub(super) fn batch(&self, from: Mark, most: usize, into: &mut Batch) -> Option<Notice> {
+        let core = self.core.lock();
+        if let Some(tape) = &core.tape {
+            tape.batch(from, most, into);
+        }
+        core.notice.clone()
+    }
+
+    /// Runs `at_end` under the tape's lock if the place is the tape's end: nothing can come in between.
+    pub(super) fn if_end(&self, mark: Mark, at_end: impl FnOnce()) -> bool {
+        let core = self.core.lock();
+        let is_end = core.tape.as_ref().is_none_or(|tape| tape.next().index == mark.index);
+        if is_end {
+            at_end();
+        }
+        is_end
+    }
+
+    pub(super) fn end(&self) -> Mark {
+        self.core.lock().tape.as_ref().map_or_else(Mark::default, Tape::next)
+    }
+
+    pub(super) fn head(&self) -> Option<Position> {
+        self.core.lock().tape.as_ref().map(Tape::head)
+    }
+
+    pub(super) fn locate(&self, position: &Position) -> Option<Located> {
+        self.core.lock().tape.as_ref().map(|tape| tape.locate(position))
+    }
+
+    pub(super) fn history(&self, from: Mark) -> Option<(SharedFrame, Mark)> {
+        self.core.lock().tape.as_ref().and_then(|tape| tape.history(from))
+    }
+
+    pub(super) fn opening(&self) -> Option<Opening> {
+        let core = &mut *self.core.lock();
+        let tape = core.tape.as_ref()?;
+        let next = tape.next();
+        let fresh = |recent: &&Recent| {
+            next.index - recent.end.index <= RECENT_MAY_LAG && next.resets == recent.end.resets
+        };
+        let recent = core.recent.as_ref().filter(fresh).cloned().unwrap_or_else(|| Recent::of(tape));
+        let opening = Opening { position: recent.position, frames: recent.frames.clone(), end: recent.end };
+        core.recent = Some(recent);
+        Some(opening)
+    }
+
+    pub(super) fn viewers(&self) -> usize {
+        self.audience.load(Ordering::Acquire)
+    }
+}
+
+impl Recent {
+    fn of(tape: &Tape) -> Self {
+        let from = tape.recent();
+        let mut recent = Self { position: tape.position(from), frames: Vec::new(), end: from };
+        while let Some((frame, end)) = tape.history(recent.end) {
+            recent.frames.push(frame);
+            recent.end = end;
+        }
+        recent
+    }
+}
