@@ -1,11 +1,8 @@
 //! The desk: every post passes here, and comes out accepted or refused.
 
-use std::{
-    future::Future,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::future::Future;
 
-use super::{Author, Comment, Draft, EntryId, Kind, PostId, Poster, StreamId, rules};
+use super::{Author, Comment, Draft, EntryId, Kind, PostId, Poster, StreamId, now_ms, rules};
 
 /// Why a post was not accepted; each variant says who has to act.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -137,11 +134,6 @@ fn accept(poster: Poster<'_>, draft: Draft) -> Result<(Comment, Option<Key>), Re
     };
     let key = draft.id.map(|id| Key { owner, id, digest: digest(&comment) });
     Ok((comment, key))
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A digest of what the poster said, equal on every pod and in every version: FNV-1a, 64 bits.

@@ -15,3 +15,10 @@ pub use ids::{BadId, EntryId, Epoch, PostId, StreamId};
 pub use position::{BadPosition, Position};
 pub use rights::{Poster, Right, Rights, Service, Viewer};
 pub use rules::{MAX_BODY_BYTES, MAX_BODY_GRAPHEMES, MAX_DATA_BYTES};
+
+/// The time on this machine's clock, in milliseconds since the Unix epoch.
+#[must_use]
+pub fn now_ms() -> u64 {
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -299,8 +299,7 @@ impl Out {
             return false;
         }
         if let Some(position) = batch.floor {
-            let passed = |mark: Mark| mark.comments + mark.missing;
-            let count = passed(batch.first) - passed(self.cursor);
+            let count = batch.first.passed() - self.cursor.passed();
             self.skipped += count;
             if count > 0 {
                 self.push_own(protocol::skipped(count, position).bytes().clone());

@@ -58,6 +58,16 @@ impl Item {
         Self { content: Content::Reset { frame: protocol::reset(position) }, position }
     }
 
+    /// The type of its frame, in a word.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self.content {
+            Content::Comment(_) => "comment",
+            Content::Gap { .. } => "gap",
+            Content::Reset { .. } => "reset",
+        }
+    }
+
     fn frame(&self) -> &SharedFrame {
         match &self.content {
             Content::Comment(comment) => &comment.frame,
@@ -80,6 +90,11 @@ pub struct Mark {
 }
 
 impl Mark {
+    /// How many entries came before it, whether they could be shown or not.
+    pub(super) const fn passed(self) -> u64 {
+        self.comments + self.missing
+    }
+
     fn past(self, item: &Item) -> Self {
         let mut past = Self { index: self.index + 1, ..self };
         match &item.content {
@@ -244,6 +259,14 @@ impl Tape {
     /// The items from a place on as a joiner reads them: comments in one page, as many as fit, or one other frame.
     /// Returns the frame and the place after it; none at the tape's end.
     pub(super) fn history(&self, from: Mark) -> Option<(SharedFrame, Mark)> {
+        if from.index < self.first.index {
+            // The joiner was slower than the stream: what it misses is told to it, and it goes on at the oldest item.
+            let count = self.first.passed() - from.passed();
+            let reset = self.first.resets > from.resets || count == 0;
+            let frame =
+                if reset { protocol::reset(self.floor) } else { protocol::skipped(count, self.floor) };
+            return Some((frame, self.first));
+        }
         let start = self.slot_at(from);
         let mut page = Page::default();
         let mut end = None;

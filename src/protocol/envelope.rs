@@ -20,7 +20,7 @@ pub const ENVELOPE_VERSION: &str = "1";
 /// The part of a comment's JSON object that is known before the shard gave it a place: no braces, no `seq`, no `at`.
 ///
 /// Encoded once for the whole cluster; each pod splices it once between the header and the position.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fragment(pub(super) Bytes);
 
 impl Fragment {

@@ -1,5 +1,9 @@
-//! What a shard is to the rest of the room: the embedded one and Redis are the two kinds.
+//! What a shard is to the rest of the room.
 
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::embedded::Embedded;
 use crate::{
     domain::{Accepted, EntryId, Epoch, Key, Kind, Position, PublishError, StreamId},
     protocol::{Entry, Fragment},
@@ -8,7 +12,7 @@ use crate::{
 /// A comment on its way to its shard.
 #[derive(Debug, Clone)]
 pub(super) struct Post {
-    /// The epoch of the list of shards that this pod knows; an older one than the shard has seen is refused.
+    /// The epoch of the list of shards that this pod knows.
     pub(super) ring_epoch: u64,
     /// The epoch that the history gets if it has none.
     pub(super) candidate_epoch: Epoch,
@@ -42,8 +46,13 @@ pub(super) struct Span {
     pub(super) newest: usize,
 }
 
+impl Span {
+    /// Everything that the history holds.
+    pub(super) const WHOLE: Self = Self { after_seq: 0, newest: usize::MAX };
+}
+
 /// How many comments a stream's history took, by kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
     /// Comments by viewers or services.
     pub comment: u64,
@@ -55,10 +64,28 @@ pub struct Tally {
     pub mission: u64,
 }
 
+impl Tally {
+    pub(super) fn count(&mut self, kind: Kind) {
+        let of_kind = match kind {
+            Kind::Comment => &mut self.comment,
+            Kind::Gift => &mut self.gift,
+            Kind::Follow => &mut self.follow,
+            Kind::Mission => &mut self.mission,
+        };
+        *of_kind += 1;
+    }
+
+    /// All together.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.comment + self.gift + self.follow + self.mission
+    }
+}
+
 /// A shard did not answer in time, or answered with an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the shard did not answer")]
-pub(super) struct Unavailable;
+pub struct Unavailable;
 
 /// One life of the subscribing connection to a shard; a grant holds for the connection it was given on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,36 +96,67 @@ pub(super) struct ConnectionId(pub(super) u64);
 pub(super) enum Event {
     /// The subscribing connection is new: it holds no subscription yet.
     Connected(ConnectionId),
-    /// The subscribing connection is gone.
-    Disconnected,
     /// A payload came on a stream's channel.
     Message {
         /// The stream.
         stream: StreamId,
         /// The envelope, unopened.
-        payload: bytes::Bytes,
+        payload: Bytes,
     },
     /// Messages were lost on their way from the connection to the keeper: any stream may have a hole.
     Overrun,
 }
 
-/// The operations of a shard. Each answers within about a second, or says [`Unavailable`].
-pub(super) trait Shard: Send + Sync + 'static {
-    /// Gives a comment its place, in one atomic step.
-    async fn publish(&self, stream: &StreamId, post: Post) -> Result<Accepted, PublishError>;
+/// A shard. Every operation answers within about a second, or says [`Unavailable`].
+#[derive(Debug, Clone)]
+pub(super) enum Shard {
+    /// In this process's memory.
+    Embedded(Embedded),
+}
 
-    /// Reads a part of the history; a stream without one gets `candidate` as its epoch.
-    async fn read(&self, stream: &StreamId, span: Span, candidate: Epoch) -> Result<Window, Unavailable>;
+impl Shard {
+    /// Gives a comment its place, in one atomic step.
+    pub(super) async fn publish(&self, stream: &StreamId, post: Post) -> Result<Accepted, PublishError> {
+        match self {
+            Self::Embedded(embedded) => embedded.publish(stream, post),
+        }
+    }
+
+    /// Reads a part of the history; a stream without one gets an epoch, so that its loss can be noticed.
+    pub(super) async fn read(&self, stream: &StreamId, span: Span) -> Result<Window, Unavailable> {
+        match self {
+            Self::Embedded(embedded) => Ok(embedded.read(stream, span)),
+        }
+    }
 
     /// Where the order of each stream stands; none for a stream without a history.
-    async fn heads(&self, streams: &[StreamId]) -> Result<Vec<Option<Position>>, Unavailable>;
+    pub(super) async fn heads(&self, streams: &[StreamId]) -> Result<Vec<Option<Position>>, Unavailable> {
+        match self {
+            Self::Embedded(embedded) => Ok(embedded.heads(streams)),
+        }
+    }
 
-    /// How many comments the stream's history took.
-    async fn tally(&self, stream: &StreamId) -> Result<Tally, Unavailable>;
+    /// How many comments the stream's history took; none for a stream without a history.
+    pub(super) async fn tally(&self, stream: &StreamId) -> Result<Option<Tally>, Unavailable> {
+        match self {
+            Self::Embedded(embedded) => Ok(embedded.tally(stream)),
+        }
+    }
 
     /// Subscribes to streams; the answer names the connection on which all of them are now in force.
-    async fn subscribe(&self, streams: &[StreamId]) -> Result<ConnectionId, Unavailable>;
+    pub(super) async fn subscribe(&self, streams: &[StreamId]) -> Result<ConnectionId, Unavailable> {
+        match self {
+            Self::Embedded(embedded) => Ok(embedded.subscribe(streams)),
+        }
+    }
 
     /// Ends subscriptions.
-    async fn unsubscribe(&self, streams: &[StreamId]) -> Result<(), Unavailable>;
+    pub(super) async fn unsubscribe(&self, streams: &[StreamId]) -> Result<(), Unavailable> {
+        match self {
+            Self::Embedded(embedded) => {
+                embedded.unsubscribe(streams);
+                Ok(())
+            }
+        }
+    }
 }

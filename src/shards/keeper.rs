@@ -1,0 +1,360 @@
+//! The keeper of one shard: subscribes to what is watched, opens what comes, mends what does not fit, delivers.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::{
+    Nudges, ShardStatus,
+    backoff::Backoff,
+    chain::{Chain, Outcome, Repair},
+    embedded::Events,
+    interest::{Interest, Step},
+    shard::{ConnectionId, Event, Shard, Span, Unavailable, Window},
+};
+use crate::{
+    domain::{Position, StreamId},
+    hub::Hub,
+    protocol::{BadEnvelope, Entry},
+    telemetry::Sli,
+};
+
+/// How often the keeper looks at what time alone makes due: lingers, audits, and what failed.
+const TICK: Duration = Duration::from_millis(100);
+/// How long a stream is quiet before it is audited: a lost last message is found so.
+const QUIET: Duration = Duration::from_secs(10);
+/// How often viewers are told how many they are.
+const CENSUS: Duration = Duration::from_secs(2);
+/// The most history reads under way at once.
+const READS: usize = 64;
+/// The most streams whose heads are asked for at once.
+const HEADS: usize = 500;
+/// The most events that are handled before anything else has its turn.
+const BURST: usize = 256;
+
+/// The keeper of one shard.
+pub(super) struct Keeper {
+    shard: Shard,
+    hub: Hub,
+    interest: Interest,
+    streams: HashMap<StreamId, Kept>,
+    /// Streams whose head has to be compared with the shard's.
+    to_compare: VecDeque<StreamId>,
+    comparing: bool,
+    to_read: VecDeque<(StreamId, Span)>,
+    reads: usize,
+    /// Streams that spoke, by the time at which they may have been quiet for long enough.
+    audits: VecDeque<(Instant, StreamId)>,
+    census_at: Instant,
+    backoff: Backoff,
+    under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send>>>,
+    report: Arc<Report>,
+    sli: Sli,
+}
+
+/// What the keeper knows of a stream.
+#[derive(Default)]
+struct Kept {
+    chain: Chain,
+    spoke: Option<Instant>,
+    /// Whether it stands in `audits`.
+    audited: bool,
+    told_viewers: u64,
+}
+
+/// A command that was answered.
+enum Done {
+    Subscribed(Vec<StreamId>, Result<ConnectionId, Unavailable>),
+    Unsubscribed(Vec<StreamId>, Result<(), Unavailable>),
+    Read(StreamId, Result<Window, Unavailable>),
+    Compared(Vec<StreamId>, Result<Vec<Option<Position>>, Unavailable>),
+}
+
+/// What the keeper tells about itself.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    up: AtomicBool,
+    subscriptions: AtomicU64,
+    churn: AtomicU64,
+    linger_hits: AtomicU64,
+}
+
+impl Report {
+    pub(super) fn status(&self, name: &str) -> ShardStatus {
+        ShardStatus {
+            name: name.to_owned(),
+            up: self.up.load(Relaxed),
+            subscriptions: self.subscriptions.load(Relaxed),
+            subscribe_churn: self.churn.load(Relaxed),
+            linger_hits: self.linger_hits.load(Relaxed),
+        }
+    }
+}
+
+impl Keeper {
+    pub(super) fn new(shard: Shard, hub: Hub, linger: Duration, report: Arc<Report>, sli: Sli) -> Self {
+        Self {
+            shard,
+            hub,
+            interest: Interest::new(linger),
+            streams: HashMap::new(),
+            to_compare: VecDeque::new(),
+            comparing: false,
+            to_read: VecDeque::new(),
+            reads: 0,
+            audits: VecDeque::new(),
+            census_at: Instant::now(),
+            backoff: Backoff::default(),
+            under_way: FuturesUnordered::new(),
+            report,
+            sli,
+        }
+    }
+
+    /// Keeps the shard for ever. Returns only if the shard's events end.
+    pub(super) async fn run(mut self, mut events: Events, nudges: Nudges) {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut batch = Vec::with_capacity(BURST);
+        loop {
+            tokio::select! {
+                count = events.some(&mut batch, BURST) => {
+                    if count == 0 {
+                        return;
+                    }
+                    batch.drain(..).for_each(|event| self.event(event));
+                }
+                streams = nudges.take() => {
+                    let now = Instant::now();
+                    for stream in streams {
+                        self.look(&stream, now);
+                    }
+                }
+                Some(done) = self.under_way.next() => self.done(done),
+                _ = tick.tick() => self.tick(Instant::now()),
+            }
+            self.act(Instant::now());
+        }
+    }
+
+    fn look(&mut self, stream: &StreamId, now: Instant) {
+        let watched = self.hub.is_watched(stream);
+        self.interest.look(stream, watched, now, rand::random());
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Connected(connection) => {
+                self.report.up.store(true, Relaxed);
+                self.interest.connected(connection);
+            }
+            Event::Message { stream, payload } => self.message(stream, &payload),
+            Event::Overrun => {
+                tracing::warn!(
+                    "messages of a shard were lost on the way: every stream is compared with its history"
+                );
+                self.to_compare.extend(self.interest.granted().cloned());
+            }
+        }
+    }
+
+    fn message(&mut self, stream: StreamId, payload: &Bytes) {
+        self.sli.received();
+        let entry = match Entry::decode(payload) {
+            Ok(entry) => entry,
+            Err(error @ (BadEnvelope::Version | BadEnvelope::Garbage)) => {
+                tracing::debug!(%error, "a payload on a stream's channel was skipped");
+                self.sli.strange();
+                return;
+            }
+        };
+        let Some(kept) = self.streams.get_mut(&stream) else {
+            self.sli.unwatched();
+            return;
+        };
+        let now = Instant::now();
+        kept.spoke = Some(now);
+        if !std::mem::replace(&mut kept.audited, true) {
+            self.audits.push_back((now + QUIET, stream.clone()));
+        }
+        let outcome = kept.chain.take(entry);
+        self.carry_out(stream, outcome);
+    }
+
+    fn carry_out(&mut self, stream: StreamId, outcome: Outcome) {
+        let Outcome { opens_at, items, read, repair } = outcome;
+        if let Some(repair) = repair {
+            match repair {
+                Repair::Filled => tracing::debug!(%stream, "a hole was filled from history"),
+                Repair::Gap => tracing::info!(%stream, "a hole could not be filled from history"),
+                Repair::Reset => tracing::warn!(%stream, "a stream's history began anew"),
+            }
+        }
+        if let Some(floor) = opens_at {
+            self.hub.open(&stream, floor, items);
+        } else if !items.is_empty() && !self.hub.deliver(&stream, items) {
+            self.sli.unwatched();
+        }
+        if let Some(span) = read {
+            self.to_read.push_back((stream, span));
+        }
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Subscribed(streams, Ok(connection)) => {
+                self.backoff.worked();
+                for stream in self.interest.subscribed(streams, connection) {
+                    self.granted(stream);
+                }
+            }
+            Done::Unsubscribed(streams, Ok(())) => {
+                for stream in self.interest.unsubscribed(streams) {
+                    self.retire(&stream);
+                }
+            }
+            Done::Subscribed(_, Err(Unavailable)) | Done::Unsubscribed(_, Err(Unavailable)) => {
+                self.interest.failed()
+            }
+            Done::Read(stream, window) => self.read(stream, window),
+            Done::Compared(streams, heads) => self.compared(streams, heads),
+        }
+    }
+
+    /// A subscription is in force: from here on nothing is missed, so what came before is looked up.
+    fn granted(&mut self, stream: StreamId) {
+        let chain = &mut self.streams.entry(stream.clone()).or_default().chain;
+        if chain.head().is_some() {
+            self.to_compare.push_back(stream);
+        } else if let Some(span) = chain.check() {
+            self.to_read.push_back((stream, span));
+        }
+    }
+
+    fn retire(&mut self, stream: &StreamId) {
+        if self.hub.retire(stream) {
+            self.streams.remove(stream);
+        } else {
+            // Somebody came just now; the nudge for it may have been taken before.
+            self.look(stream, Instant::now());
+        }
+    }
+
+    fn read(&mut self, stream: StreamId, window: Result<Window, Unavailable>) {
+        self.reads -= 1;
+        let Some(kept) = self.streams.get_mut(&stream) else { return };
+        match window {
+            Ok(window) => {
+                self.backoff.worked();
+                let outcome = kept.chain.settle(&window);
+                self.carry_out(stream, outcome);
+            }
+            Err(Unavailable) => {
+                self.backoff.failed(Instant::now());
+                kept.chain.failed();
+                if let Some(span) = kept.chain.check() {
+                    self.to_read.push_back((stream, span));
+                }
+            }
+        }
+    }
+
+    fn compared(&mut self, streams: Vec<StreamId>, heads: Result<Vec<Option<Position>>, Unavailable>) {
+        self.comparing = false;
+        let Ok(heads) = heads else {
+            self.backoff.failed(Instant::now());
+            self.to_compare.extend(streams);
+            return;
+        };
+        for (stream, head) in streams.into_iter().zip(heads) {
+            let Some(kept) = self.streams.get_mut(&stream) else { continue };
+            if head != kept.chain.head()
+                && let Some(span) = kept.chain.check()
+            {
+                self.to_read.push_back((stream, span));
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        while self.audits.front().is_some_and(|(due, _)| *due <= now) {
+            let Some((_, stream)) = self.audits.pop_front() else { break };
+            let Some(kept) = self.streams.get_mut(&stream) else { continue };
+            let quiet_at = kept.spoke.map_or(now, |spoke| spoke + QUIET);
+            if quiet_at > now {
+                self.audits.push_back((quiet_at, stream));
+            } else {
+                kept.audited = false;
+                self.to_compare.push_back(stream);
+            }
+        }
+        if now >= self.census_at {
+            self.census_at = now + CENSUS;
+            self.census();
+        }
+        self.report.subscriptions.store(self.interest.subscriptions() as u64, Relaxed);
+        self.report.linger_hits.store(self.interest.linger_hits(), Relaxed);
+    }
+
+    fn census(&mut self) {
+        for (stream, kept) in &mut self.streams {
+            let viewers = self.hub.viewers(stream);
+            if std::mem::replace(&mut kept.told_viewers, viewers) != viewers {
+                self.hub.tell_viewers(stream, viewers);
+            }
+        }
+    }
+
+    /// Starts what is due and may start. After a failure nothing starts for a while.
+    fn act(&mut self, now: Instant) {
+        if self.backoff.pauses(now) {
+            return;
+        }
+        if let Some(step) = self.interest.next_step(now) {
+            let shard = self.shard.clone();
+            let (Step::Subscribe(streams) | Step::Unsubscribe(streams)) = &step;
+            self.report.churn.fetch_add(streams.len() as u64, Relaxed);
+            self.under_way.push(Box::pin(async move {
+                match step {
+                    Step::Subscribe(streams) => {
+                        let done = shard.subscribe(&streams).await;
+                        Done::Subscribed(streams, done)
+                    }
+                    Step::Unsubscribe(streams) => {
+                        let done = shard.unsubscribe(&streams).await;
+                        Done::Unsubscribed(streams, done)
+                    }
+                }
+            }));
+        }
+        while self.reads < READS {
+            let Some((stream, span)) = self.to_read.pop_front() else { break };
+            self.reads += 1;
+            let shard = self.shard.clone();
+            self.under_way.push(Box::pin(async move {
+                let window = shard.read(&stream, span).await;
+                Done::Read(stream, window)
+            }));
+        }
+        if !self.comparing && !self.to_compare.is_empty() {
+            self.comparing = true;
+            let some = self.to_compare.len().min(HEADS);
+            let streams: Vec<_> = self.to_compare.drain(..some).collect();
+            let shard = self.shard.clone();
+            self.under_way.push(Box::pin(async move {
+                let heads = shard.heads(&streams).await;
+                Done::Compared(streams, heads)
+            }));
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Who owns every task, and how viewers are asked to go.
+
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use futures_util::FutureExt as _;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
+
+/// The owner of every task of the pod. Cloning shares it.
+#[derive(Debug, Clone, Default)]
+pub struct Tasks(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Tasks that the pod cannot do without.
+    core: TaskTracker,
+    /// One task a viewer's socket, from before its 101 on.
+    sockets: TaskTracker,
+    /// One task an HTTP connection.
+    requests: TaskTracker,
+    stop: CancellationToken,
+    broken: CancellationToken,
+    /// Guards the name of the first core task that broke.
+    culprit: Mutex<Option<&'static str>>,
+}
+
+/// A place among the viewers' sockets, taken before the task that uses it begins.
+#[derive(Debug)]
+pub struct Place(#[expect(dead_code, reason = "held for its drop")] TaskTrackerToken);
+
+impl Tasks {
+    /// Starts a task that the pod cannot do without: should it end by itself or panic, the process ends.
+    pub fn core(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let inner = Arc::clone(&self.0);
+        self.0.core.spawn(async move {
+            let stopped = inner.stop.cancelled();
+            tokio::select! {
+                () = stopped => {}
+                end = AssertUnwindSafe(task).catch_unwind() => {
+                    tracing::error!(task = name, panicked = end.is_err(), "a core task ended");
+                    inner.culprit.lock().get_or_insert(name);
+                    inner.broken.cancel();
+                }
+            }
+        });
+    }
+
+    /// Takes a place for a viewer's socket.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place(self.0.sockets.token())
+    }
+
+    /// Starts a viewer's task in its place.
+    pub fn socket(&self, place: Place, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.sockets.spawn(task);
+        drop(place);
+    }
+
+    /// Starts the task of one HTTP connection.
+    pub fn request(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.requests.spawn(task);
+    }
+
+    /// How many HTTP connections are open.
+    #[must_use]
+    pub fn requests(&self) -> usize {
+        self.0.requests.len()
+    }
+
+    /// Returns once no viewer's socket is left.
+    pub async fn sockets_gone(&self) {
+        self.0.sockets.close();
+        self.0.sockets.wait().await;
+    }
+
+    /// How many viewers' sockets there are.
+    #[must_use]
+    pub fn sockets(&self) -> usize {
+        self.0.sockets.len()
+    }
+
+    /// Returns once no HTTP connection is left.
+    pub async fn requests_gone(&self) {
+        self.0.requests.close();
+        self.0.requests.wait().await;
+    }
+
+    /// Returns the name of a core task that broke, once one has.
+    pub async fn broken(&self) -> &'static str {
+        self.0.broken.cancelled().await;
+        self.0.culprit.lock().unwrap_or("unknown")
+    }
+
+    /// Ends the core tasks and returns when they have ended.
+    pub async fn stop(&self) {
+        self.0.stop.cancel();
+        self.0.core.close();
+        self.0.core.wait().await;
+    }
+}
+
+/// Asks viewers, one after the other, to connect elsewhere; those who came first go first. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Release(Arc<Turns>);
+
+#[derive(Debug)]
+struct Turns {
+    /// A permit is one viewer's turn. Its queue is fair.
+    turns: Semaphore,
+    waiting: AtomicUsize,
+}
+
+impl Default for Release {
+    fn default() -> Self {
+        Self(Arc::new(Turns { turns: Semaphore::new(0), waiting: AtomicUsize::new(0) }))
+    }
+}
+
+impl Release {
+    /// Returns when it is this viewer's turn to go.
+    pub async fn asked(&self) {
+        let _waits = Waits::begin(&self.0.waiting);
+        match self.0.turns.acquire().await {
+            Ok(turn) => turn.forget(),
+            // The semaphore is never closed.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Gives so many viewers their turn.
+    pub fn ask(&self, viewers: usize) {
+        self.0.turns.add_permits(viewers);
+    }
+
+    /// How many viewers have not been asked.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.waiting.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts one waiting viewer until it is dropped.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl<'a> Waits<'a> {
+    fn begin(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_core_task_that_panics_breaks_the_pod_and_one_that_is_stopped_does_not() {
+        let tasks = Tasks::default();
+        tasks.core("steady", std::future::pending());
+        tasks.core("shaky", async { panic!("on purpose") });
+        assert_eq!(tasks.broken().await, "shaky");
+        tasks.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_place_counts_before_its_task_begins() {
+        let tasks = Tasks::default();
+        let place = tasks.place();
+        assert_eq!(tasks.sockets(), 1);
+        tasks.socket(place, async {});
+        tasks.sockets_gone().await;
+        assert_eq!(tasks.sockets(), 0);
+    }
+
+    #[tokio::test]
+    async fn viewers_are_asked_in_the_order_in_which_they_came() {
+        let release = Release::default();
+        let (first, second) = (release.asked(), release.asked());
+        tokio::pin!(first, second);
+        assert!(
+            futures_util::poll!(&mut first).is_pending() && futures_util::poll!(&mut second).is_pending()
+        );
+        assert_eq!(release.waiting(), 2);
+        release.ask(1);
+        assert!(futures_util::poll!(&mut second).is_pending());
+        assert!(futures_util::poll!(&mut first).is_ready());
+    }
+}
