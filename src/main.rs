@@ -1,2 +1,79 @@
-//! Fanfare binary.
-fn main() {}
+//! Flags and environment → settings → a pod that runs → an exit code.
+
+#![forbid(unsafe_code)]
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::Parser as _;
+use fanfare::{
+    app::{Addresses, App},
+    config::Flags,
+    telemetry,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Wrong flags or settings.
+const USAGE: u8 = 2;
+/// The exit code of a process that a second signal ended at once.
+const INTERRUPTED: i32 = 130;
+
+fn main() -> ExitCode {
+    let config = match Flags::parse().check() {
+        Ok(config) => config,
+        Err(faults) => return fail(USAGE, &faults.to_string()),
+    };
+    let started = telemetry::start_logs();
+    if let Err(error) = started {
+        return fail(USAGE, &error);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(1, &error.to_string()),
+    };
+    let ended = runtime.block_on(async {
+        let app = App::bind(config).map_err(|error| error.to_string())?;
+        let exit = exit_signal().map_err(|error| error.to_string())?;
+        announce(app.addresses()).map_err(|error| error.to_string())?;
+        app.run(exit).await
+    });
+    // What hangs must not hold the exit up.
+    runtime.shutdown_background();
+    ended.map_or_else(|error| fail(1, &error), |()| ExitCode::SUCCESS)
+}
+
+fn fail(code: u8, text: &str) -> ExitCode {
+    // Nobody is left to tell if standard error is gone.
+    let _ = writeln!(io::stderr(), "fanfare: {}", text.replace('\n', "\nfanfare: "));
+    ExitCode::from(code)
+}
+
+/// Says where to look.
+fn announce(Addresses { public, ops }: Addresses) -> io::Result<()> {
+    let version = env!("CARGO_PKG_VERSION");
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "Fanfare {version}, embedded shard, open mode: anybody who reaches it may watch and post."
+    )?;
+    writeln!(out, "  page   http://{public}/")?;
+    writeln!(out, "  watch  ws://{public}/v1/streams/lobby/watch")?;
+    writeln!(out, "  ready  http://{ops}/ready")?;
+    out.flush()
+}
+
+/// Ready at the first SIGTERM or SIGINT; a second one ends the process at once.
+fn exit_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let tasks = fanfare::shutdown::Tasks::default();
+    Ok(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tasks.core("second signal", async move {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            std::process::exit(INTERRUPTED);
+        });
+    })
+}

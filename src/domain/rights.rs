@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Author;
+use super::{Author, Refusal, rules};
 
 /// One thing that a viewer may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -63,4 +63,18 @@ pub enum Poster<'a> {
     Viewer(&'a Viewer),
     /// A service: posts any kind, in any author's name.
     Service(&'a Service),
+}
+
+impl Viewer {
+    /// A viewer of a pod that knows no keys: whoever they say they are, or their session.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the name is not fit to be shown.
+    pub fn open(name: Option<&str>, session: &str) -> Result<Self, Refusal> {
+        let author = match name {
+            Some(name) => rules::author(Author { id: name.to_owned(), name: name.to_owned() })?,
+            None => Author { id: session.to_owned(), name: "guest".to_owned() },
+        };
+        Ok(Self { author, rights: Rights::ALL })
+    }
 }

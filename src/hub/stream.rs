@@ -38,7 +38,7 @@ struct Core {
     /// None until the stream's place in its order is known.
     tape: Option<Tape>,
     notice: Option<Notice>,
-    recent: Option<Recent>,
+    opening: Option<Opening>,
 }
 
 /// The newest value of something that is told to all and not part of the order. Only the newest counts.
@@ -48,24 +48,17 @@ pub(super) struct Notice {
     pub(super) frame: SharedFrame,
 }
 
-/// What newcomers are shown, encoded once for all that come before it is outdated.
-#[derive(Clone)]
-struct Recent {
-    position: Position,
-    frames: Vec<SharedFrame>,
-    end: Mark,
-}
+/// How far the tape may move on before the shared page for newcomers is encoded anew: what came since is sent after it.
+const OPENING_MAY_LAG: u64 = 8;
 
-/// How far the tape may move on before the shared pages for newcomers are encoded anew.
-const RECENT_MAY_LAG: u64 = 8;
-
-/// Where a newcomer begins.
+/// Where a newcomer begins; made once for all that come before it is outdated.
+#[derive(Debug, Clone)]
 pub struct Opening {
     /// The place before the frames.
     pub position: Position,
-    /// The recent comments, in pages.
-    pub frames: Vec<SharedFrame>,
-    /// Where the tape goes on after them.
+    /// The first page of recent comments; none if there are no comments.
+    pub page: Option<SharedFrame>,
+    /// Where the tape goes on after it.
     pub end: Mark,
 }
 
@@ -158,13 +151,11 @@ impl Stream {
         let core = &mut *self.core.lock();
         let tape = core.tape.as_ref()?;
         let next = tape.next();
-        let fresh = |recent: &&Recent| {
-            next.index - recent.end.index <= RECENT_MAY_LAG && next.resets == recent.end.resets
+        let fresh = |opening: &&Opening| {
+            next.index - opening.end.index <= OPENING_MAY_LAG && next.resets == opening.end.resets
         };
-        let recent = core.recent.as_ref().filter(fresh).cloned().unwrap_or_else(|| Recent::of(tape));
-        let opening = Opening { position: recent.position, frames: recent.frames.clone(), end: recent.end };
-        core.recent = Some(recent);
-        Some(opening)
+        let opening = core.opening.as_ref().filter(fresh).cloned().unwrap_or_else(|| Opening::of(tape));
+        Some(core.opening.insert(opening).clone())
     }
 
     pub(super) fn viewers(&self) -> usize {
@@ -172,14 +163,10 @@ impl Stream {
     }
 }
 
-impl Recent {
+impl Opening {
     fn of(tape: &Tape) -> Self {
         let from = tape.recent();
-        let mut recent = Self { position: tape.position(from), frames: Vec::new(), end: from };
-        while let Some((frame, end)) = tape.history(recent.end) {
-            recent.frames.push(frame);
-            recent.end = end;
-        }
-        recent
+        let (page, end) = tape.history(from).map_or((None, from), |(page, end)| (Some(page), end));
+        Self { position: tape.position(from), page, end }
     }
 }

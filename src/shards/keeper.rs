@@ -224,7 +224,7 @@ impl Keeper {
                 }
             }
             Done::Subscribed(_, Err(Unavailable)) | Done::Unsubscribed(_, Err(Unavailable)) => {
-                self.interest.failed()
+                self.interest.failed();
             }
             Done::Read(stream, window) => self.read(stream, window),
             Done::Compared(streams, heads) => self.compared(streams, heads),

@@ -1,0 +1,252 @@
+//! The pod: puts the rooms together, and takes them apart again in phases.
+
+use std::{io, net::SocketAddr, num::NonZeroUsize, thread::JoinHandle, time::Duration};
+
+use axum::Router;
+use tokio::{
+    select,
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Config,
+    connection::{Connections, Context},
+    domain::{Desk, Service},
+    http::{self, Api, Listener, Ops, Parts},
+    hub::Hub,
+    readiness::{Gate, Reason},
+    shards::{Nudges, Settings, Shards},
+    shutdown::{Release, Tasks},
+    telemetry::Sli,
+};
+
+/// What an exit may take beyond the time for viewers, whatever hangs.
+const EXIT_MARGIN: Duration = Duration::from_secs(10);
+/// How long HTTP requests that are under way may take at the end.
+const LAST_REQUESTS: Duration = Duration::from_secs(2);
+/// The longest time that a viewer has to leave after it was asked to.
+const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+/// How often viewers are asked to go at the end: often enough to be even.
+const RELEASE_EVERY: Duration = Duration::from_millis(20);
+
+/// A pod that listens.
+pub struct App {
+    config: Config,
+    public: Listener,
+    ops: std::net::TcpListener,
+    addresses: Addresses,
+}
+
+/// Where a pod listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// Viewers and backends.
+    pub public: SocketAddr,
+    /// Probes.
+    pub ops: SocketAddr,
+}
+
+/// A pod that runs.
+struct Pod {
+    gate: Gate,
+    tasks: Tasks,
+    release: Release,
+    refuse: CancellationToken,
+    ops: OpsThread,
+    settle: Duration,
+    drain: Duration,
+}
+
+impl App {
+    /// Takes the addresses that the settings name.
+    ///
+    /// # Errors
+    /// An address that cannot be had, with its setting's name.
+    pub fn bind(config: Config) -> io::Result<Self> {
+        let named = |name: &'static str| {
+            move |error: io::Error| io::Error::new(error.kind(), format!("{name}: {error}"))
+        };
+        let public = http::bind(config.listen).map_err(named("FANFARE_LISTEN"))?;
+        let ops = std::net::TcpListener::bind(config.ops_listen).map_err(named("FANFARE_OPS_LISTEN"))?;
+        ops.set_nonblocking(true)?;
+        let addresses = Addresses { public: public.local_addr()?, ops: ops.local_addr()? };
+        Ok(Self { config, public, ops, addresses })
+    }
+
+    /// Where the pod listens.
+    #[must_use]
+    pub const fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Runs until `exit` is ready, then leaves in phases.
+    ///
+    /// # Errors
+    /// The name of a core task that broke.
+    pub async fn run(self, exit: impl Future<Output = ()>) -> Result<(), String> {
+        let pod = self.start().map_err(|error| error.to_string())?;
+        let broken = select! {
+            () = exit => None,
+            name = pod.tasks.broken() => Some(name),
+        };
+        pod.leave().await;
+        broken.map_or(Ok(()), |name| Err(format!("the task {name:?} broke")))
+    }
+
+    fn start(self) -> io::Result<Pod> {
+        let Self { config, public, ops, .. } = self;
+        let (gate, tasks, release, sli) =
+            (Gate::default(), Tasks::default(), Release::default(), Sli::default());
+        let nudges = Nudges::default();
+        let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let (hub, lanes) = Hub::new(workers, nudges.clone(), sli.clone());
+        lanes.into_iter().for_each(|lane| tasks.core("lane", lane.run()));
+        let settings = Settings {
+            history_comments: config.history_comments,
+            history_ttl: config.history_ttl,
+            linger: config.linger,
+        };
+        let shards = Shards::embedded(&settings, &hub, &nudges, &tasks, &sli);
+        let desk = Desk::new(shards.clone());
+        let leave_within = LEAVE_WITHIN.min(config.drain / 3);
+        let connections = Connections::new(Context {
+            hub: hub.clone(),
+            desk: desk.clone(),
+            shards: shards.clone(),
+            release: release.clone(),
+            sli: sli.clone(),
+            pod: config.pod,
+            track: config.track,
+            leave_within_ms: u64::try_from(leave_within.as_millis()).unwrap_or(u64::MAX),
+        });
+        let ops_router =
+            http::ops_router(Ops { gate: gate.clone(), hub: hub.clone(), shards: shards.clone(), sli });
+        let api = Api::new(Parts {
+            connections,
+            desk,
+            shards,
+            hub,
+            tasks: tasks.clone(),
+            service: Service { name: "open".to_owned() },
+            demo: config.demo,
+        });
+        let refuse = CancellationToken::new();
+        let accept = http::serve(public, http::router(api), tasks.clone(), refuse.clone());
+        tasks.core("listener", until_refused(accept));
+        let ops = OpsThread::start(ops, ops_router)?;
+        gate.open(Reason::Starting);
+        Ok(Pod { gate, tasks, release, refuse, ops, settle: config.settle, drain: config.drain })
+    }
+}
+
+/// The listener ends when it is told to refuse; as a core task it then waits for the pod's end.
+async fn until_refused(accept: impl Future<Output = ()>) {
+    accept.await;
+    std::future::pending::<()>().await;
+}
+
+impl Pod {
+    /// The phases of exit. Each ends at once when there is nothing to wait for, and all of them at one deadline.
+    async fn leave(self) {
+        let deadline = Instant::now() + self.drain + EXIT_MARGIN;
+        if timeout_at(deadline, self.phases()).await.is_err() {
+            tracing::warn!(viewers = self.tasks.sockets(), "the time for the exit is over");
+        }
+        self.ops.stop();
+        tracing::info!("the pod has left");
+    }
+
+    async fn phases(&self) {
+        tracing::info!(viewers = self.tasks.sockets(), "exit: announcing");
+        self.gate.close(Reason::Draining);
+        select! {
+            () = sleep(self.settle) => {}
+            () = self.tasks.sockets_gone() => {}
+        }
+        tracing::info!(viewers = self.tasks.sockets(), "exit: refusing new connections, releasing viewers");
+        self.refuse.cancel();
+        self.release_evenly().await;
+        // A request that is under way is answered.
+        if timeout_at(Instant::now() + LAST_REQUESTS, self.tasks.requests_gone()).await.is_err() {
+            tracing::warn!(requests = self.tasks.requests(), "exit: some requests were not finished");
+        }
+        self.tasks.stop().await;
+    }
+
+    /// Asks viewers to go, so many in each moment that the last one is asked when there is just time for it to leave.
+    async fn release_evenly(&self) {
+        let begin = Instant::now();
+        let viewers = self.tasks.sockets();
+        let window = self.drain - LEAVE_WITHIN.min(self.drain / 3);
+        let mut asked = 0;
+        let mut tick = interval(RELEASE_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            select! {
+                _ = tick.tick() => {}
+                () = self.tasks.sockets_gone() => return,
+            }
+            let due = share(viewers, begin.elapsed(), window);
+            self.release.ask(due.saturating_sub(asked));
+            asked = asked.max(due);
+            if asked >= viewers {
+                // Those whose handshake was under way when the counting began.
+                self.release.ask(self.release.waiting());
+                self.tasks.sockets_gone().await;
+                return;
+            }
+        }
+    }
+}
+
+/// How many of the viewers are due after a time.
+fn share(viewers: usize, elapsed: Duration, window: Duration) -> usize {
+    let all = viewers as u128;
+    let due = (all * elapsed.as_micros()).checked_div(window.as_micros()).unwrap_or(all);
+    usize::try_from(due.min(all)).unwrap_or(viewers)
+}
+
+/// The ops listener on a thread of its own, so that probes are answered while the workers are busy.
+struct OpsThread {
+    stop: CancellationToken,
+    thread: JoinHandle<()>,
+}
+
+impl OpsThread {
+    fn start(listener: std::net::TcpListener, router: Router) -> io::Result<Self> {
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new().name("ops".to_owned()).spawn(move || {
+            runtime.block_on(async move {
+                match Listener::from_std(listener) {
+                    Ok(listener) => http::serve(listener, router, Tasks::default(), stopped).await,
+                    Err(error) => tracing::error!(%error, "the ops listener is lost"),
+                }
+            });
+        })?;
+        Ok(Self { stop, thread })
+    }
+
+    fn stop(self) {
+        self.stop.cancel();
+        if self.thread.join().is_err() {
+            tracing::error!("the ops thread panicked");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_even_and_complete() {
+        let window = Duration::from_secs(10);
+        let shares: Vec<_> = (0..=10).map(|s| share(1_000, Duration::from_secs(s), window)).collect();
+        assert_eq!(shares, (0..=10).map(|s| s * 100).collect::<Vec<_>>());
+        assert_eq!(share(7, Duration::ZERO, Duration::ZERO), 7);
+        assert_eq!(share(7, Duration::from_secs(99), window), 7);
+    }
+}

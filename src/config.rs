@@ -1,0 +1,215 @@
+//! Settings: flags and environment, checked all at once.
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::Parser;
+
+/// Every setting as it was given. Each flag has an environment variable of the same name.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "fanfare", version, about = "Fans live-stream comments out to viewers over WebSockets")]
+pub struct Flags {
+    /// Address of the public listener: viewers, backends, the demo page
+    #[arg(long, env = "FANFARE_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    listen: String,
+    /// Address of the ops listener: probes; never make it public
+    #[arg(long, env = "FANFARE_OPS_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8081")]
+    ops_listen: String,
+    /// Let anybody watch and post although the public listener is not on a loopback address
+    #[arg(long, env = "FANFARE_OPEN", value_name = "true|false", default_value = "false")]
+    open: String,
+    /// Serve the demo page at / although the pod is not in open mode
+    #[arg(long, env = "FANFARE_DEMO", value_name = "true|false", default_value = "false")]
+    demo: String,
+    /// Name of this pod, shown to viewers [default: the host's name]
+    #[arg(long, env = "FANFARE_POD", value_name = "NAME")]
+    pod: Option<String>,
+    /// Track of this pod, shown to viewers
+    #[arg(long, env = "FANFARE_TRACK", value_name = "NAME", default_value = "blue")]
+    track: String,
+    /// Comments that a stream's history holds
+    #[arg(long, env = "FANFARE_HISTORY_COMMENTS", value_name = "COUNT", default_value = "500")]
+    history_comments: String,
+    /// How long a history is kept after the last post or read
+    #[arg(long, env = "FANFARE_HISTORY_TTL", value_name = "DURATION", default_value = "1h")]
+    history_ttl: String,
+    /// How long a subscription outlives a stream's last viewer
+    #[arg(long, env = "FANFARE_LINGER", value_name = "DURATION", default_value = "10s")]
+    linger: String,
+    /// At the end: how long load balancers have to notice that the pod is not ready
+    #[arg(long, env = "FANFARE_SETTLE", value_name = "DURATION", default_value = "5s")]
+    settle: String,
+    /// At the end: the time over which viewers are asked to connect elsewhere
+    #[arg(long, env = "FANFARE_DRAIN", value_name = "DURATION", default_value = "30s")]
+    drain: String,
+}
+
+/// Every setting, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Address of the public listener.
+    pub listen: SocketAddr,
+    /// Address of the ops listener.
+    pub ops_listen: SocketAddr,
+    /// Whether the demo page is served.
+    pub demo: bool,
+    /// Name of this pod.
+    pub pod: String,
+    /// Track of this pod.
+    pub track: String,
+    /// Comments that a stream's history holds.
+    pub history_comments: usize,
+    /// How long a history is kept after the last post or read.
+    pub history_ttl: Duration,
+    /// How long a subscription outlives a stream's last viewer.
+    pub linger: Duration,
+    /// How long load balancers have to notice that the pod is not ready.
+    pub settle: Duration,
+    /// The time over which viewers are asked to connect elsewhere.
+    pub drain: Duration,
+}
+
+/// Everything that is wrong with the settings, each in a line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct BadConfig(pub Vec<String>);
+
+impl Flags {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// [`BadConfig`] names every fault, not only the first.
+    pub fn check(self) -> Result<Config, BadConfig> {
+        let mut faults = Faults(Vec::new());
+        let listen = faults.address("FANFARE_LISTEN", &self.listen);
+        let open = faults.boolean("FANFARE_OPEN", &self.open);
+        let config = Config {
+            listen,
+            ops_listen: faults.address("FANFARE_OPS_LISTEN", &self.ops_listen),
+            // There are no keys that a viewer or backend could have: every pod is open.
+            demo: faults.boolean("FANFARE_DEMO", &self.demo) || listen.ip().is_loopback() || open,
+            pod: faults.name("FANFARE_POD", self.pod.unwrap_or_else(host_name)),
+            track: faults.name("FANFARE_TRACK", self.track),
+            history_comments: faults.count("FANFARE_HISTORY_COMMENTS", &self.history_comments, 1, 10_000),
+            history_ttl: faults.duration("FANFARE_HISTORY_TTL", &self.history_ttl, 1, 7 * 86_400),
+            linger: faults.duration("FANFARE_LINGER", &self.linger, 0, 3_600),
+            settle: faults.duration("FANFARE_SETTLE", &self.settle, 0, 600),
+            drain: faults.duration("FANFARE_DRAIN", &self.drain, 0, 3_600),
+        };
+        if !listen.ip().is_loopback() && !open {
+            faults.0.push(format!(
+                "FANFARE_LISTEN: {listen} is not a loopback address, and no keys are configured: anybody could post in \
+                 any stream. Listen on 127.0.0.1, or say FANFARE_OPEN=true if that is meant"
+            ));
+        }
+        if faults.0.is_empty() { Ok(config) } else { Err(BadConfig(faults.0)) }
+    }
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name: String = name.trim().chars().filter(|c| is_name_char(*c)).take(MAX_NAME_BYTES).collect();
+    if name.is_empty() { "fanfare".to_owned() } else { name }
+}
+
+fn is_name_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
+}
+
+const MAX_NAME_BYTES: usize = 128;
+
+/// Reads settings; collects what is wrong and goes on with a value that is never used.
+struct Faults(Vec<String>);
+
+impl Faults {
+    fn address(&mut self, name: &str, text: &str) -> SocketAddr {
+        text.parse().unwrap_or_else(|_| {
+            self.0.push(format!("{name}: {text:?} is not an address and port, such as 127.0.0.1:8080"));
+            SocketAddr::from(([127, 0, 0, 1], 0))
+        })
+    }
+
+    fn boolean(&mut self, name: &str, text: &str) -> bool {
+        text.parse().unwrap_or_else(|_| {
+            self.0.push(format!("{name}: {text:?} is neither true nor false"));
+            false
+        })
+    }
+
+    fn name(&mut self, name: &str, text: String) -> String {
+        if text.is_empty() || text.len() > MAX_NAME_BYTES || !text.chars().all(is_name_char) {
+            self.0.push(format!("{name}: {text:?} is not 1 to 128 characters of A-Z, a-z, 0-9, _, - and ."));
+        }
+        text
+    }
+
+    fn count(&mut self, name: &str, text: &str, least: usize, most: usize) -> usize {
+        text.parse().ok().filter(|count| (least..=most).contains(count)).unwrap_or_else(|| {
+            self.0.push(format!("{name}: {text:?} is not a number from {least} to {most}"));
+            least
+        })
+    }
+
+    fn duration(&mut self, name: &str, text: &str, least_s: u64, most_s: u64) -> Duration {
+        let range = Duration::from_secs(least_s)..=Duration::from_secs(most_s);
+        humantime::parse_duration(text).ok().filter(|duration| range.contains(duration)).unwrap_or_else(
+            || {
+                self.0.push(format!(
+                    "{name}: {text:?} is not a time such as 500ms, 10s or 1h, from {least_s}s to {most_s}s"
+                ));
+                Duration::ZERO
+            },
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(arguments: &[&str]) -> Result<Config, BadConfig> {
+        Flags::try_parse_from([&["fanfare"], arguments].concat()).unwrap().check()
+    }
+
+    #[test]
+    fn the_defaults_are_open_on_loopback() {
+        let config = check(&[]).unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert!(config.demo && !config.pod.is_empty());
+        assert_eq!((config.history_comments, config.linger), (500, Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once() {
+        let faults = check(&[
+            "--listen=nowhere",
+            "--open=perhaps",
+            "--pod=a b",
+            "--history-comments=0",
+            "--history-ttl=soon",
+            "--linger=-1s",
+            "--settle=1000h",
+        ]);
+        let Err(BadConfig(faults)) = faults else { panic!("accepted") };
+        let names: Vec<_> = faults.iter().map(|fault| fault.split(':').next().unwrap()).collect();
+        let expected = [
+            "FANFARE_LISTEN",
+            "FANFARE_OPEN",
+            "FANFARE_POD",
+            "FANFARE_HISTORY_COMMENTS",
+            "FANFARE_HISTORY_TTL",
+            "FANFARE_LINGER",
+            "FANFARE_SETTLE",
+        ];
+        let mut sorted = names.clone();
+        sorted.sort_unstable();
+        let mut wanted = expected.to_vec();
+        wanted.sort_unstable();
+        assert_eq!(sorted, wanted);
+    }
+
+    #[test]
+    fn an_open_pod_listens_elsewhere_only_if_told_so() {
+        assert!(check(&["--listen=0.0.0.0:8080"]).is_err());
+        assert!(check(&["--listen=0.0.0.0:8080", "--open=true"]).unwrap().demo);
+    }
+}

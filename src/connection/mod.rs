@@ -1,0 +1,87 @@
+//! One viewer's socket, from its 101 to its close.
+//!
+//! tungstenite reads. The seat writes: the lane does it for a viewer that keeps up, this task for one that joins, lags
+//! or is being closed. What tungstenite itself wants to write goes through the seat as well, between the stream's frames.
+
+mod catchup;
+mod farewell;
+mod pulse;
+mod reader;
+mod session;
+mod wire;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::net::TcpStream;
+
+use crate::{
+    domain::{Desk, Position, StreamId, Viewer},
+    hub::Hub,
+    shards::Shards,
+    shutdown::Release,
+    telemetry::Sli,
+};
+
+pub use reader::accept_key;
+
+/// What every viewer's task needs. Cloning shares it.
+#[derive(Clone)]
+pub struct Connections(Arc<Context>);
+
+/// The parts of the pod that viewers' tasks use.
+pub struct Context {
+    /// Fan-out.
+    pub hub: Hub,
+    /// Where posts go.
+    pub desk: Desk<Shards>,
+    /// Where history comes from.
+    pub shards: Shards,
+    /// Says when a viewer should go.
+    pub release: Release,
+    /// Counts.
+    pub sli: Sli,
+    /// The pod's name.
+    pub pod: String,
+    /// The pod's track.
+    pub track: String,
+    /// How long a viewer that was asked to go may stay, in milliseconds.
+    pub leave_within_ms: u64,
+}
+
+/// Where a viewer wants to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// It comes for the first time.
+    Nothing,
+    /// Right after this.
+    Place(Position),
+    /// Somewhere that no server ever told it.
+    Unknown,
+}
+
+/// Who watches what, from where on.
+#[derive(Debug)]
+pub struct Request {
+    /// The stream.
+    pub stream: StreamId,
+    /// Who watches.
+    pub viewer: Viewer,
+    /// This socket's own name.
+    pub session: String,
+    /// Where it goes on.
+    pub after: After,
+}
+
+impl Connections {
+    /// Shares what viewers' tasks need.
+    #[must_use]
+    pub fn new(context: Context) -> Self {
+        Self(Arc::new(context))
+    }
+
+    /// Serves one viewer until its socket is closed. `early` is what the viewer sent right behind its handshake.
+    pub async fn serve(&self, socket: TcpStream, early: Bytes, request: Request) {
+        session::serve(&self.0, socket, early, &request).await;
+    }
+}

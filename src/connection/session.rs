@@ -1,0 +1,213 @@
+//! The task of one viewer.
+
+use std::{pin::Pin, pin::pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Context, Request,
+    catchup::{Catchup, Joining, Next},
+    farewell::{End, farewell},
+    pulse::{Beat, Pulse},
+    reader::{Incoming, Reader},
+    wire::Wire,
+};
+use crate::{
+    domain::{Draft, Poster, now_ms},
+    hub::{Drained, Seat},
+    protocol::{self, ClientFrame, Close, Code, ReconnectReason, SharedFrame},
+};
+
+/// How long a socket may accept no byte before its viewer counts as too slow.
+const STUCK: Duration = Duration::from_secs(10);
+
+/// Work under way that is not reading or writing; in a box, since it takes more memory than the rest of the task.
+type Job<'a, T> = Option<Pin<Box<dyn Future<Output = T> + Send + 'a>>>;
+
+/// Serves one viewer until its socket is closed.
+pub(super) async fn serve(context: &Context, socket: TcpStream, early: Bytes, request: &Request) {
+    let wire = match Wire::new(socket) {
+        Ok(wire) => Arc::new(wire),
+        Err(error) => {
+            tracing::debug!(%error, "a socket was gone before it was served");
+            return;
+        }
+    };
+    let seat = context.hub.sit(&request.stream, wire.clone());
+    let joining = Joining { context, seat: &seat, request };
+    let end = {
+        let reader = Reader::new(&wire, &seat, early).await;
+        let mut session = Session::new(&joining, &wire, reader);
+        session.run().await
+    };
+    log(request, end);
+    farewell(&wire, &seat, end).await;
+}
+
+fn log(request: &Request, end: End) {
+    let Request { stream, session, .. } = request;
+    match end {
+        End::Close(close @ (Close::TooSlow | Close::NoPong | Close::Internal)) => {
+            tracing::info!(%stream, session, code = close.code(), reason = close.reason(), "closing a viewer");
+        }
+        End::Close(close) => {
+            tracing::debug!(%stream, session, code = close.code(), reason = close.reason(), "closing a viewer");
+        }
+        End::Gone | End::Bye => tracing::debug!(%stream, session, "a viewer left"),
+    }
+}
+
+struct Session<'a> {
+    joining: &'a Joining<'a>,
+    seat: &'a Seat,
+    wire: &'a Wire,
+    reader: Reader<'a>,
+    pulse: Pulse,
+    /// The next step towards the stream's present; none while one is under way, and when there are no more.
+    catchup: Option<Catchup>,
+    step: Job<'a, (Vec<SharedFrame>, Next)>,
+    post: Job<'a, SharedFrame>,
+    /// When a viewer that was asked to go is closed.
+    leave_by: Option<Instant>,
+}
+
+impl<'a> Session<'a> {
+    fn new(joining: &'a Joining<'a>, wire: &'a Wire, reader: Reader<'a>) -> Self {
+        Self {
+            joining,
+            seat: joining.seat,
+            wire,
+            reader,
+            pulse: Pulse::new(Instant::now()),
+            catchup: Some(Catchup::Closed { told: false }),
+            step: None,
+            post: None,
+            leave_by: None,
+        }
+    }
+
+    async fn run(&mut self) -> End {
+        let mut asked = pin!(self.joining.context.release.asked());
+        loop {
+            let full_since = match self.seat.drain(Instant::now()) {
+                Drained::All => None,
+                Drained::Full(since) => Some(since),
+                Drained::Shut(Some(close)) => return End::Close(close),
+                Drained::Shut(None) => return End::Gone,
+            };
+            if full_since.is_none()
+                && let Some(catchup) = self.catchup.take()
+            {
+                let joining = self.joining;
+                self.step = Some(Box::pin(joining.step(catchup)));
+            }
+            let due = self.due(full_since);
+            let may_read = self.post.is_none() && self.seat.has_room();
+            tokio::select! {
+                (frames, next) = job(&mut self.step) => self.stepped(&frames, next),
+                answer = job(&mut self.post) => {
+                    self.post = None;
+                    self.seat.push(&answer);
+                }
+                incoming = self.reader.next(), if may_read => {
+                    if let Some(end) = self.incoming(incoming) {
+                        return end;
+                    }
+                }
+                () = self.wire.writable(), if full_since.is_some() => {}
+                () = self.seat.woken() => {}
+                () = &mut asked, if self.leave_by.is_none() => self.ask_to_leave(),
+                () = sleep_until(due) => {
+                    if let Some(close) = self.overdue(full_since) {
+                        return End::Close(close);
+                    }
+                }
+            }
+        }
+    }
+
+    fn stepped(&mut self, frames: &[SharedFrame], next: Next) {
+        self.step = None;
+        frames.iter().for_each(|frame| self.seat.push(frame));
+        match next {
+            Next::Step(catchup) => self.catchup = Some(catchup),
+            Next::Live(mark) => self.seat.enter(mark),
+        }
+    }
+
+    fn incoming(&mut self, incoming: Incoming) -> Option<End> {
+        match incoming {
+            Incoming::Text(text) => self.message(&text),
+            Incoming::Sign => {}
+            Incoming::Bye => return Some(End::Bye),
+            Incoming::Gone => return Some(End::Gone),
+            Incoming::Broke(close) => return Some(End::Close(close)),
+        }
+        None
+    }
+
+    fn message(&mut self, text: &str) {
+        match ClientFrame::decode(text) {
+            Ok(ClientFrame::Ping) => self.seat.push(&protocol::pong(now_ms())),
+            Ok(ClientFrame::Post { reference, draft }) => {
+                let joining = self.joining;
+                self.post = Some(Box::pin(post(joining, reference, draft)));
+            }
+            Err(bad) => {
+                self.seat.push(&protocol::error(bad.reference.as_deref(), Code::BadRequest, bad.message));
+            }
+        }
+    }
+
+    fn ask_to_leave(&mut self) {
+        let within_ms = self.joining.context.leave_within_ms;
+        self.leave_by = Some(Instant::now() + Duration::from_millis(within_ms));
+        self.seat.push(&protocol::reconnect(within_ms, ReconnectReason::Drain));
+    }
+
+    /// When something may be overdue.
+    fn due(&self, full_since: Option<Instant>) -> Instant {
+        let stuck = full_since.map(|since| since + STUCK);
+        // A post under way is answered first; it takes about a second at most.
+        let leave_by = self.leave_by.filter(|_| self.post.is_none());
+        [stuck, leave_by].into_iter().flatten().fold(self.pulse.due(), Instant::min)
+    }
+
+    fn overdue(&mut self, full_since: Option<Instant>) -> Option<Close> {
+        let now = Instant::now();
+        if full_since.is_some_and(|since| now >= since + STUCK) {
+            return Some(Close::TooSlow);
+        }
+        if self.post.is_none() && self.leave_by.is_some_and(|leave_by| now >= leave_by) {
+            return Some(Close::Restart);
+        }
+        match self.pulse.beat(now, || self.wire.take_heard()) {
+            Beat::Wait => None,
+            Beat::Ping => {
+                self.seat.push(&protocol::ping());
+                None
+            }
+            Beat::Dead => Some(Close::NoPong),
+        }
+    }
+}
+
+async fn post(joining: &Joining<'_>, reference: Option<String>, draft: Draft) -> SharedFrame {
+    let Joining { context, request, .. } = joining;
+    match context.desk.post(Poster::Viewer(&request.viewer), &request.stream, draft).await {
+        Ok(accepted) => protocol::posted(reference.as_deref(), &accepted),
+        Err(refusal) => protocol::error(reference.as_deref(), Code::from(&refusal), &refusal.to_string()),
+    }
+}
+
+/// Waits for the job; for ever, if there is none.
+async fn job<T>(job: &mut Job<'_, T>) -> T {
+    match job {
+        Some(job) => job.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,122 @@
+//! `/v1/comments`: posting to many streams at once.
+
+use std::collections::HashMap;
+
+use axum::{Json, extract::State, http::StatusCode};
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    Api, Problem,
+    comments::{Body, Posted, post_one, status},
+    extract::JsonBody,
+};
+use crate::{
+    domain::{Draft, StreamId},
+    protocol::Code,
+};
+
+/// The most comments in a batch.
+const MAX_COMMENTS: usize = 500;
+
+/// Many posts; each is read by itself, so that a bad one does not spoil the others.
+#[derive(Debug, Deserialize)]
+pub(super) struct Batch {
+    comments: Vec<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Line {
+    stream: String,
+    id: Option<String>,
+    #[serde(flatten)]
+    body: Body,
+}
+
+/// One result a post, in the order of the posts.
+#[derive(Debug, Serialize)]
+pub(super) struct Results {
+    results: Vec<Outcome>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Outcome {
+    Posted {
+        status: u16,
+        #[serde(flatten)]
+        posted: Posted,
+    },
+    Failed {
+        status: u16,
+        code: Code,
+        detail: String,
+    },
+}
+
+impl From<Problem> for Outcome {
+    fn from(Problem { status, code, detail, .. }: Problem) -> Self {
+        Self::Failed { status: status.as_u16(), code, detail }
+    }
+}
+
+/// Posts up to 500 comments: those of one stream in their order, different streams side by side.
+pub(super) async fn post(
+    State(api): State<Api>,
+    JsonBody(batch): JsonBody<Batch>,
+) -> Result<(StatusCode, Json<Results>), Problem> {
+    if batch.comments.len() > MAX_COMMENTS {
+        return Err(Problem::unprocessable("a batch has at most 500 comments"));
+    }
+    let mut results: Vec<Option<Outcome>> = Vec::new();
+    let mut streams: HashMap<StreamId, Vec<(usize, Draft)>> = HashMap::new();
+    for (place, line) in batch.comments.into_iter().enumerate() {
+        let outcome = match read(line) {
+            Ok((stream, draft)) => {
+                streams.entry(stream).or_default().push((place, draft));
+                None
+            }
+            Err(problem) => Some(problem.into()),
+        };
+        results.push(outcome);
+    }
+    let mut posting: FuturesUnordered<_> =
+        streams.into_iter().map(|(stream, drafts)| post_in_order(&api, stream, drafts)).collect();
+    while let Some(outcomes) = posting.next().await {
+        for (place, outcome) in outcomes {
+            results[place] = Some(outcome);
+        }
+    }
+    Ok((StatusCode::MULTI_STATUS, Json(Results { results: results.into_iter().flatten().collect() })))
+}
+
+fn read(line: Value) -> Result<(StreamId, Draft), Problem> {
+    let Line { stream, id, body } =
+        serde_json::from_value(line).map_err(|error| Problem::bad_request(format!("comment: {error}")))?;
+    let stream = stream.parse().map_err(|error| Problem::bad_request(format!("{error}")))?;
+    let id = id.map(|id| id.parse()).transpose().map_err(|error| Problem::bad_request(format!("{error}")))?;
+    Ok((stream, body.draft(id)))
+}
+
+async fn post_in_order(api: &Api, stream: StreamId, drafts: Vec<(usize, Draft)>) -> Vec<(usize, Outcome)> {
+    let mut outcomes = Vec::with_capacity(drafts.len());
+    let mut dead = false;
+    for (place, draft) in drafts {
+        if dead {
+            // One time-out is enough to know; the others were not sent.
+            let failed = Problem::from(crate::shards::Unavailable);
+            outcomes.push((place, failed.into()));
+            continue;
+        }
+        let outcome = match post_one(api, &stream, draft).await {
+            Ok(accepted) => Outcome::Posted { status: status(&accepted).as_u16(), posted: accepted.into() },
+            Err(problem) => {
+                dead = problem.code == Code::ShardUnavailable;
+                problem.into()
+            }
+        };
+        outcomes.push((place, outcome));
+    }
+    outcomes
+}

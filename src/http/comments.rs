@@ -1,0 +1,108 @@
+//! `/v1/streams/{stream}/comments`: posting one comment, and pages of history.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    Api, Problem,
+    extract::{IdempotencyKey, JsonBody, Params, Stream},
+};
+use crate::{
+    domain::{Accepted, Author, Draft, Epoch, Kind, Position, PostId, Poster, StreamId},
+    shards::HistoryPage,
+};
+
+/// The most comments in a page of history.
+const MAX_PAGE: usize = 200;
+/// How many comments a page has unless the request says otherwise.
+const DEFAULT_PAGE: usize = 50;
+
+/// What a backend posts.
+#[derive(Debug, Deserialize)]
+pub(super) struct Body {
+    kind: Kind,
+    author: Option<Author>,
+    body: Option<String>,
+    data: Option<Map<String, Value>>,
+}
+
+impl Body {
+    pub(super) fn draft(self, id: Option<PostId>) -> Draft {
+        let Self { kind, author, body, data } = self;
+        Draft { id, kind, author, body, data }
+    }
+}
+
+/// The answer to a post.
+#[derive(Debug, Serialize)]
+pub(super) struct Posted {
+    id: String,
+    seq: u64,
+    duplicate: bool,
+}
+
+impl From<Accepted> for Posted {
+    fn from(Accepted { id, seq, duplicate }: Accepted) -> Self {
+        Self { id: id.to_string(), seq, duplicate }
+    }
+}
+
+/// The status of a post that was accepted.
+pub(super) const fn status(accepted: &Accepted) -> StatusCode {
+    if accepted.duplicate { StatusCode::OK } else { StatusCode::CREATED }
+}
+
+/// Posts one comment; returns when it is in the stream's history.
+pub(super) async fn post(
+    State(api): State<Api>,
+    Stream(stream): Stream,
+    IdempotencyKey(id): IdempotencyKey,
+    JsonBody(body): JsonBody<Body>,
+) -> Result<Response, Problem> {
+    let accepted = post_one(&api, &stream, body.draft(id)).await?;
+    Ok((status(&accepted), Json(Posted::from(accepted))).into_response())
+}
+
+pub(super) async fn post_one(api: &Api, stream: &StreamId, draft: Draft) -> Result<Accepted, Problem> {
+    Ok(api.0.desk.post(Poster::Service(&api.0.service), stream, draft).await?)
+}
+
+/// Which page of history.
+#[derive(Debug, Deserialize)]
+pub(super) struct Which {
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+/// A page of history: the newest comments, or those after a position.
+pub(super) async fn history(
+    State(api): State<Api>,
+    Stream(stream): Stream,
+    Params(which): Params<Which>,
+) -> Result<Response, Problem> {
+    let limit = which.limit.unwrap_or(DEFAULT_PAGE);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return Err(Problem::bad_request("limit must be 1 to 200"));
+    }
+    let after = which.after.filter(|after| !after.is_empty()).map(|after| after.parse());
+    // A position that no server told is of no history.
+    let nowhere = || Position::start_of(Epoch::random());
+    let after = after.map(|after| after.unwrap_or_else(|_| nowhere()));
+    let page = api.0.shards.page(&stream, after.as_ref(), limit).await?;
+    Ok(json(&page)?.into_response())
+}
+
+fn json(page: &HistoryPage) -> Result<impl IntoResponse + use<>, Problem> {
+    let HistoryPage { comments, position, more, resumed } = page;
+    let resumed = serde_json::to_string(resumed).map_err(|error| Problem::internal(error.to_string()))?;
+    // The comments are JSON already, and are not taken apart to be put together again.
+    let body =
+        format!(r#"{{"comments":[{comments}],"position":"{position}","more":{more},"resumed":{resumed}}}"#);
+    Ok(([(header::CONTENT_TYPE, "application/json")], body))
+}

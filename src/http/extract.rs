@@ -1,0 +1,97 @@
+//! Parts of a request, checked.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::BytesRejection},
+    http::{StatusCode, header, request::Parts},
+};
+use serde::de::DeserializeOwned;
+use tokio::time::{Duration, timeout};
+
+use super::{Api, Problem};
+use crate::{
+    domain::{PostId, StreamId},
+    protocol::Code,
+};
+
+/// How long a body may take to come.
+const BODY_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The stream that the path names.
+pub(super) struct Stream(pub(super) StreamId);
+
+impl FromRequestParts<Api> for Stream {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let Path(stream) = Path::<String>::from_request_parts(parts, api)
+            .await
+            .map_err(|_| Problem::bad_request("the stream in the path is not UTF-8"))?;
+        stream.parse().map(Self).map_err(|error| Problem::bad_request(format!("{error}")))
+    }
+}
+
+/// The query, typed.
+pub(super) struct Params<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequestParts<Api> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        let Query(params) =
+            Query::try_from_uri(&parts.uri).map_err(|error| Problem::bad_request(error.body_text()))?;
+        Ok(Self(params))
+    }
+}
+
+/// The `Idempotency-Key`, if there is one.
+pub(super) struct IdempotencyKey(pub(super) Option<PostId>);
+
+impl FromRequestParts<Api> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        let mut values = parts.headers.get_all("idempotency-key").iter();
+        let Some(value) = values.next() else { return Ok(Self(None)) };
+        let id = value.to_str().ok().filter(|_| values.next().is_none()).and_then(|text| text.parse().ok());
+        id.map(|id| Self(Some(id))).ok_or_else(|| {
+            Problem::bad_request("Idempotency-Key must be one value of 1 to 64 printable ASCII characters")
+        })
+    }
+}
+
+/// A JSON body.
+pub(super) struct JsonBody<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<Api> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        let of_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let essence = of_type.and_then(|of_type| of_type.split(';').next()).map(str::trim);
+        if !essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                Code::BadRequest,
+                "Content-Type must be application/json",
+            ));
+        }
+        let body = timeout(BODY_DEADLINE, Bytes::from_request(request, api))
+            .await
+            .map_err(|_| {
+                Problem::new(StatusCode::REQUEST_TIMEOUT, Code::BadRequest, "the body took too long")
+            })?
+            .map_err(|rejection| of_rejection(&rejection))?;
+        serde_json::from_slice(&body)
+            .map(Self)
+            .map_err(|error| Problem::bad_request(format!("body: {error}")))
+    }
+}
+
+fn of_rejection(rejection: &BytesRejection) -> Problem {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Code::TooLong, "the body is over the limit")
+    } else {
+        Problem::bad_request("the body could not be read")
+    }
+}

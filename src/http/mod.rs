@@ -1,0 +1,105 @@
+//! HTTP: the routes, one file a resource, and the listeners.
+
+mod batch;
+mod comments;
+mod extract;
+mod listener;
+mod ops;
+mod page;
+mod problem;
+mod stream;
+mod watch;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderValue, header::HeaderName},
+    middleware,
+    response::Response,
+    routing::{get, post},
+};
+
+use crate::{
+    connection::Connections,
+    domain::{Desk, Service},
+    hub::Hub,
+    shards::Shards,
+    shutdown::Tasks,
+};
+
+pub use listener::{Listener, bind, serve};
+pub use ops::{Ops, router as ops_router};
+use problem::Problem;
+
+/// The largest body of a request, in bytes.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+/// The largest body of a batch, in bytes.
+const MAX_BATCH_BYTES: usize = 1024 * 1024;
+/// How long any request may take, its body included; a shard that does not answer is noticed sooner.
+const ROUTE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What the public routes use. Cloning shares it.
+#[derive(Clone)]
+pub struct Api(Arc<Parts>);
+
+/// The parts of the pod that the public routes use.
+pub struct Parts {
+    /// Serves viewers.
+    pub connections: Connections,
+    /// Where posts go.
+    pub desk: Desk<Shards>,
+    /// Where history comes from.
+    pub shards: Shards,
+    /// Knows the viewers.
+    pub hub: Hub,
+    /// Owns the viewers' tasks.
+    pub tasks: Tasks,
+    /// Who backends are, while there are no keys.
+    pub service: Service,
+    /// Whether the demo page is served.
+    pub demo: bool,
+}
+
+impl Api {
+    /// Shares what the routes use.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+/// The public routes: the table of contents.
+pub fn router(api: Api) -> Router {
+    let demo = api.0.demo;
+    let mut routes = Router::new()
+        .route("/v1/streams/{stream}/watch", get(watch::watch))
+        .route("/v1/streams/{stream}/comments", get(comments::history).post(comments::post))
+        .route("/v1/streams/{stream}", get(stream::show))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .route("/v1/comments", post(batch::post).layer(DefaultBodyLimit::max(MAX_BATCH_BYTES)));
+    if demo {
+        routes = routes.route("/", get(page::page));
+    }
+    routes
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .fallback(|| async { Problem::not_found("no such route") })
+        .layer(middleware::from_fn(deadline))
+        .layer(middleware::map_response(keep_alive))
+        .with_state(api)
+}
+
+/// Every route has a deadline.
+async fn deadline(request: axum::extract::Request, next: middleware::Next) -> Result<Response, Problem> {
+    tokio::time::timeout(ROUTE_DEADLINE, next.run(request)).await.map_err(|_| Problem::deadline())
+}
+
+/// Tells clients that reuse connections how long an idle one is kept, so that they do not send into a closing one.
+async fn keep_alive(mut response: Response) -> Response {
+    if response.status() != axum::http::StatusCode::SWITCHING_PROTOCOLS {
+        let kept = HeaderValue::from_static("timeout=5");
+        response.headers_mut().insert(HeaderName::from_static("keep-alive"), kept);
+    }
+    response
+}

@@ -1,0 +1,74 @@
+//! The ops listener's routes: `/ready` and `/live`, for probes and people, never for viewers.
+
+use std::collections::BTreeMap;
+
+use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
+use serde::Serialize;
+
+use super::Problem;
+use crate::{
+    hub::Hub,
+    readiness::{Gate, Reason},
+    shards::{ShardStatus, Shards},
+    telemetry::{Counts, Sli},
+};
+
+/// What the ops routes show. Cloning shares it.
+#[derive(Clone)]
+pub struct Ops {
+    /// Whether the pod takes new viewers.
+    pub gate: Gate,
+    /// Knows the viewers.
+    pub hub: Hub,
+    /// Knows the shards.
+    pub shards: Shards,
+    /// Counts.
+    pub sli: Sli,
+}
+
+#[derive(Debug, Serialize)]
+struct Readiness {
+    ready: bool,
+    reasons: Vec<Reason>,
+    viewers: usize,
+    streams: usize,
+    shards: BTreeMap<String, ShardStatus>,
+    counts: Counts,
+}
+
+/// The ops routes.
+pub fn router(ops: Ops) -> Router {
+    Router::new()
+        .route("/ready", get(ready))
+        .route("/live", get(live))
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .fallback(|| async { Problem::not_found("no such route") })
+        .with_state(ops)
+}
+
+/// 200 if new viewers should come, else 503; the shards are shown and are no reason.
+async fn ready(State(ops): State<Ops>) -> (StatusCode, Json<Readiness>) {
+    let reasons = ops.gate.reasons();
+    let totals = ops.hub.totals();
+    let shards = ops.shards.status().into_iter().map(|shard| (shard.name.clone(), shard)).collect();
+    let readiness = Readiness {
+        ready: reasons.is_empty(),
+        reasons,
+        viewers: totals.viewers,
+        streams: totals.streams,
+        shards,
+        counts: ops.sli.counts(),
+    };
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(readiness))
+}
+
+#[derive(Debug, Serialize)]
+struct Liveness {
+    live: bool,
+}
+
+/// 200 while the process works, whatever its load and its shards.
+async fn live() -> Json<Liveness> {
+    Json(Liveness { live: true })
+}

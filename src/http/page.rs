@@ -1,0 +1,16 @@
+//! `/`: the demo page.
+
+use axum::{
+    http::header,
+    response::{Html, IntoResponse},
+};
+
+/// Only what the page itself holds runs, and it talks to this server only.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+     connect-src 'self' ws: wss:; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// One page with its script and style; it fetches nothing.
+pub(super) async fn page() -> impl IntoResponse {
+    let headers = [(header::CONTENT_SECURITY_POLICY, POLICY), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    (headers, Html(include_str!("page.html")))
+}

@@ -1,0 +1,98 @@
+//! Errors as answers: `application/problem+json` (RFC 9457), and which status each error has.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use crate::{domain::Refusal, protocol::Code, shards::Unavailable};
+
+/// An error answer.
+#[derive(Debug, Serialize)]
+pub(super) struct Problem {
+    r#type: &'static str,
+    title: &'static str,
+    #[serde(serialize_with = "status_number")]
+    pub(super) status: StatusCode,
+    pub(super) code: Code,
+    pub(super) detail: String,
+    #[serde(skip)]
+    header: Option<(&'static str, &'static str)>,
+}
+
+fn status_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, code: Code, detail: impl Into<String>) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error");
+        Self { r#type: "about:blank", title, status, code, detail: detail.into(), header: None }
+    }
+
+    pub(super) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Code::BadRequest, detail)
+    }
+
+    pub(super) fn unprocessable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, Code::BadRequest, detail)
+    }
+
+    pub(super) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, Code::NotFound, detail)
+    }
+
+    pub(super) fn method_not_allowed() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadRequest, "the route has no such method; see Allow")
+    }
+
+    pub(super) fn deadline() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Internal, "the request took too long").retry_soon()
+    }
+
+    pub(super) fn internal(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, detail)
+    }
+
+    /// A handshake that has to be made in another way.
+    pub(super) fn upgrade_required(detail: &str, header: (&'static str, &'static str)) -> Self {
+        Self { header: Some(header), ..Self::new(StatusCode::UPGRADE_REQUIRED, Code::BadRequest, detail) }
+    }
+
+    fn retry_soon(self) -> Self {
+        Self { header: Some(("retry-after", "1")), ..self }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let status = match refusal {
+            Refusal::BadRequest(_) | Refusal::TooLong | Refusal::IdReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Refusal::NotAllowed(_) => StatusCode::FORBIDDEN,
+            Refusal::ShardUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let problem = Self::new(status, Code::from(&refusal), refusal.to_string());
+        if status == StatusCode::SERVICE_UNAVAILABLE { problem.retry_soon() } else { problem }
+    }
+}
+
+impl From<Unavailable> for Problem {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::ShardUnavailable, unavailable.to_string())
+            .retry_soon()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(&self)).into_response();
+        let json = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        if let Some((name, value)) = self.header {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+}

@@ -1,0 +1,124 @@
+//! `/v1/streams/{stream}/watch`: the handshake of a viewer (RFC 6455 section 4.2).
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    extract::{FromRequestParts as _, Request, State},
+    http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header},
+};
+use bytes::Bytes;
+use hyper::upgrade::{OnUpgrade, Parts};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::{net::TcpStream, time::timeout};
+
+use super::{
+    Api, Problem,
+    extract::{Params, Stream},
+};
+use crate::{
+    connection::{self, After},
+    domain::{EntryId, Viewer},
+    protocol::SUBPROTOCOL,
+};
+
+/// How long the connection may take to be handed over after the 101.
+const UPGRADE_DEADLINE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Deserialize)]
+struct Query {
+    after: Option<String>,
+    name: Option<String>,
+}
+
+/// Makes a viewer of whoever asks properly.
+pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Response<Body>, Problem> {
+    let (mut parts, _) = request.into_parts();
+    let Stream(stream) = Stream::from_request_parts(&mut parts, &api).await?;
+    let Params(query) = Params::<Query>::from_request_parts(&mut parts, &api).await?;
+    let accept = check_handshake(parts.version, &parts.headers)?;
+    let upgrade = parts
+        .extensions
+        .remove::<OnUpgrade>()
+        .ok_or_else(|| Problem::internal("the connection cannot be upgraded"))?;
+
+    let session = EntryId::random().to_string();
+    let name = query.name.filter(|name| !name.is_empty());
+    let viewer = Viewer::open(name.as_deref(), &session)
+        .map_err(|refusal| Problem::bad_request(refusal.to_string()))?;
+    let after = match query.after.as_deref() {
+        None | Some("") => After::Nothing,
+        Some(after) => after.parse().map_or(After::Unknown, After::Place),
+    };
+    let request = connection::Request { stream, viewer, session, after };
+
+    // Before the 101: a drain that begins now waits for this viewer too.
+    let place = api.0.tasks.place();
+    let connections = api.0.connections.clone();
+    api.0.tasks.socket(place, async move {
+        if let Some((socket, early)) = upgraded(upgrade).await {
+            connections.serve(socket, early, request).await;
+        }
+    });
+    Ok(switching(accept, &parts.headers))
+}
+
+/// Checks the handshake; returns the value of `Sec-WebSocket-Accept`.
+fn check_handshake(version: Version, headers: &HeaderMap) -> Result<HeaderValue, Problem> {
+    if version != Version::HTTP_11 {
+        return Err(Problem::bad_request("a WebSocket handshake is HTTP/1.1"));
+    }
+    let upgrades =
+        has_token(headers, header::UPGRADE, "websocket") && has_token(headers, header::CONNECTION, "upgrade");
+    if !upgrades {
+        let detail = "this is a WebSocket: send Upgrade: websocket and Connection: Upgrade";
+        return Err(Problem::upgrade_required(detail, ("upgrade", "websocket")));
+    }
+    if only(headers, header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version.as_bytes() != b"13") {
+        let detail = "the WebSocket version must be 13";
+        return Err(Problem::upgrade_required(detail, ("sec-websocket-version", "13")));
+    }
+    let key = only(headers, header::SEC_WEBSOCKET_KEY).filter(|key| is_key(key.as_bytes()));
+    let key =
+        key.ok_or_else(|| Problem::bad_request("Sec-WebSocket-Key must be one value, base64 of 16 bytes"))?;
+    HeaderValue::try_from(connection::accept_key(key.as_bytes()))
+        .map_err(|error| Problem::internal(error.to_string()))
+}
+
+/// Base64 of 16 bytes: 22 characters and two equals signs.
+fn is_key(key: &[u8]) -> bool {
+    let in_alphabet = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    key.len() == 24 && key.ends_with(b"==") && key[..22].iter().all(in_alphabet)
+}
+
+fn only(headers: &HeaderMap, name: header::HeaderName) -> Option<&HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|each| each.trim().eq_ignore_ascii_case(token))
+}
+
+fn switching(accept: HeaderValue, headers: &HeaderMap) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let answer = response.headers_mut();
+    answer.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    answer.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    answer.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
+        answer.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    }
+    response
+}
+
+/// The raw socket and what the viewer sent behind its handshake.
+async fn upgraded(upgrade: OnUpgrade) -> Option<(TcpStream, Bytes)> {
+    let upgraded = timeout(UPGRADE_DEADLINE, upgrade).await.ok()?.ok()?;
+    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+    // A copy: the buffer of 8 KiB behind it would live as long as the viewer.
+    Some((io.into_inner(), Bytes::copy_from_slice(&read_buf)))
+}
