@@ -1,0 +1,11 @@
+//! The hub without sockets: wires that a test scripts, on a paused clock.
+
+mod audience;
+mod delivery;
+mod joining;
+mod lagging;
+mod lanes;
+mod locating;
+mod rig;
+mod threads;
+mod wire;
