@@ -1,5 +1,6 @@
 //! The hub without sockets: wires that a test scripts, on a paused clock.
 
+mod allocations;
 mod audience;
 mod delivery;
 mod joining;
