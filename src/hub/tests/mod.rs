@@ -7,6 +7,8 @@ mod joining;
 mod lagging;
 mod lanes;
 mod locating;
+mod model;
+mod property;
 mod rig;
 mod threads;
 mod wire;
