@@ -56,7 +56,7 @@ pub struct Lane {
     taken: Lists,
     rows: HashMap<u64, Row>,
     /// The streams that have something to write, each once, in the order of their turns.
-    turns: VecDeque<u64>,
+    pub(super) turns: VecDeque<u64>,
     sli: Sli,
 }
 

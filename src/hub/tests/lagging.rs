@@ -38,6 +38,20 @@ async fn a_full_socket_is_left_to_the_viewers_task_until_it_has_caught_up() {
     assert_eq!(rig.sli.counts().skips, 0);
 }
 
+#[test]
+fn a_socket_that_its_own_frames_filled_is_left_to_the_viewers_task() {
+    let mut rig = Rig::new(1);
+    let viewer = rig.viewer();
+    viewer.wire.take(3);
+    viewer.push_own(1);
+    assert!(matches!(viewer.drain(), Drained::Full(_)));
+    viewer.wire.take_all();
+    rig.deliver_and_turn(comments('a', 1..=1));
+    assert_eq!(viewer.told(), [], "the lane does not try");
+    assert_eq!(viewer.drain(), Drained::All);
+    assert_eq!(viewer.told(), [Told::Own(1), Told::Live(('a', 1))]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_socket_is_full_since_it_last_took_a_byte() {
     let mut rig = Rig::new(1);

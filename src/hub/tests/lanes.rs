@@ -107,6 +107,28 @@ fn a_stream_whose_last_viewer_left_before_its_turn_wakes_its_lane_again() {
     assert_eq!(crowd.len(), MANY);
 }
 
+#[test]
+fn a_stream_awaits_its_turn_once_however_often_its_viewers_come_and_go() {
+    let mut rig = Rig::new(1);
+    let small = "small".parse().unwrap();
+    let _crowd: Vec<Viewer> = (0..MANY).map(|_| rig.viewer()).collect();
+    let _keeper = sit(&rig.hub, &small);
+    rig.hub.open(&small, at(('s', 0)), []);
+    rig.deliver(comments('a', 1..=1));
+    rig.lanes[0].read_inbox();
+    for seq in 1..=10 {
+        let viewer = sit(&rig.hub, &small);
+        viewer.join();
+        rig.hub.deliver(&small, comments('s', seq..=seq));
+        rig.lanes[0].read_inbox();
+        drop(viewer);
+        rig.lanes[0].read_inbox();
+    }
+    assert_eq!(rig.lanes[0].turns.len(), 2);
+    rig.turn();
+    assert_eq!(rig.lanes[0].turns.len(), 0);
+}
+
 /// Symptom: a newcomer got a comment only when the next one came. Cause: it caught up and became prompt, then the comment
 /// came, and the lane walked the others past it before it had read of the newcomer in its inbox.
 #[test]
@@ -142,6 +164,22 @@ fn a_viewer_whom_the_lane_meets_far_behind_catches_up_at_once() {
     assert_eq!(late.told()[1..], live('a', 2..=200));
     rig.deliver_and_turn(comments('a', 201..=201));
     assert_eq!(late.told()[1..], live('a', 2..=201));
+}
+
+/// Symptom: the same with the number of viewers, until it changed again.
+#[test]
+fn a_viewer_whom_the_lane_meets_late_is_told_the_number_of_viewers() {
+    let mut rig = Rig::new(1);
+    let _first = rig.viewer();
+    rig.deliver(comments('a', 1..=1));
+    rig.lanes[0].read_inbox();
+    let late = rig.viewer();
+    rig.hub.tell_viewers(&rig.id, 5);
+    assert!(!rig.lanes[0].write_slice(256, Instant::now()));
+    rig.turn();
+    assert!(late.is_woken());
+    let _ = late.drain();
+    assert_eq!(late.told().last(), Some(&Told::Viewers(5)));
 }
 
 #[tokio::test(start_paused = true)]

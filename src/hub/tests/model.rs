@@ -1,7 +1,7 @@
 //! The naive model: the stream's order as a list, and the reading of what a viewer was told of it.
 
 use super::wire::{Place, Told};
-use crate::domain::Position;
+use crate::{domain::Position, hub::RECENT_COMMENTS};
 
 /// One item of the stream's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,10 +99,13 @@ impl Order {
     fn skip(&self, reading: &mut Reading, count: u64, place: Place, knows_reset: bool) -> bool {
         let Some(steps) = self.steps_to(place) else { return false };
         let Some(missed) = self.0.get(reading.steps..steps) else { return false };
+        // A tape never gives up the recent comments: who is told to have missed those was not too slow.
+        let later = self.0[steps..].iter().filter(|step| matches!(step, Step::Comment(_)));
+        let is_recent = (later.count() as u64) < RECENT_COMMENTS;
         let is_reset = missed.iter().any(|step| matches!(step, Step::Reset(_)));
         reading.steps = steps;
         reading.skipped += count;
-        is_reset == knows_reset && count == missed.iter().map(|step| step.width()).sum::<u64>()
+        !is_recent && is_reset == knows_reset && count == missed.iter().map(|step| step.width()).sum::<u64>()
     }
 }
 

@@ -38,9 +38,9 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     let any_index = any::<Index>;
     prop_oneof![
-        4 => option::of(0..200_usize).prop_map(Op::Join),
-        6 => any_index().prop_map(Op::Page),
-        1 => any_index().prop_map(Op::Leave),
+        6 => option::of(0..200_usize).prop_map(Op::Join),
+        8 => any_index().prop_map(Op::Page),
+        3 => any_index().prop_map(Op::Leave),
         6 => (1..20_u64).prop_map(Op::Deliver),
         2 => (40..90_u64).prop_map(Op::Deliver),
         1 => (1..5_u64).prop_map(Op::Gap),
@@ -59,8 +59,9 @@ struct Watcher {
     viewer: Viewer,
     /// How far it reads its history; none once it has entered.
     joining: Option<Mark>,
-    /// How many steps of the order it had before.
+    /// How many steps of the order it had before, and which number of viewers.
     began: usize,
+    knew_viewers: u64,
     own: u64,
     /// Whether its task has to drain without being woken: the socket was full, or it is the task's own doing.
     is_due: bool,
@@ -157,7 +158,9 @@ impl World {
             (opening.end, self.order.steps_before(&opening.position))
         };
         let joining = Some(mark);
-        self.watchers.push(Watcher { viewer, joining, began, own: 0, is_due: true, shut: false });
+        let knew_viewers = self.told_viewers;
+        let watcher = Watcher { viewer, joining, began, knew_viewers, own: 0, is_due: true, shut: false };
+        self.watchers.push(watcher);
     }
 
     /// Every socket takes everything; tasks come when they are due or woken, lanes until they rest.
@@ -186,7 +189,9 @@ impl World {
             live += reading.live;
             skipped += reading.skipped;
             ended += u64::from(watcher.shut);
-            let is_current = reading.steps == self.order.0.len() && reading.own == watcher.own;
+            let viewers = if watcher.knew_viewers == self.told_viewers { 0 } else { self.told_viewers };
+            let is_current =
+                (reading.steps, reading.own, reading.viewers) == (self.order.0.len(), watcher.own, viewers);
             if !watcher.shut && (!is_current || watcher.viewer.wire.is_amid_frame()) {
                 return Err(format!("left behind: {reading:?} of {} steps", self.order.0.len()));
             }
