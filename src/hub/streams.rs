@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::{
     Lane, Mark, Outlet,
     lane::Inbox,
+    out::Tally,
     seat::{Seat, SeatCore},
     stream::Stream,
     tape::Item,
@@ -118,8 +119,9 @@ impl Hub {
         }
     }
 
-    pub(super) fn sli(&self) -> &Sli {
-        &self.0.sli
+    pub(super) fn count(&self, tally: Tally) {
+        self.0.sli.delivered(tally.delivered);
+        self.0.sli.skipped(tally.skipped);
     }
 
     fn stream(&self, id: &StreamId) -> Option<Arc<Stream>> {
