@@ -19,6 +19,8 @@ use crate::{
 enum Op {
     /// With the position of so many items ago, or with none.
     Join(Option<usize>),
+    /// Some newcomers join and catch up at once.
+    Crowd(usize),
     /// A joiner reads a page, or enters when there is none.
     Page(Index),
     Leave(Index),
@@ -38,7 +40,8 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     let any_index = any::<Index>;
     prop_oneof![
-        6 => option::of(0..200_usize).prop_map(Op::Join),
+        4 => option::of(0..200_usize).prop_map(Op::Join),
+        3 => (1..8_usize).prop_map(Op::Crowd),
         8 => any_index().prop_map(Op::Page),
         3 => any_index().prop_map(Op::Leave),
         6 => (1..20_u64).prop_map(Op::Deliver),
@@ -87,6 +90,16 @@ impl World {
     async fn apply(&mut self, op: Op) {
         match op {
             Op::Join(back) => self.join(back),
+            Op::Crowd(newcomers) => {
+                for _ in 0..newcomers {
+                    self.join(None);
+                    let newcomer = self.watchers.last_mut().unwrap();
+                    while newcomer.joining.is_some() {
+                        newcomer.page();
+                    }
+                    newcomer.drain();
+                }
+            }
             Op::Page(who) => self.with(who, Watcher::page),
             Op::Leave(who) if !self.watchers.is_empty() => {
                 let left = self.watchers.swap_remove(who.index(self.watchers.len()));
