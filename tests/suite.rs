@@ -1,1 +1,2 @@
+//! Integration tests: the real binary, real sockets.
 fn main() {}

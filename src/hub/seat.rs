@@ -39,7 +39,7 @@ pub(super) struct SeatCore {
     pub(super) index: AtomicU32,
     /// Whether the lane was told of the seat.
     pub(super) seated: AtomicBool,
-    outlet: Arc<dyn Outlet>,
+    outlet: Box<dyn Outlet>,
     /// Whether the lane leaves the seat alone; a copy of the phase that needs no lock.
     aside: AtomicBool,
     /// Guards the socket's write side: held for one write at a time, never over an await. The stream's lock may be
@@ -131,7 +131,7 @@ impl SeatCore {
 }
 
 impl Seat {
-    pub(super) fn new(hub: Hub, stream: Arc<Stream>, lane: usize, outlet: Arc<dyn Outlet>) -> Self {
+    pub(super) fn new(hub: Hub, stream: Arc<Stream>, lane: usize, outlet: Box<dyn Outlet>) -> Self {
         let out = Mutex::new(Out::new(stream.notice_version()));
         let core = SeatCore {
             stream,

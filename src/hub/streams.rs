@@ -79,11 +79,11 @@ impl Hub {
 
     /// Gives a viewer a seat in a stream.
     #[must_use]
-    pub fn sit(&self, id: &StreamId, outlet: Arc<dyn Outlet>) -> Seat {
+    pub fn sit(&self, id: &StreamId, outlet: impl Outlet + 'static) -> Seat {
         let stream = self.enter_audience(id);
         self.0.seats.fetch_add(1, Ordering::Relaxed);
         let lane = self.0.next_lane.fetch_add(1, Ordering::Relaxed) % self.0.lanes.len();
-        Seat::new(self.clone(), stream, lane, outlet)
+        Seat::new(self.clone(), stream, lane, Box::new(outlet))
     }
 
     fn enter_audience(&self, id: &StreamId) -> Arc<Stream> {

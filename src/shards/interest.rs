@@ -163,7 +163,7 @@ mod tests {
 
     const LINGER: Duration = Duration::from_secs(10);
 
-    #[derive(Debug, Clone)]
+    #[derive(Debug, Clone, Copy)]
     enum Op {
         Look(u8, bool),
         Connect,
@@ -215,7 +215,7 @@ mod tests {
                         assert!(self.under_way.is_none(), "one step at a time");
                         match (&step, works) {
                             (Step::Subscribe(streams), true) => {
-                                self.subscribed.extend(streams.iter().cloned())
+                                self.subscribed.extend(streams.iter().cloned());
                             }
                             (Step::Unsubscribe(streams), true) => {
                                 assert!(streams.iter().all(|stream| !self.watched.contains(stream)));
