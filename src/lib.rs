@@ -1,3 +1,4 @@
 //! Fanfare.
 pub mod domain;
 pub mod protocol;
+pub mod shards;
