@@ -75,7 +75,7 @@ impl Listening {
     }
 
     /// Hands on messages for as long as they come.
-    async fn route(&self, messages: &mut Receiver<Message>) {
+    pub(super) async fn route(&self, messages: &mut Receiver<Message>) {
         let mut overrun_due = None;
         loop {
             let next = match overrun_due {

@@ -134,7 +134,7 @@ mod tests {
         let pulse = Pulse::new();
         pulse.hear();
         let answered = Instant::now();
-        advance(DEAF_AFTER).await;
+        advance(DEAF_AFTER + STEP).await;
         assert!(!pulse.is_deaf(Instant::now()));
         assert!(pulse.is_deaf(answered));
     }
