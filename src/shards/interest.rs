@@ -82,7 +82,13 @@ impl Interest {
 
     /// Takes note of a new connection: it holds no subscription.
     pub(super) fn connected(&mut self, connection: ConnectionId) {
+        self.disconnected();
         self.connection = Some(connection);
+    }
+
+    /// Takes note that the connection is gone, and its subscriptions with it.
+    pub(super) fn disconnected(&mut self) {
+        self.connection = None;
         self.granted.clear();
         self.missing = self.wanted.iter().cloned().collect();
     }

@@ -41,7 +41,9 @@ impl Ring {
 }
 
 fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 fn mix(mut bits: u64) -> u64 {
@@ -67,7 +69,9 @@ mod tests {
 
     fn shares(owners: &[&str]) -> HashMap<String, f64> {
         let mut shares = HashMap::new();
-        owners.iter().for_each(|owner| *shares.entry((*owner).to_owned()).or_insert(0.0) += 1.0 / STREAMS as f64);
+        owners
+            .iter()
+            .for_each(|owner| *shares.entry((*owner).to_owned()).or_insert(0.0) += 1.0 / STREAMS as f64);
         shares
     }
 
