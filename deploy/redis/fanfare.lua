@@ -48,7 +48,7 @@ end
 -- The earlier answer to a post with this idempotency key: digest, seq, id, or nothing.
 local function earlier(name, generation, key, epoch, last)
   for back = 0, 1 do
-    local text = redis.call('HGET', name .. ':i:' .. whole(generation - back), key)
+    local text = redis.call('HGET', name .. ':i:' .. generation - back, key)
     if text then
       local digest, seq, id, under = string.match(text, '^(%S+) (%S+) (%S+) (%S+)$')
       -- An answer beyond meta is of a call that failed before its commit.
@@ -67,12 +67,12 @@ local function take_back(history, seq)
   redis.call('XSETID', history, whole(seq - 1) .. '-0', 'ENTRIESADDED', whole(seq - 1), 'MAXDELETEDID', '0-0')
 end
 
--- Appends an entry to the history; answers as XADD does.
-local function append(history, seq, window, envelope)
-  local answer = redis.pcall('XADD', history, 'MAXLEN', '~', window, whole(seq) .. '-0', 'e', envelope)
+-- Appends an entry to the history, which follows the last one; answers as XADD does.
+local function append(history, last, seq, window, envelope)
+  local answer = redis.pcall('XADD', history, 'MAXLEN', '~', window, seq .. '-0', 'e', envelope)
   if answer.err and string.find(answer.err, 'equal or smaller', 1, true) then
-    take_back(history, seq)
-    return redis.pcall('XADD', history, 'MAXLEN', '~', window, whole(seq) .. '-0', 'e', envelope)
+    take_back(history, last + 1)
+    return redis.pcall('XADD', history, 'MAXLEN', '~', window, seq .. '-0', 'e', envelope)
   end
   return answer
 end
@@ -105,30 +105,29 @@ local function publish(keys, args)
   end
 
   local seq = whole(last + 1)
-  local envelope = table.concat({
-    '1', ring, epoch, seq, id, last == 0 and '~' or previous,
-    now[1] .. string.sub('00000' .. now[2], -6, -4), args[5], kind .. '\n' .. args[6],
-  }, ' ')
-  local added = append(name .. ':h', last + 1, args[7], envelope)
+  local at = now[1] .. string.sub('00000' .. now[2], -6, -4)
+  -- One expression: Lua joins it without a table, and without the strings between.
+  local envelope = '1 ' .. ring .. ' ' .. epoch .. ' ' .. seq .. ' ' .. id .. ' ' .. (last == 0 and '~' or previous)
+    .. ' ' .. at .. ' ' .. args[5] .. ' ' .. kind .. '\n' .. args[6]
+  local added = append(name .. ':h', last, seq, args[7], envelope)
   if added.err then
     return added
   end
 
-  local meta = { 's', seq, 'i', id, kind, whole((count or 0) + 1) }
+  local meta = { 's', seq, 'i', id, kind, (count or 0) + 1 }
   if key then
-    local this = whole(generation)
-    local hash = name .. ':i:' .. this
-    redis.call('HSET', hash, key, table.concat({ args[10], seq, id, epoch }, ' '))
-    if keyed ~= this then
-      redis.call('EXPIREAT', hash, whole((generation + 2) * GENERATION_SECONDS))
-      meta[7], meta[8] = 'g', this
+    local hash = name .. ':i:' .. generation
+    redis.call('HSET', hash, key, args[10] .. ' ' .. seq .. ' ' .. id .. ' ' .. epoch)
+    if tonumber(keyed) ~= generation then
+      redis.call('EXPIREAT', hash, (generation + 2) * GENERATION_SECONDS)
+      meta[7], meta[8] = 'g', generation
     end
   end
   -- The TTLs are set again when a sixteenth of them is gone: two calls fewer for most posts.
   local stale = last == 0 or now[1] - (kept or 0) >= ttl_ms / 16000
   if stale then
-    local at = #meta
-    meta[at + 1], meta[at + 2], meta[at + 3], meta[at + 4] = 'e', epoch, 'k', now[1]
+    local n = #meta
+    meta[n + 1], meta[n + 2], meta[n + 3], meta[n + 4] = 'e', epoch, 'k', now[1]
   end
   redis.call('HSET', name .. ':m', unpack(meta))
   if stale then
@@ -179,11 +178,15 @@ local function heads(keys, args)
   return answer
 end
 
--- fanfare_tally ff:{stream} <kind> ... answers how many entries of each kind the stream took.
+-- fanfare_tally ff:{stream} <kind> ... answers how many entries of each kind the stream took, or {} where it has no
+-- history.
 local function tally(keys, args)
+  local found = { head_of(keys[1], unpack(args)) }
   local answer = {}
-  for index, count in ipairs(redis.call('HMGET', keys[1] .. ':m', unpack(args))) do
-    answer[index] = count or '0'
+  if found[1] then
+    for index = 1, #args do
+      answer[index] = found[index + 3] or '0'
+    end
   end
   return answer
 end

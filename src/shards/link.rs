@@ -34,7 +34,7 @@ use self::{
     pulse::Pulse,
     wire::{Life, Upkeep, Wire},
 };
-use super::shard::{ConnectionId, Event, Post, Shard, Span, Tally, Unavailable, Window};
+use super::shard::{ConnectionId, Event, Post, Span, Tally, Unavailable, Window};
 use crate::domain::{Accepted, Epoch, Kind, Position, PublishError, StreamId};
 
 /// How many channels one SUBSCRIBE or UNSUBSCRIBE names, and how many heads are asked for at once.
@@ -174,8 +174,13 @@ impl Link {
     }
 }
 
-impl Shard for Link {
-    async fn publish(&self, stream: &StreamId, post: Post) -> Result<Accepted, PublishError> {
+/// The operations of a shard. Each answers within about a second, or says [`Unavailable`].
+impl Link {
+    /// Gives a comment its place, in one atomic step.
+    ///
+    /// # Errors
+    /// [`PublishError`]; after `Unavailable` the comment may or may not be in the stream.
+    pub(super) async fn publish(&self, stream: &StreamId, post: Post) -> Result<Accepted, PublishError> {
         let Inner { posting, history_entries, history_ttl_ms, .. } = &*self.0;
         let keys = [names::of_stream(stream)];
         let args = || {
@@ -199,7 +204,16 @@ impl Shard for Link {
         replies::accepted(posting.call(args).await.map_err(|Unavailable| PublishError::Unavailable)?)
     }
 
-    async fn read(&self, stream: &StreamId, span: Span, candidate: Epoch) -> Result<Window, Unavailable> {
+    /// Reads a part of the history; a stream without one gets `candidate` as its epoch.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub(super) async fn read(
+        &self,
+        stream: &StreamId,
+        span: Span,
+        candidate: Epoch,
+    ) -> Result<Window, Unavailable> {
         let keys = [names::of_stream(stream)];
         let args = || {
             let args = vec![
@@ -213,7 +227,11 @@ impl Shard for Link {
         replies::window(self.0.reading.call(args).await?)
     }
 
-    async fn heads(&self, streams: &[StreamId]) -> Result<Vec<Option<Position>>, Unavailable> {
+    /// Where the order of each stream stands; none for a stream without a history.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub(super) async fn heads(&self, streams: &[StreamId]) -> Result<Vec<Option<Position>>, Unavailable> {
         let mut heads = Vec::with_capacity(streams.len());
         for batch in streams.chunks(BATCH) {
             let keys: Vec<String> = batch.iter().map(names::of_stream).collect();
@@ -223,20 +241,32 @@ impl Shard for Link {
         Ok(heads)
     }
 
-    async fn tally(&self, stream: &StreamId) -> Result<Tally, Unavailable> {
+    /// How many comments the stream's history took; none for a stream without one.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub(super) async fn tally(&self, stream: &StreamId) -> Result<Option<Tally>, Unavailable> {
         let keys = [names::of_stream(stream)];
         let kinds = [Kind::Comment, Kind::Gift, Kind::Follow, Kind::Mission];
         let args = || call_of("fanfare_tally", &keys, kinds.iter().map(|kind| kind.name().into()).collect());
         replies::tally(self.0.reading.call(args).await?)
     }
 
-    async fn subscribe(&self, streams: &[StreamId]) -> Result<ConnectionId, Unavailable> {
+    /// Subscribes to streams; the answer names the connection on which all of them are now in force.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: some of them may be in force.
+    pub(super) async fn subscribe(&self, streams: &[StreamId]) -> Result<ConnectionId, Unavailable> {
         let life = self.0.subscribing.life().await?;
         self.set_interest(&life, Interest::Begin, streams).await?;
         Ok(life.id)
     }
 
-    async fn unsubscribe(&self, streams: &[StreamId]) -> Result<(), Unavailable> {
+    /// Ends subscriptions.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: some of them may be in force still.
+    pub(super) async fn unsubscribe(&self, streams: &[StreamId]) -> Result<(), Unavailable> {
         match self.0.subscribing.living() {
             Some(life) => self.set_interest(&life, Interest::End, streams).await,
             // Subscriptions end with their connection.

@@ -75,10 +75,11 @@ pub(super) fn heads(value: Value, asked: usize) -> Result<Vec<Option<Position>>,
 }
 
 /// The answer to `fanfare_tally`, asked for the kinds in the order of [`Tally`]'s fields.
-pub(super) fn tally(value: Value) -> Result<Tally, Unavailable> {
+pub(super) fn tally(value: Value) -> Result<Option<Tally>, Unavailable> {
     let counts: Option<Vec<u64>> = texts(value).iter().map(|word| parse(word)).collect();
     match counts.as_deref() {
-        Some(&[comment, gift, follow, mission]) => Ok(Tally { comment, gift, follow, mission }),
+        Some(&[]) => Ok(None),
+        Some(&[comment, gift, follow, mission]) => Ok(Some(Tally { comment, gift, follow, mission })),
         _ => Err(Unavailable),
     }
 }

@@ -139,6 +139,34 @@ async fn r5_a_subscription_that_delivers_nothing_is_deafness() {
     assert!(next.0 > first.0 && began.elapsed() < NOTICED, "{:?}", began.elapsed());
 }
 
+/// R4: after a failover to a replica that lagged, numbers are used again in the same epoch, under other ids: whoever
+/// compares (epoch, seq, id) sees it in the head, and in the next entry's previous id.
+#[tokio::test(flavor = "multi_thread")]
+async fn r4_a_lagging_replica_uses_numbers_again_under_other_ids() {
+    let primary = RedisServer::start();
+    let old = Kept::up(&primary).await;
+    let stream = stream("s");
+    let shared = old.post(&stream, "shared").await;
+    let port = primary.port().to_string();
+    let replica = RedisServer::with(&["--save", "", "--replicaof", "127.0.0.1", &port]);
+    let copied = || async { (replica.cli(&["XLEN", "ff:{s}:h"]) == "1").then_some(()) };
+    world::eventually("the replica has the first entry", 3 * SOON, copied).await;
+    replica.cli(&["REPLICAOF", "NO", "ONE"]);
+    let lost = old.post(&stream, "lost").await;
+    let before = old.all(&stream).await;
+
+    let new = Kept::up(&replica).await;
+    assert_eq!(new.all(&stream).await.head, before.entries[0].position(), "the head went back: a reset");
+    let reused = new.post(&stream, "reused").await;
+    let after = new.all(&stream).await;
+    assert_eq!((reused.seq, after.head.epoch), (lost.seq, before.head.epoch));
+    assert_ne!(after.head, before.head);
+    assert_eq!(after.entries[1].previous, Some(shared.id));
+    let next = new.post(&stream, "next").await;
+    let entries = new.all(&stream).await.entries;
+    assert_eq!((next.seq, entries[2].previous), (3, Some(reused.id)), "and not the id that was lost");
+}
+
 /// R9: a full server refuses us; the pauses grow, and we are in when there is room.
 #[tokio::test(flavor = "multi_thread")]
 async fn r9_with_no_room_for_clients_it_waits_its_turn() {

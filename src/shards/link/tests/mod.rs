@@ -6,6 +6,7 @@ mod hearing;
 mod library_facts;
 mod speed;
 
+#[expect(unreachable_pub, reason = "shared with the tests outside the crate")]
 #[path = "../../../../tests/world/mod.rs"]
 mod world;
 

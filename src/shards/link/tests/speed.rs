@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 
 use super::*;
 
@@ -18,11 +18,11 @@ fn body() -> String {
 async fn posts(name: &str, post: impl Fn(u32) -> Post) {
     let server = RedisServer::start();
     let kept = Kept::up(&server).await;
-    let streams: Vec<StreamId> = (0..100).map(|n| super::stream(&format!("s{n}"))).collect();
+    let streams: Vec<StreamId> = (0..100).map(|n| stream(&format!("s{n}"))).collect();
     for round in 1..=3 {
         server.cli(&["CONFIG", "RESETSTAT"]);
         let began = Instant::now();
-        let done = stream::iter(0..POSTS)
+        let done = futures_util::stream::iter(0..POSTS)
             .map(|n| kept.link.publish(&streams[n as usize % streams.len()], post(round * POSTS + n)))
             .buffer_unordered(256)
             .filter(|result| std::future::ready(result.is_ok()))
@@ -68,7 +68,7 @@ async fn publish_at(link: &Link, per_second: u32, seconds: u32) {
 async fn speed_of_hearing() {
     let server = RedisServer::start();
     let mut kept = Kept::up(&server).await;
-    let streams: Vec<StreamId> = (0..100).map(|n| super::stream(&format!("s{n}"))).collect();
+    let streams: Vec<StreamId> = (0..100).map(|n| stream(&format!("s{n}"))).collect();
     kept.link.subscribe(&streams).await.unwrap();
     let link = kept.link.clone();
     for rate in [100_000, 150_000, 200_000, 250_000, 300_000, 400_000] {
