@@ -12,7 +12,7 @@
 use crate::domain::StreamId;
 
 /// The largest weight of a shard.
-pub const MAX_WEIGHT: u16 = 100;
+pub(super) const MAX_WEIGHT: u16 = 100;
 
 /// Owns the mapping from streams to shards, by index in the list that it was made of.
 #[derive(Debug, Clone)]
