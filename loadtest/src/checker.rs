@@ -216,8 +216,15 @@ impl Checker {
         Ok(())
     }
 
-    fn entry(&mut self, entry: &Entry, history: bool, ledger: &mut Ledger, (tally, now_us): (&mut Tally, u64)) {
-        let ours = |mark: &Mark| mark.run == self.run && mark.stream == self.stream && ledger.is_offered(mark.post);
+    fn entry(
+        &mut self,
+        entry: &Entry,
+        history: bool,
+        ledger: &mut Ledger,
+        (tally, now_us): (&mut Tally, u64),
+    ) {
+        let ours =
+            |mark: &Mark| mark.run == self.run && mark.stream == self.stream && ledger.is_offered(mark.post);
         let mark = entry.mark.filter(ours);
         let content = match mark {
             Some(mark) => Content::Post(mark.post),
@@ -311,4 +318,5 @@ impl Checker {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "the numbers of tests are small")]
 mod tests;

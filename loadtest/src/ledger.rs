@@ -62,6 +62,7 @@ pub(crate) struct Ledger {
     comments: Vec<Post>,
     gifts: Vec<Post>,
     highest_acked: u64,
+    acked: u64,
 }
 
 impl Ledger {
@@ -85,16 +86,28 @@ impl Ledger {
         self.highest_acked
     }
 
+    /// Posts that were acked.
+    pub(crate) fn acked(&self) -> u64 {
+        self.acked
+    }
+
+    /// How many histories of the stream were seen.
+    pub(crate) fn epochs(&self) -> usize {
+        self.epochs.len()
+    }
+
     /// Enters an ack.
     pub(crate) fn ack(&mut self, id: PostId, seq: u64, server_id: &[u8], now_us: u64) -> Fit {
         let epochs = self.epochs.len();
         self.highest_acked = if epochs > 1 { seq } else { self.highest_acked.max(seq) };
         let Some(post) = self.post(id) else { return Fit::Agrees };
+        let first = post.acked_us == 0;
         post.acked_us = now_us.max(1);
         let digest = digest(server_id);
         // An ack does not name its epoch: after a reset the same post may stand elsewhere.
         let agrees = post.seq == 0 || epochs > 1 || (post.seq == seq && post.digest == digest);
         (post.seq, post.digest) = (seq, digest);
+        self.acked += u64::from(first);
         if agrees { Fit::Agrees } else { Fit::Disagrees }
     }
 
@@ -159,9 +172,11 @@ impl Ledger {
         }
         let epochs = self.epochs.iter().map(|epoch| {
             let known = |place: &Place| place.content.is_some();
-            let seqs = (epoch.base..).zip(&epoch.places).filter(|(_, place)| known(place)).map(|(seq, _)| seq);
+            let seqs =
+                (epoch.base..).zip(&epoch.places).filter(|(_, place)| known(place)).map(|(seq, _)| seq);
             let gift = |place: &Place| matches!(place.content, Some(Content::Post(post)) if post.is_gift());
-            let gifts = (epoch.base..).zip(&epoch.places).filter(|(_, place)| gift(place)).map(|(seq, _)| seq);
+            let gifts =
+                (epoch.base..).zip(&epoch.places).filter(|(_, place)| gift(place)).map(|(seq, _)| seq);
             KnownSeqs { all: seqs.collect(), gifts: gifts.collect() }
         });
         Closed { epochs: epochs.collect(), unseen }

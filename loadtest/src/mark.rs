@@ -22,7 +22,7 @@ impl PostId {
     }
 
     pub(crate) fn gift(number: u32) -> Self {
-        Self(number % Self::MAX | Self::GIFT)
+        Self((number % Self::MAX) | Self::GIFT)
     }
 
     pub(crate) fn from_bits(bits: u32) -> Self {
@@ -57,9 +57,8 @@ impl Mark {
         let Self { run, stream, post, due_us } = self;
         let due_us = due_us & 0xFFFF_FFFF_FFFF;
         let mut body = format!("fl1.{run:08x}.{stream:08x}.{:08x}.{due_us:012x}.", post.bits());
-        while body.len() < bytes {
-            body.push(char::from(b'a' + (body.len() % 23) as u8));
-        }
+        let missing = bytes.saturating_sub(body.len());
+        body.extend(('a'..='w').cycle().take(missing));
         body
     }
 

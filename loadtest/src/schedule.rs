@@ -21,7 +21,11 @@ pub(crate) struct Due {
 
 impl Schedule {
     /// Posts of one stream over the whole run.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates; rates are not negative")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "`as` saturates; rates are not negative"
+    )]
     pub(crate) fn posts_per_stream(&self) -> u32 {
         (self.rate * self.seconds + 1e-9) as u32
     }
@@ -48,7 +52,8 @@ impl Schedule {
     )]
     pub(crate) fn nth(&self, place: u64) -> Option<Due> {
         let streams = u64::from(self.streams.max(1));
-        let number = u32::try_from(place / streams).ok().filter(|number| *number < self.posts_per_stream())?;
+        let number =
+            u32::try_from(place / streams).ok().filter(|number| *number < self.posts_per_stream())?;
         let after_us = (place as f64 / (self.rate * streams as f64) * 1e6) as u64;
         Some(Due { stream: (place % streams) as u32, number, due_us: self.start_us + after_us })
     }

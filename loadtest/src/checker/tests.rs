@@ -48,10 +48,27 @@ impl Scene {
 
     /// The faults that do not wait for the balance.
     fn faults(&self) -> Counts {
-        let Counts { duplicates, inversions, disagreements, stored_twice, foreign, silent_resets, garbage, .. } =
-            self.tally.counts;
+        let Counts {
+            duplicates,
+            inversions,
+            disagreements,
+            stored_twice,
+            foreign,
+            silent_resets,
+            garbage,
+            ..
+        } = self.tally.counts;
         let none = Counts::default();
-        Counts { duplicates, inversions, disagreements, stored_twice, foreign, silent_resets, garbage, ..none }
+        Counts {
+            duplicates,
+            inversions,
+            disagreements,
+            stored_twice,
+            foreign,
+            silent_resets,
+            garbage,
+            ..none
+        }
     }
 }
 

@@ -142,7 +142,9 @@ fn entry(cursor: &mut Cursor<'_>) -> Result<Entry, Malformed> {
         Ok(())
     })?;
     match (seq, id, at, body) {
-        (Some(seq), Some(digest), Some(_), Some(mark)) if !removed => Ok(Entry { seq, digest, removed, mark }),
+        (Some(seq), Some(digest), Some(_), Some(mark)) if !removed => {
+            Ok(Entry { seq, digest, removed, mark })
+        }
         (Some(seq), Some(digest), ..) if removed => Ok(Entry { seq, digest, removed, mark: None }),
         _ => Err(Malformed),
     }
@@ -160,4 +162,5 @@ pub(crate) fn digest(id: &[u8]) -> u32 {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "the numbers of tests are small")]
 mod tests;

@@ -44,7 +44,8 @@ fn comment(rng: &mut Rng) -> String {
     if rng.below(8) == 0 {
         return text(rng, vec![("id", id), ("seq", seq), ("removed", "true".into())]);
     }
-    let mark = Mark { run: 7, stream: 3, post: PostId::comment(rng.below(9) as u32), due_us: rng.below(1 << 40) };
+    let mark =
+        Mark { run: 7, stream: 3, post: PostId::comment(rng.below(9) as u32), due_us: rng.below(1 << 40) };
     let body = if rng.below(4) == 0 { word(rng).to_owned() } else { mark.body(rng.below(300) as usize) };
     let author = any_value(rng, 2).to_string();
     let data = any_value(rng, 3).to_string();

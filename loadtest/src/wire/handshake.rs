@@ -95,7 +95,8 @@ pub(crate) fn verify(head: &[u8], key: &Key) -> Result<(), HandshakeError> {
 
 /// What a server must answer to a `Sec-WebSocket-Key` (RFC 6455, section 4.2.2).
 pub fn accept_key(key: &str) -> String {
-    let digest = Sha1::new().chain_update(key).chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize();
+    let digest =
+        Sha1::new().chain_update(key).chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize();
     base64(&digest)
 }
 
@@ -103,7 +104,8 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let group = chunk.iter().fold(0usize, |group, byte| group << 8 | usize::from(*byte)) << (8 * (3 - chunk.len()));
+        let group = chunk.iter().fold(0usize, |group, byte| group << 8 | usize::from(*byte))
+            << (8 * (3 - chunk.len()));
         for place in 0..4 {
             let digit = char::from(DIGITS[group >> (18 - 6 * place) & 63]);
             text.push(if place <= chunk.len() { digit } else { '=' });
@@ -123,7 +125,9 @@ mod tests {
 
     #[test]
     fn base64_has_the_vectors_of_rfc_4648() {
-        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+        for (plain, coded) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
+        {
             assert_eq!(base64(plain.as_bytes()), coded);
         }
     }
@@ -140,8 +144,11 @@ mod tests {
         assert_eq!(answer(&good.replace("101", "503")), Err(HandshakeError::Status(503)));
         assert_eq!(answer(&good.replace(&accept, "x")), Err(HandshakeError::Header("Sec-WebSocket-Accept")));
         assert_eq!(answer(&good.replace("websocket", "h2c")), Err(HandshakeError::Header("Upgrade")));
-        assert_eq!(answer(&good.replace("Connection: Upgrade", "A: b")), Err(HandshakeError::Header("Connection")));
-        let extended = good.clone() + "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+        assert_eq!(
+            answer(&good.replace("Connection: Upgrade", "A: b")),
+            Err(HandshakeError::Header("Connection"))
+        );
+        let extended = good + "Sec-WebSocket-Extensions: permessage-deflate\r\n";
         assert_eq!(answer(&extended), Err(HandshakeError::Header("Sec-WebSocket-Extensions")));
         assert_eq!(answer("SSH-2.0-OpenSSH\r\n"), Err(HandshakeError::Malformed));
         assert_eq!(head_length(&[b'x'; 9000]), Err(HandshakeError::Malformed));
