@@ -28,8 +28,9 @@ pub enum Command {
     Sink(SinkArgs),
 }
 
-/// The shape of one run.
+/// The shape of one run; of a flag that is given twice the last one counts.
 #[derive(Debug, Args)]
+#[command(args_override_self = true)]
 pub struct RunArgs {
     /// The server, ws://host:port; repeat it for several pods, and viewers are spread over them
     #[arg(long, required = true, value_name = "URL")]

@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn all_mistakes_are_named_at_once() {
         let mistakes = plan(
-            "--url http://x --url ws://nowhere --url ws://a:1?b --streams 0 --rate -1 --body-bytes 3 --tolerate loss",
+            "--url http://x --url ws://nowhere --url ws://a:1?b --streams 0 --rate=-1 --body-bytes 3 --tolerate loss",
         );
         let mistakes = mistakes.unwrap_err();
         assert_eq!(mistakes.len(), 7, "{mistakes:#?}");
