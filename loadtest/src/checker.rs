@@ -109,6 +109,14 @@ impl Segment {
     }
 }
 
+/// Whether a viewer was there until the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stay {
+    ToTheEnd,
+    /// It is owed nothing after its last entry.
+    Left,
+}
+
 /// What a viewer should have seen, and what it missed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Balance {
@@ -159,7 +167,7 @@ impl Checker {
             Kind::Comments => {
                 self.enter_epoch(epoch, ledger, (tally, now_us))?;
                 for entry in entries {
-                    self.entry(entry, frame.history, ledger, (tally, now_us));
+                    self.entry(entry, frame, ledger, (tally, now_us));
                 }
             }
             Kind::Removed | Kind::State => {
@@ -219,7 +227,7 @@ impl Checker {
     fn entry(
         &mut self,
         entry: &Entry,
-        history: bool,
+        frame: &Frame<'_>,
         ledger: &mut Ledger,
         (tally, now_us): (&mut Tally, u64),
     ) {
@@ -238,7 +246,7 @@ impl Checker {
             return;
         }
         match mark {
-            _ if history => tally.counts.replayed += 1,
+            _ if frame.history => tally.counts.replayed += 1,
             Some(mark) => tally.delivery.record(now_us.saturating_sub(mark.due_us)),
             None => {}
         }
@@ -278,8 +286,8 @@ impl Checker {
         true
     }
 
-    /// Draws the balance at the end. A viewer that has left is owed nothing after its last entry.
-    pub(crate) fn balance(&self, closed: &Closed, left: bool) -> Balance {
+    /// Draws the balance at the end.
+    pub(crate) fn balance(&self, closed: &Closed, stay: Stay) -> Balance {
         let mut sum = Balance::default();
         for segment in self.past.iter().chain([&self.current]) {
             for hole in &segment.holes {
@@ -295,7 +303,7 @@ impl Checker {
         if let (true, Some((first, _))) = (self.from_start, start.range) {
             sum.lost += closed.known(start.epoch, 0, first);
         }
-        if !left {
+        if stay == Stay::ToTheEnd {
             self.tail(closed, &mut sum);
         }
         sum.expected = self.delivered + sum.lost + sum.signalled;

@@ -61,7 +61,7 @@ pub(crate) struct Listener {
     socket: u32,
     stream: u32,
     /// It resumes, so it remembers its position and follows `reconnect`.
-    resumes: bool,
+    pub(crate) resumes: bool,
     pub(crate) checker: Checker,
     pub(crate) outbox: Option<Box<Outbox>>,
     /// Of the last ordered frame; only kept when it resumes.
@@ -74,10 +74,21 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn new(ctx: Arc<Context>, (socket, stream): (u32, u32), resumes: bool, rng: Rng) -> Self {
+    pub(crate) fn new(ctx: Arc<Context>, (socket, stream): (u32, u32), rng: Rng) -> Self {
         let checker = Checker::new(ctx.run, stream);
         let (position, reply) = (String::new(), Vec::new());
-        Self { ctx, socket, stream, resumes, checker, outbox: None, position, greeted: false, reply, rng }
+        Self {
+            ctx,
+            socket,
+            stream,
+            resumes: false,
+            checker,
+            outbox: None,
+            position,
+            greeted: false,
+            reply,
+            rng,
+        }
     }
 
     /// Takes in one read.

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use crate::{
-    checker::Balance,
+    checker::{Balance, Stay},
     clock::micros,
     context::{Context, Phase},
     plan::{Plan, Posting, Target},
@@ -24,6 +24,8 @@ use crate::{
 
 /// After all has arrived, wait so long for what should not arrive.
 const QUIET: Duration = Duration::from_millis(200);
+/// How often to look whether all has arrived.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long the sockets have to end.
 const ENDING: Duration = Duration::from_secs(10);
 
@@ -194,41 +196,53 @@ impl Conductor {
         ctx.enter(Phase::Posting { start_us });
         let posting_us = micros(Duration::from_secs_f64(ctx.plan.seconds));
         let last_post = ctx.clock.at(start_us + posting_us);
-        self.report_until(last_post, start_us, false).await;
-        self.report_until(last_post + ctx.plan.window, start_us, true).await;
+        self.report_until(last_post, start_us).await;
+        self.drain_until(last_post + ctx.plan.window, start_us).await;
         self.readings.servers[2] = Usage::of(&ctx.plan.pids);
         self.readings.tester_cpu_us[1] = proc::own_cpu_us();
         self.readings.delivered[1] = ctx.total().counts.delivered;
         self.readings.posting_us = posting_us;
-        ctx.comments(start_us).due_by(u64::MAX) + ctx.gifts(start_us).due_by(u64::MAX)
+        self.due_by(u64::MAX, start_us)
     }
 
-    /// Reports progress until then, or until all has arrived if `early`.
-    async fn report_until(&self, then: Instant, start_us: u64, early: bool) {
+    /// Reports progress each second until then.
+    async fn report_until(&self, then: Instant, start_us: u64) {
         let ctx = &self.ctx;
-        let mut looks = interval(if early { Duration::from_millis(50) } else { Duration::from_secs(1) });
+        let mut looks = interval(Duration::from_secs(1));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while timeout_at(then, looks.tick()).await.is_ok() {
             let now_us = ctx.clock.now_us();
-            let due = ctx.comments(start_us).due_by(now_us) + ctx.gifts(start_us).due_by(now_us);
             let total = ctx.total();
-            if early {
-                let answered = total.counts.acked + total.refusals.values().sum::<u64>();
-                if answered >= due && total.counts.delivered >= self.owed() {
-                    sleep(QUIET).await;
-                    return;
-                }
-                continue;
-            }
             (self.on_progress)(&Progress {
                 seconds: Duration::from_micros(now_us).as_secs_f64(),
                 joined: total.counts.joined,
-                offered: due,
+                offered: self.due_by(now_us, start_us),
                 acked: total.counts.acked,
                 delivered: total.counts.delivered,
                 p99_us: total.delivery.quantiles().p99_us,
             });
         }
+    }
+
+    /// Waits until then for what is still missing; less if nothing is.
+    async fn drain_until(&self, then: Instant, start_us: u64) {
+        let ctx = &self.ctx;
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while timeout_at(then, looks.tick()).await.is_ok() {
+            let total = ctx.total();
+            let answered = total.counts.acked + total.refusals.values().sum::<u64>();
+            if answered >= self.due_by(ctx.clock.now_us(), start_us) && total.counts.delivered >= self.owed()
+            {
+                sleep(QUIET).await;
+                return;
+            }
+        }
+    }
+
+    /// Posts that are due at this time.
+    fn due_by(&self, now_us: u64, start_us: u64) -> u64 {
+        self.ctx.comments(start_us).due_by(now_us) + self.ctx.gifts(start_us).due_by(now_us)
     }
 
     /// Deliveries of what is acked so far.
@@ -264,8 +278,8 @@ impl Conductor {
         };
         for departure in departures.iter().filter(|departure| departure.joined) {
             let Balance { expected, lost, signalled, gifts_skipped } =
-                departure.checker.balance(&closed[departure.stream as usize], departure.left);
-            account.left += u64::from(departure.left);
+                departure.checker.balance(&closed[departure.stream as usize], departure.stay);
+            account.left += u64::from(departure.stay == Stay::Left);
             account.balance.expected += expected;
             account.balance.lost += lost;
             account.balance.signalled += signalled;

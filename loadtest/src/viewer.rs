@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::{
-    checker::Checker,
+    checker::{Checker, Stay},
     context::{Context, Phase},
     dial::{self, DialError, Route, Upgrade},
     link::Link,
@@ -54,8 +54,7 @@ pub(crate) struct Departure {
     pub(crate) stream: u32,
     pub(crate) checker: Checker,
     pub(crate) joined: bool,
-    /// It was gone before the run was over.
-    pub(crate) left: bool,
+    pub(crate) stay: Stay,
 }
 
 struct Viewer {
@@ -74,7 +73,8 @@ pub(crate) async fn live(ctx: Arc<Context>, seat: Seat, joined: mpsc::Sender<(u3
     let mut rng = Rng::new(u64::from(ctx.run) << 32 | u64::from(seat.socket));
     let resumes = ctx.plan.reconnect || !matches!(seat.role, Role::Watch);
     let place = (seat.socket, seat.stream);
-    let listener = Listener::new(Arc::clone(&ctx), place, resumes, Rng::new(rng.next()));
+    let mut listener = Listener::new(Arc::clone(&ctx), place, Rng::new(rng.next()));
+    listener.resumes = resumes;
     let inbox = Inbox::default();
     let mut viewer = Viewer { ctx, seat, listener, link: None, inbox, rng, drops_us: Vec::new() };
     if let Role::Post { number, of } = viewer.seat.role {
@@ -87,9 +87,9 @@ pub(crate) async fn live(ctx: Arc<Context>, seat: Seat, joined: mpsc::Sender<(u3
     let _ = joined.send((viewer.seat.stream, is_in)).await;
     // The last one to answer ends the counting.
     drop(joined);
-    let left = !is_in || viewer.stay().await.is_err();
+    let stay = if is_in && viewer.stay().await.is_ok() { Stay::ToTheEnd } else { Stay::Left };
     viewer.part();
-    Departure { stream: viewer.seat.stream, checker: viewer.listener.checker, joined: is_in, left }
+    Departure { stream: viewer.seat.stream, checker: viewer.listener.checker, joined: is_in, stay }
 }
 
 /// The viewer is gone for good; it was counted why.

@@ -39,7 +39,7 @@ impl Scene {
 
     fn balance(&mut self, viewer: usize) -> Balance {
         let closed = self.ledger.close();
-        self.viewers[viewer].balance(&closed, false)
+        self.viewers[viewer].balance(&closed, Stay::ToTheEnd)
     }
 
     fn lost(&mut self) -> Vec<u64> {
