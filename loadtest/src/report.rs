@@ -64,6 +64,10 @@ pub struct Deliveries {
     pub delivered: u64,
     /// Missing without a word.
     pub lost: u64,
+    /// Viewers that lost something, and the most that one of them lost.
+    pub losers: u64,
+    /// See `losers`.
+    pub most_lost: u64,
     /// Missing, and announced by `skipped` or `gap`.
     pub signalled: u64,
     /// Gifts that were left out by `skipped`.
@@ -177,6 +181,8 @@ pub struct Report {
 #[derive(Debug, Default)]
 pub(crate) struct Account {
     pub(crate) balance: Balance,
+    pub(crate) losers: u64,
+    pub(crate) most_lost: u64,
     pub(crate) acked_unseen: u64,
     pub(crate) left: u64,
     pub(crate) unfinished: u64,
@@ -268,11 +274,13 @@ impl Findings<'_> {
     }
 
     fn deliveries(&self) -> Deliveries {
-        let Account { balance, acked_unseen, left, unfinished } = self.account;
+        let Account { balance, losers, most_lost, acked_unseen, left, unfinished } = self.account;
         Deliveries {
             expected: balance.expected,
             delivered: self.tally.counts.delivered,
             lost: balance.lost,
+            losers,
+            most_lost,
             signalled: balance.signalled,
             gifts_skipped: balance.gifts_skipped,
             acked_unseen,

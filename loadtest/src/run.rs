@@ -282,6 +282,8 @@ impl Conductor {
             account.left += u64::from(departure.stay == Stay::Left);
             account.balance.expected += expected;
             account.balance.lost += lost;
+            account.losers += u64::from(lost > 0);
+            account.most_lost = account.most_lost.max(lost);
             account.balance.signalled += signalled;
             account.balance.gifts_skipped += gifts_skipped;
         }

@@ -22,6 +22,7 @@ pub fn report(report: &Report) -> String {
     let mut table = Table::default();
     shape(report, &mut table);
     traffic(report, &mut table);
+    stuck(report, &mut table);
     let latencies = &report.latencies;
     table.row("delivery, from schedule", quantiles(&latencies.delivery));
     table.row("ack, from schedule", quantiles(&latencies.ack));
@@ -103,8 +104,10 @@ fn traffic(report: &Report, table: &mut Table) {
     table.row(
         "checker",
         format!(
-            "lost {}, duplicates {}, inversions {}, disagreements {}, twice {}, foreign {}, garbage {}, silent resets {}",
+            "lost {} ({} viewers, up to {}), duplicates {}, inversions {}, disagreements {}, twice {}, foreign {}, garbage {}, silent resets {}",
             deliveries.lost,
+            deliveries.losers,
+            deliveries.most_lost,
             counts.duplicates,
             counts.inversions,
             counts.disagreements,
@@ -127,6 +130,9 @@ fn traffic(report: &Report, table: &mut Table) {
             deliveries.left
         ),
     );
+}
+
+fn stuck(report: &Report, table: &mut Table) {
     let stuck = &report.stuck;
     if stuck.cut + stuck.cut_unnoticed + stuck.alive > 0 {
         let [shortest, longest] = stuck.after_ms.unwrap_or_default();

@@ -54,7 +54,9 @@ async fn loss_is_seen() {
     assert_eq!(violations(Fault::Lose(5), "").await, "lost 2");
     assert_eq!(violations(Fault::Lose(1), "").await, "lost 2");
     assert_eq!(violations(Fault::Lose(20), "").await, "lost 2");
-    assert_eq!(violations(Fault::LoseFrom(11), "").await, "lost 20");
+    let report = with(Fault::LoseFrom(11), "").await;
+    let deliveries = report.deliveries;
+    assert_eq!((deliveries.lost, deliveries.losers, deliveries.most_lost), (20, 2, 10));
 }
 
 #[tokio::test]
