@@ -84,8 +84,8 @@ mod tests {
         let ring = Ring::new([("a", 1), ("b", 2), ("c", 1)]);
         let owner = |stream: &str| ["a", "b", "c"][ring.owner(&stream.parse().unwrap())];
         let owners: String = (0..32).map(|n| owner(&format!("s{n}"))).collect();
-        assert_eq!(owners, "GOLDEN");
-        assert_eq!(owner("lobby"), "GOLDEN");
+        assert_eq!(owners, "abbabcccacbacbaccacbcaaabbbbbbbc");
+        assert_eq!(owner("lobby"), "c");
     }
 
     #[test]
