@@ -1,0 +1,49 @@
+//! What the tests are made of: pods, viewers, backends and peers that break the rules.
+//!
+//! A [`Pod`] is the real binary in a process of its own. A [`Viewer`] speaks WebSocket as a good client does and keeps a
+//! log; a [`Peer`] sends whatever bytes it is told to. Every wait has a deadline.
+
+mod http;
+mod peer;
+mod pod;
+mod raw;
+mod viewer;
+
+use std::time::{Duration, Instant};
+
+pub(crate) use http::{Answer, exchange, get, post, request};
+pub(crate) use peer::{Heard, Peer};
+pub(crate) use pod::{Ended, Pod, Signal};
+pub(crate) use raw::{RawFrame, opcode};
+pub(crate) use viewer::{Join, Seen, Viewer};
+
+/// How long anything may take that has no bound of its own.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Asks again and again until there is an answer; panics after the deadline.
+pub(crate) async fn eventually<T>(
+    what: &str,
+    within: Duration,
+    mut probe: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + within;
+    loop {
+        if let Some(answer) = probe().await {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "not within {within:?}: {what}");
+        pause(Duration::from_millis(5)).await;
+    }
+}
+
+/// Lets time pass where time itself is what is tested.
+pub(crate) async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+/// A stream that no other test uses.
+pub(crate) fn stream_for(test: &str) -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    format!("{test}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
