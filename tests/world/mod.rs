@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 pub(crate) use http::{Answer, exchange, get, post, request};
 pub(crate) use peer::{Heard, Peer};
-pub(crate) use pod::{Ended, Pod, Signal};
+pub(crate) use pod::{Pod, Signal};
 pub(crate) use raw::{RawFrame, opcode};
-pub(crate) use viewer::{Join, Seen, Viewer};
+pub(crate) use viewer::{Join, Viewer};
 
 /// How long anything may take that has no bound of its own.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
