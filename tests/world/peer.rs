@@ -1,6 +1,6 @@
 //! A peer that sends whatever bytes it is told to, and hears what the server says to that.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -124,6 +124,12 @@ impl Peer {
         }
         let frame: Vec<u8> = self.unread.drain(..end).collect();
         Some((first & 0x0f, frame[header..].to_vec()))
+    }
+
+    /// Whether the connection ends within this time; what comes is kept.
+    pub(crate) async fn ends_within(&mut self, time: Duration) -> bool {
+        let ends = async { while self.read_some().await {} };
+        timeout(time, ends).await.is_ok()
     }
 
     async fn read_some(&mut self) -> bool {
