@@ -85,7 +85,7 @@ impl App {
     /// # Errors
     /// The name of a core task that broke.
     pub async fn run(self, exit: impl Future<Output = ()>) -> Result<(), String> {
-        let pod = self.start().map_err(|error| error.to_string())?;
+        let pod = self.start()?;
         let broken = select! {
             () = exit => None,
             name = pod.tasks.broken() => Some(name),
@@ -94,20 +94,23 @@ impl App {
         broken.map_or(Ok(()), |name| Err(format!("the task {name:?} broke")))
     }
 
-    fn start(self) -> io::Result<Pod> {
+    fn start(self) -> Result<Pod, String> {
         let Self { config, public, ops, .. } = self;
         let (gate, tasks, release, sli) =
             (Gate::default(), Tasks::default(), Release::default(), Sli::default());
-        let nudges = Nudges::default();
+        let nudges = Nudges::new(&config.shards);
         let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let (hub, lanes) = Hub::new(workers, nudges.clone(), sli.clone());
         lanes.into_iter().for_each(|lane| tasks.core("lane", lane.run()));
         let settings = Settings {
+            shards: config.shards,
+            ring_epoch: config.ring_epoch,
+            pod: config.pod.clone(),
             history_comments: config.history_comments,
             history_ttl: config.history_ttl,
             linger: config.linger,
         };
-        let shards = Shards::embedded(&settings, &hub, &nudges, &tasks, &sli);
+        let shards = Shards::start(&settings, &hub, &nudges, &tasks)?;
         let desk = Desk::new(shards.clone());
         let leave_within = LEAVE_WITHIN.min(config.drain / 3);
         let connections = Connections::new(Context {
@@ -134,7 +137,7 @@ impl App {
         let refuse = CancellationToken::new();
         let accept = http::serve(public, http::router(api), tasks.clone(), refuse.clone());
         tasks.core("listener", until_refused(accept));
-        let ops = OpsThread::start(ops, ops_router)?;
+        let ops = OpsThread::start(ops, ops_router).map_err(|error| format!("the ops thread: {error}"))?;
         gate.open(Reason::Starting);
         Ok(Pod { gate, tasks, release, refuse, ops, settle: config.settle, drain: config.drain })
     }

@@ -1,8 +1,10 @@
 //! Settings: flags and environment, checked all at once.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Parser;
+
+use crate::shards::{ShardAddress, parse_shards};
 
 /// Every setting as it was given. Each flag has an environment variable of the same name.
 #[derive(Debug, Clone, Parser)]
@@ -20,6 +22,15 @@ pub struct Flags {
     /// Serve the demo page at / although the pod is not in open mode
     #[arg(long, env = "FANFARE_DEMO", value_name = "true|false", default_value = "false")]
     demo: String,
+    /// Redis shards: name=redis://[user:password@]host:port[?weight=1..100],name=rediss://… [default: the embedded shard]
+    #[arg(long, env = "FANFARE_SHARDS", value_name = "LIST", hide_env_values = true)]
+    shards: Option<String>,
+    /// File that holds the list of shards instead, so that passwords stay out of the environment
+    #[arg(long, env = "FANFARE_SHARDS_FILE", value_name = "FILE", conflicts_with = "shards")]
+    shards_file: Option<PathBuf>,
+    /// Number of changes of the list of shards: raise it at each, so that pods with an older list cannot post
+    #[arg(long, env = "FANFARE_RING_EPOCH", value_name = "NUMBER", default_value = "1")]
+    ring_epoch: String,
     /// Name of this pod, shown to viewers [default: the host's name]
     #[arg(long, env = "FANFARE_POD", value_name = "NAME")]
     pod: Option<String>,
@@ -52,6 +63,10 @@ pub struct Config {
     pub ops_listen: SocketAddr,
     /// Whether the demo page is served.
     pub demo: bool,
+    /// The Redis shards; none for the embedded one.
+    pub shards: Vec<ShardAddress>,
+    /// Number of changes of the list of shards.
+    pub ring_epoch: u64,
     /// Name of this pod.
     pub pod: String,
     /// Track of this pod.
@@ -87,9 +102,11 @@ impl Flags {
             ops_listen: faults.address("FANFARE_OPS_LISTEN", &self.ops_listen),
             // There are no keys that a viewer or backend could have: every pod is open.
             demo: faults.boolean("FANFARE_DEMO", &self.demo) || listen.ip().is_loopback() || open,
+            shards: faults.shards(self.shards, self.shards_file),
+            ring_epoch: faults.number("FANFARE_RING_EPOCH", &self.ring_epoch, 1..=u64::from(u32::MAX)),
             pod: faults.name("FANFARE_POD", self.pod.unwrap_or_else(host_name)),
             track: faults.name("FANFARE_TRACK", self.track),
-            history_comments: faults.count("FANFARE_HISTORY_COMMENTS", &self.history_comments, 1, 10_000),
+            history_comments: faults.number("FANFARE_HISTORY_COMMENTS", &self.history_comments, 1..=10_000),
             history_ttl: faults.duration("FANFARE_HISTORY_TTL", &self.history_ttl, 1, 7 * 86_400),
             linger: faults.duration("FANFARE_LINGER", &self.linger, 0, 3_600),
             settle: faults.duration("FANFARE_SETTLE", &self.settle, 0, 600),
@@ -142,11 +159,38 @@ impl Faults {
         text
     }
 
-    fn count(&mut self, name: &str, text: &str, least: usize, most: usize) -> usize {
-        text.parse().ok().filter(|count| (least..=most).contains(count)).unwrap_or_else(|| {
-            self.0.push(format!("{name}: {text:?} is not a number from {least} to {most}"));
-            least
+    fn number<T: FromStr + PartialOrd + Copy + Display>(
+        &mut self,
+        name: &str,
+        text: &str,
+        range: RangeInclusive<T>,
+    ) -> T {
+        text.parse().ok().filter(|number| range.contains(number)).unwrap_or_else(|| {
+            self.0.push(format!(
+                "{name}: {text:?} is not a number from {} to {}",
+                range.start(),
+                range.end()
+            ));
+            *range.start()
         })
+    }
+
+    fn shards(&mut self, list: Option<String>, file: Option<PathBuf>) -> Vec<ShardAddress> {
+        let (name, text) = match (list, file) {
+            (Some(list), _) => ("FANFARE_SHARDS", Ok(list)),
+            (None, Some(file)) => ("FANFARE_SHARDS_FILE", std::fs::read_to_string(file)),
+            (None, None) => return Vec::new(),
+        };
+        match text {
+            Ok(text) => parse_shards(&text).unwrap_or_else(|wrong| {
+                self.0.extend(wrong.into_iter().map(|fault| format!("{name}: {fault}")));
+                Vec::new()
+            }),
+            Err(error) => {
+                self.0.push(format!("{name}: {error}"));
+                Vec::new()
+            }
+        }
     }
 
     fn duration(&mut self, name: &str, text: &str, least_s: u64, most_s: u64) -> Duration {

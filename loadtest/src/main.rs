@@ -1,2 +1,67 @@
-//! Load tester.
-fn main() {}
+//! Flags → plan → run → exit code.
+
+use std::{fs, future::Future, process::ExitCode};
+
+use clap::Parser;
+use loadtest::{
+    cli::{Cli, Command, LimitArgs, RunArgs, SinkArgs},
+    limit, print, proc, run, sink, table,
+};
+use serde::Serialize;
+use tokio::runtime::Builder;
+
+/// The arguments are wrong, or the run cannot begin.
+const CANNOT_BEGIN: u8 = 2;
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(args) => run(*args),
+        Command::Limit(args) => measure_limit(&args),
+        Command::Sink(args) => receive(&args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(mistakes) => {
+            mistakes.iter().for_each(|mistake| print::mistake(mistake));
+            ExitCode::from(CANNOT_BEGIN)
+        }
+    }
+}
+
+fn run(args: RunArgs) -> Result<ExitCode, Vec<String>> {
+    let plan = args.plan()?;
+    let json = plan.json.clone();
+    let threads = plan.prepare_threads();
+    let report =
+        block_on(threads, run::run(plan, print::progress))?.map_err(|error| vec![error.to_string()])?;
+    print::result(&table::report(&report));
+    json.map(|path| write_json(&path, &report)).transpose()?;
+    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn measure_limit(args: &LimitArgs) -> Result<ExitCode, Vec<String>> {
+    let report = limit::limit(args).map_err(|error| vec![error.to_string()])?;
+    print::result(&table::limit(&report));
+    args.json.as_ref().map(|path| write_json(path, &report)).transpose()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn receive(args: &SinkArgs) -> Result<ExitCode, Vec<String>> {
+    args.cpu.map(proc::pin);
+    let report = block_on(1, sink::sink(args))?.map_err(|error| vec![error.to_string()])?;
+    print::result(&serde_json::to_string(&report).map_err(|error| vec![error.to_string()])?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn block_on<T>(threads: usize, work: impl Future<Output = T>) -> Result<T, Vec<String>> {
+    // With one thread no other has to be woken, which makes a delivery cheaper.
+    let mut builder = if threads == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    let runtime = builder.worker_threads(threads).enable_all().build();
+    Ok(runtime.map_err(|error| vec![format!("no runtime: {error}")])?.block_on(work))
+}
+
+fn write_json(path: &std::path::Path, report: &impl Serialize) -> Result<(), Vec<String>> {
+    let written = serde_json::to_vec_pretty(report).map_err(std::io::Error::other);
+    let written = written.and_then(|json| fs::write(path, json));
+    written.map_err(|error| vec![format!("{}: {error}", path.display())])
+}

@@ -179,8 +179,7 @@ mod tests {
                 prop_assert!(text.graphemes(true).count() <= MAX_BODY_GRAPHEMES);
                 prop_assert!(!text.chars().any(|c| c.is_control() || is_bidi_control(c)));
                 prop_assert!(unicode_normalization::is_nfc(&text));
-                let twice = body(&text);
-                prop_assert_eq!(twice, Ok(text), "cleaning twice changes nothing");
+                prop_assert_eq!(body(&text), Ok(text), "cleaning twice changes nothing");
             }
         }
     }

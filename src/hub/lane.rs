@@ -1,18 +1,14 @@
 //! A lane: one worker's share of the seats, and the loop that writes to them.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     sync::{Arc, atomic::Ordering},
 };
 
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
-use super::{
-    seat::SeatCore,
-    stream::{Notice, Stream},
-    tape::{Batch, Mark},
-};
+use super::{batch::Batch, out::Tally, seat::SeatCore, stream::Stream, tape::Mark};
 use crate::telemetry::Sli;
 
 /// How many seats are written to before other streams, and other tasks, have their turn: about half a millisecond.
@@ -60,7 +56,7 @@ pub struct Lane {
     taken: Lists,
     rows: HashMap<u64, Row>,
     /// The streams that have something to write, each once, in the order of their turns.
-    turns: VecDeque<u64>,
+    pub(super) turns: VecDeque<u64>,
     sli: Sli,
 }
 
@@ -69,11 +65,11 @@ struct Row {
     stream: Arc<Stream>,
     /// Dense: the walk over a hot stream's seats is a walk over memory.
     seats: Vec<Arc<SeatCore>>,
-    /// Every prompt seat has everything before this, except where the walk did not come yet.
+    /// Every prompt seat has everything before this, and this notice, except where the walk did not come yet.
     done: Mark,
+    noticed: u64,
     /// What the present walk writes.
     batch: Batch,
-    notice: Option<Notice>,
     /// How many seats the present walk has passed; none if there is no walk.
     walked: Option<usize>,
     /// Whether the stream stands in `turns`.
@@ -100,24 +96,33 @@ impl Lane {
     /// Reads the inbox, then writes to a slice of seats. Returns whether there is more to write.
     pub(super) fn turn(&mut self, now: Instant) -> bool {
         self.read_inbox();
-        let mut budget = SLICE_SEATS;
+        self.write_slice(SLICE_SEATS, now)
+    }
+
+    pub(super) fn write_slice(&mut self, seats: usize, now: Instant) -> bool {
+        let mut budget = seats;
         while budget > 0 {
             let Some(key) = self.turns.pop_front() else { return false };
-            let Some(row) = self.rows.get_mut(&key) else { continue };
-            let (seats, delivered) = row.walk(self.number, budget, now);
-            self.sli.delivered(delivered);
+            let Entry::Occupied(mut row) = self.rows.entry(key) else { continue };
+            if row.get().seats.is_empty() {
+                row.remove();
+                continue;
+            }
+            let row = row.get_mut();
+            let (written, tally) = row.walk(budget, now);
+            self.sli.delivered(tally.delivered);
+            self.sli.skipped(tally.skipped);
             // A stream without seats to write to still costs a look.
-            budget = budget.saturating_sub(seats.max(1));
-            if row.walked.is_some() || row.stream.end().index != row.done.index {
+            budget = budget.saturating_sub(written.max(1));
+            row.waiting = row.has_more();
+            if row.waiting {
                 self.turns.push_back(key);
-            } else {
-                row.waiting = false;
             }
         }
         !self.turns.is_empty()
     }
 
-    fn read_inbox(&mut self) {
+    pub(super) fn read_inbox(&mut self) {
         std::mem::swap(&mut *self.inbox.lists.lock(), &mut self.taken);
         let mut taken = std::mem::take(&mut self.taken);
         for (seat, mark) in taken.joined.drain(..) {
@@ -127,18 +132,20 @@ impl Lane {
         }
         for seat in taken.left.drain(..) {
             let key = seat.stream.key;
-            if self.rows.get_mut(&key).is_some_and(|row| row.remove(&seat)) {
+            // A row that stands in `turns` goes at its turn: else the stream could come to stand there twice.
+            if self.rows.get_mut(&key).is_some_and(|row| row.remove(&seat) && !row.waiting) {
                 self.rows.remove(&key);
             }
         }
         for stream in taken.woken.drain(..) {
-            match self.rows.get_mut(&stream.key) {
-                Some(row) => {
-                    if !std::mem::replace(&mut row.waiting, true) {
-                        self.turns.push_back(stream.key);
-                    }
-                }
-                None => stream.lanes[self.number].queued.store(false, Ordering::Release),
+            // Here and not later: the flag says what the inbox holds, whatever becomes of the row. And first the flag,
+            // then the tape: what is not seen on the tape wakes the lane again. Reading the flag, too, makes it so for
+            // those who found it set.
+            stream.lanes[self.number].queued.swap(false, Ordering::AcqRel);
+            if let Some(row) = self.rows.get_mut(&stream.key)
+                && !std::mem::replace(&mut row.waiting, true)
+            {
+                self.turns.push_back(stream.key);
             }
         }
         self.taken = taken;
@@ -147,35 +154,46 @@ impl Lane {
 
 impl Row {
     fn new(stream: Arc<Stream>, done: Mark) -> Self {
-        let (batch, notice) = (Batch::default(), None);
-        Self { stream, seats: Vec::new(), done, batch, notice, walked: None, waiting: false }
+        let (seats, batch) = (Vec::new(), Batch::default());
+        Self { stream, seats, done, noticed: 0, batch, walked: None, waiting: false }
     }
 
-    /// Writes what is new to up to `most` seats. Returns how many seats and how many deliveries that were.
-    fn walk(&mut self, lane: usize, most: usize, now: Instant) -> (usize, u64) {
-        let from = *self.walked.get_or_insert_with(|| {
-            // First the flag, then the tape: what comes in between wakes the lane again.
-            self.stream.lanes[lane].queued.store(false, Ordering::Release);
-            self.notice = self.stream.batch(self.done, BATCH_FRAMES, &mut self.batch);
-            0
-        });
+    /// Writes what is new to up to `most` seats. Returns how many seats that were, and what they were sent.
+    fn walk(&mut self, most: usize, now: Instant) -> (usize, Tally) {
+        if self.walked.is_none() {
+            self.stream.batch(self.done, BATCH_FRAMES, &mut self.batch);
+            let is_new = !self.batch.frames.is_empty() || self.batch.notice_after(self.noticed).is_some();
+            if !is_new {
+                return (0, Tally::default());
+            }
+        }
+        let from = self.walked.unwrap_or(0);
         let to = self.seats.len().min(from + most);
-        let notice = self.notice.as_ref();
-        let delivered = self.seats[from..to].iter().map(|seat| seat.deliver(&self.batch, notice, now)).sum();
+        let mut sum = Tally::default();
+        for seat in &self.seats[from..to] {
+            let Tally { delivered, skipped } = seat.deliver(&self.batch, now);
+            sum.delivered += delivered;
+            sum.skipped += skipped;
+        }
         if to < self.seats.len() {
             self.walked = Some(to);
         } else {
             self.walked = None;
             self.done = self.batch.end();
-            // The frames belong to the tape; here they would outlive it.
-            self.batch.frames.clear();
-            self.notice = None;
+            self.noticed = self.batch.notice.as_ref().map_or(self.noticed, |notice| notice.version);
+            self.batch.clear();
         }
-        (to - from, delivered)
+        (to - from, sum)
+    }
+
+    /// Whether the walk is not over, or something came since it began.
+    fn has_more(&self) -> bool {
+        self.walked.is_some() || !self.stream.is_end(self.done, self.noticed)
     }
 
     fn add(&mut self, seat: Arc<SeatCore>) {
         seat.index.store(index(self.seats.len()), Ordering::Relaxed);
+        seat.seat_at(self.done, self.noticed);
         self.seats.push(seat);
     }
 

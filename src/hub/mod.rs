@@ -7,7 +7,9 @@
 //!
 //! The hub knows neither Redis nor HTTP. When a stream's audience appears or vanishes it says so through [`Nudge`].
 
+mod batch;
 mod lane;
+mod out;
 mod outlet;
 mod seat;
 mod stream;

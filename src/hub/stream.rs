@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
-use super::tape::{Batch, Item, Located, Mark, Tape};
+use super::{
+    batch::{Batch, Notice},
+    tape::{Item, Located, Mark, Tape},
+};
 use crate::{
     domain::{Position, StreamId},
     protocol::SharedFrame,
@@ -27,7 +30,7 @@ pub(super) struct Stream {
 /// What a lane's handle needs to know of a stream.
 #[derive(Default)]
 pub(super) struct LaneFlag {
-    /// Whether the lane was woken for the stream and did not look yet.
+    /// Whether the stream stands in the lane's inbox.
     pub(super) queued: AtomicBool,
     /// How many seats of the stream the lane holds, or will after reading its inbox.
     pub(super) seats: AtomicU32,
@@ -39,13 +42,6 @@ struct Core {
     tape: Option<Tape>,
     notice: Option<Notice>,
     opening: Option<Opening>,
-}
-
-/// The newest value of something that is told to all and not part of the order. Only the newest counts.
-#[derive(Clone)]
-pub(super) struct Notice {
-    pub(super) version: u32,
-    pub(super) frame: SharedFrame,
 }
 
 /// How far the tape may move on before the shared page for newcomers is encoded anew: what came since is sent after it.
@@ -103,36 +99,38 @@ impl Stream {
 
     pub(super) fn tell(&self, frame: SharedFrame) {
         let mut core = self.core.lock();
-        let version = core.notice.as_ref().map_or(0, |notice| notice.version).wrapping_add(1);
+        let version = core.notice_version() + 1;
         core.notice = Some(Notice { version, frame });
     }
 
     /// The version of the newest notice; 0 before the first.
-    pub(super) fn notice_version(&self) -> u32 {
-        self.core.lock().notice.as_ref().map_or(0, |notice| notice.version)
+    pub(super) fn notice_version(&self) -> u64 {
+        self.core.lock().notice_version()
     }
 
     /// Takes frames from a place on, and the newest notice.
-    pub(super) fn batch(&self, from: Mark, most: usize, into: &mut Batch) -> Option<Notice> {
+    pub(super) fn batch(&self, from: Mark, most: usize, into: &mut Batch) {
         let core = self.core.lock();
         if let Some(tape) = &core.tape {
             tape.batch(from, most, into);
         }
-        core.notice.clone()
+        into.notice.clone_from(&core.notice);
     }
 
-    /// Runs `at_end` under the tape's lock if the place is the tape's end: nothing can come in between.
-    pub(super) fn if_end(&self, mark: Mark, at_end: impl FnOnce()) -> bool {
+    /// Runs `at_end` under the tape's lock if nothing comes after the place and the notice: nothing can come in
+    /// between.
+    pub(super) fn if_end(&self, mark: Mark, noticed: u64, at_end: impl FnOnce()) -> bool {
         let core = self.core.lock();
-        let is_end = core.tape.as_ref().is_none_or(|tape| tape.next().index == mark.index);
+        let is_end = core.is_end(mark, noticed);
         if is_end {
             at_end();
         }
         is_end
     }
 
-    pub(super) fn end(&self) -> Mark {
-        self.core.lock().tape.as_ref().map_or_else(Mark::default, Tape::next)
+    /// Whether nothing comes after the place and the notice at this moment.
+    pub(super) fn is_end(&self, mark: Mark, noticed: u64) -> bool {
+        self.core.lock().is_end(mark, noticed)
     }
 
     pub(super) fn head(&self) -> Option<Position> {
@@ -160,6 +158,17 @@ impl Stream {
 
     pub(super) fn viewers(&self) -> usize {
         self.audience.load(Ordering::Acquire)
+    }
+}
+
+impl Core {
+    fn notice_version(&self) -> u64 {
+        self.notice.as_ref().map_or(0, |notice| notice.version)
+    }
+
+    fn is_end(&self, mark: Mark, noticed: u64) -> bool {
+        let tape_ends = self.tape.as_ref().is_none_or(|tape| tape.next().index == mark.index);
+        tape_ends && self.notice_version() == noticed
     }
 }
 

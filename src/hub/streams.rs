@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::{
     Lane, Mark, Outlet,
     lane::Inbox,
+    out::Tally,
     seat::{Seat, SeatCore},
     stream::Stream,
     tape::Item,
@@ -78,11 +79,11 @@ impl Hub {
 
     /// Gives a viewer a seat in a stream.
     #[must_use]
-    pub fn sit(&self, id: &StreamId, outlet: Arc<dyn Outlet>) -> Seat {
+    pub fn sit(&self, id: &StreamId, outlet: impl Outlet + 'static) -> Seat {
         let stream = self.enter_audience(id);
         self.0.seats.fetch_add(1, Ordering::Relaxed);
         let lane = self.0.next_lane.fetch_add(1, Ordering::Relaxed) % self.0.lanes.len();
-        Seat::new(self.clone(), stream, lane, outlet)
+        Seat::new(self.clone(), stream, lane, Box::new(outlet))
     }
 
     fn enter_audience(&self, id: &StreamId) -> Arc<Stream> {
@@ -118,8 +119,9 @@ impl Hub {
         }
     }
 
-    pub(super) fn sli(&self) -> &Sli {
-        &self.0.sli
+    pub(super) fn count(&self, tally: Tally) {
+        self.0.sli.delivered(tally.delivered);
+        self.0.sli.skipped(tally.skipped);
     }
 
     fn stream(&self, id: &StreamId) -> Option<Arc<Stream>> {

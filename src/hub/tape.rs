@@ -4,6 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
+use super::batch::Batch;
 use crate::{
     domain::Position,
     protocol::{self, Entry, LiveComment, Page, SharedFrame},
@@ -90,7 +91,9 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// How many entries came before it, whether they could be shown or not.
+    pub(super) const ZERO: Self = Self { index: 0, comments: 0, missing: 0, resets: 0 };
+
+    /// How many entries came before it, those that could not be recovered among them.
     pub(super) const fn passed(self) -> u64 {
         self.comments + self.missing
     }
@@ -135,26 +138,11 @@ pub(super) struct Tape {
     bytes: usize,
 }
 
-/// Some frames of a tape, taken at once for many seats.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    pub(super) first: Mark,
-    /// The place before the first frame.
-    pub(super) floor: Option<Position>,
-    pub(super) frames: Vec<(SharedFrame, Mark)>,
-}
-
-impl Batch {
-    pub(super) fn end(&self) -> Mark {
-        self.frames.last().map_or(self.first, |(_, after)| *after)
-    }
-}
-
 impl Tape {
     /// An empty tape that begins at a place in the stream's order.
     pub(super) const fn new(floor: Position) -> Self {
-        let zero = Mark { index: 0, comments: 0, missing: 0, resets: 0 };
-        Self { slots: VecDeque::new(), first: zero, next: zero, floor, head: floor, bytes: 0 }
+        let (first, next) = (Mark::ZERO, Mark::ZERO);
+        Self { slots: VecDeque::new(), first, next, floor, head: floor, bytes: 0 }
     }
 
     pub(super) const fn next(&self) -> Mark {
@@ -241,9 +229,11 @@ impl Tape {
             return Located::Elsewhere;
         }
         let present = self.present();
-        let newer = |slot: &Slot| slot.item.position.seq > position.seq;
-        let slot =
-            present + self.slots.range(present..).position(newer).unwrap_or(self.slots.len() - present);
+        // A storm of resumes asks this under the stream's lock: numbers ascend within a history, so halve.
+        let newer = self.slots.partition_point(|slot| {
+            slot.after.resets < self.next.resets || slot.item.position.seq <= position.seq
+        });
+        let slot = newer.max(present);
         let here = self.position_at(slot);
         let is_gap = |slot: &Slot| matches!(slot.item.content, Content::Gap { .. });
         if position.seq == here.seq {
@@ -257,15 +247,11 @@ impl Tape {
     }
 
     /// The items from a place on as a joiner reads them: comments in one page, as many as fit, or one other frame.
-    /// Returns the frame and the place after it; none at the tape's end.
+    /// Returns the frame and the place after it; none at the tape's end, and none for a place that fell off the tape:
+    /// a page from the oldest item on would hide what is missing in between.
     pub(super) fn history(&self, from: Mark) -> Option<(SharedFrame, Mark)> {
         if from.index < self.first.index {
-            // The joiner was slower than the stream: what it misses is told to it, and it goes on at the oldest item.
-            let count = self.first.passed() - from.passed();
-            let reset = self.first.resets > from.resets || count == 0;
-            let frame =
-                if reset { protocol::reset(self.floor) } else { protocol::skipped(count, self.floor) };
-            return Some((frame, self.first));
+            return None;
         }
         let start = self.slot_at(from);
         let mut page = Page::default();

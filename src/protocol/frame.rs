@@ -1,6 +1,6 @@
 //! A complete WebSocket frame that every viewer can share.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{BufMut as _, Bytes};
 
 use super::Close;
 
@@ -37,7 +37,7 @@ impl SharedFrame {
     }
 
     fn new(opcode: u8, payload: &[u8]) -> Self {
-        let mut frame = BytesMut::with_capacity(header_bytes(payload.len()) + payload.len());
+        let mut frame = Vec::with_capacity(header_bytes(payload.len()) + payload.len());
         frame.put_u8(FIN | opcode);
         match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
             (Ok(short @ 0..=125), _) => frame.put_u8(short),
@@ -51,7 +51,9 @@ impl SharedFrame {
             }
         }
         frame.put_slice(payload);
-        Self(frame.freeze())
+        // Counted from the start: `Bytes` made of a plain vector allocate their count when they are first cloned, which
+        // a lane does.
+        Self(Bytes::from_owner(frame))
     }
 
     /// The frame as it goes to the socket.

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,7 +13,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{sync::mpsc, time::Instant};
 
-use super::shard::{ConnectionId, Event, Post, Span, Tally, Window};
+use super::shard::{ConnectionId, Event, Events, Post, Span, Tally, Window};
 use crate::{
     domain::{Accepted, Epoch, Position, PublishError, StreamId, now_ms},
     protocol::Entry,
@@ -74,31 +73,14 @@ struct Record {
     bytes: usize,
 }
 
-/// What the embedded shard tells its keeper.
-pub(super) struct Events {
-    queue: mpsc::Receiver<Event>,
-    overrun: Arc<AtomicBool>,
-}
-
-impl Events {
-    /// Waits for events and takes up to `most`; returns how many. None come only if the shard is gone.
-    pub(super) async fn some(&mut self, into: &mut Vec<Event>, most: usize) -> usize {
-        if self.queue.is_empty() && self.overrun.swap(false, Ordering::AcqRel) {
-            into.push(Event::Overrun);
-            return 1;
-        }
-        self.queue.recv_many(into, most).await
-    }
-}
-
 impl Embedded {
     pub(super) fn new(keep: Keep) -> (Self, Events) {
         let (events, queue) = mpsc::channel(EVENTS);
         let overrun = Arc::new(AtomicBool::new(false));
-        let events_out = Events { queue, overrun: Arc::clone(&overrun) };
+        let heard = Events::new(queue, Arc::clone(&overrun));
         let embedded = Self(Arc::new(Inner { keep, store: Mutex::default(), events, overrun }));
         embedded.send(Event::Connected(CONNECTION));
-        (embedded, events_out)
+        (embedded, heard)
     }
 
     fn send(&self, event: Event) {
@@ -265,10 +247,4 @@ impl Record {
 
 fn cost(entry: &Entry) -> usize {
     entry.fragment.bytes().len() + OVERHEAD_BYTES
-}
-
-impl fmt::Debug for Embedded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Embedded")
-    }
 }

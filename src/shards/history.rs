@@ -39,17 +39,22 @@ enum Found<'a> {
     /// The position is before the oldest entry of the window.
     Trimmed,
     Elsewhere,
+    /// The position is newer than all that was read.
+    Ahead,
 }
 
 impl Window {
     /// The place before the oldest entry.
-    fn start(&self) -> Position {
+    pub(super) fn start(&self) -> Position {
         self.entries.first().map_or(self.head, Entry::before)
     }
 
     fn find(&self, position: &Position) -> Found<'_> {
-        if position.epoch != self.head.epoch || position.seq > self.head.seq {
+        if position.epoch != self.head.epoch {
             return Found::Elsewhere;
+        }
+        if position.seq > self.head.seq {
+            return Found::Ahead;
         }
         let start = self.start();
         if position.seq < start.seq {
@@ -61,17 +66,18 @@ impl Window {
         if here == *position { Found::Here(&self.entries[newer..]) } else { Found::Elsewhere }
     }
 
-    /// What follows a position.
-    pub(super) fn past(&self, position: &Position) -> Past {
+    /// What follows a position; none if the position is newer than all that was read.
+    pub(super) fn past(&self, position: &Position) -> Option<Past> {
         let newer = match self.find(position) {
-            Found::Elsewhere => return Past::Elsewhere(self.start()),
-            Found::Trimmed => return Past::Trimmed(position.seq + 1, self.start()),
+            Found::Elsewhere => return Some(Past::Elsewhere(self.start())),
+            Found::Ahead => return None,
+            Found::Trimmed => return Some(Past::Trimmed(position.seq + 1, self.start())),
             Found::Here(newer) => newer,
         };
         let mut page = Page::default();
         newer.iter().take_while(|entry| page.push_entry(entry)).for_each(drop);
         let end = page.position();
-        page.finish().zip(end).map_or(Past::End, |(frame, end)| Past::Page(frame, end))
+        Some(page.finish().zip(end).map_or(Past::End, |(frame, end)| Past::Page(frame, end)))
     }
 
     /// A page of at most `limit` comments: the newest, or those after a position.
@@ -81,7 +87,7 @@ impl Window {
             None => (newest(), Resumed::Fresh),
             Some(Found::Here(newer)) => (newer, Resumed::All),
             Some(Found::Trimmed) => (&self.entries[..], Resumed::Gap),
-            Some(Found::Elsewhere) => (&self.entries[..], Resumed::Reset),
+            Some(Found::Elsewhere | Found::Ahead) => (&self.entries[..], Resumed::Reset),
         };
         let mut page = Page::default();
         entries.iter().take(limit).take_while(|entry| page.push_entry(entry)).for_each(drop);

@@ -82,7 +82,13 @@ impl Interest {
 
     /// Takes note of a new connection: it holds no subscription.
     pub(super) fn connected(&mut self, connection: ConnectionId) {
+        self.disconnected();
         self.connection = Some(connection);
+    }
+
+    /// Takes note that the connection is gone, and its subscriptions with it.
+    pub(super) fn disconnected(&mut self) {
+        self.connection = None;
         self.granted.clear();
         self.missing = self.wanted.iter().cloned().collect();
     }
@@ -163,7 +169,7 @@ mod tests {
 
     const LINGER: Duration = Duration::from_secs(10);
 
-    #[derive(Debug, Clone)]
+    #[derive(Debug, Clone, Copy)]
     enum Op {
         Look(u8, bool),
         Connect,
@@ -215,7 +221,7 @@ mod tests {
                         assert!(self.under_way.is_none(), "one step at a time");
                         match (&step, works) {
                             (Step::Subscribe(streams), true) => {
-                                self.subscribed.extend(streams.iter().cloned())
+                                self.subscribed.extend(streams.iter().cloned());
                             }
                             (Step::Unsubscribe(streams), true) => {
                                 assert!(streams.iter().all(|stream| !self.watched.contains(stream)));

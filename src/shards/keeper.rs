@@ -3,10 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -15,18 +12,17 @@ use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{
-    Nudges, ShardStatus,
     backoff::Backoff,
     chain::{Chain, Outcome, Repair},
-    embedded::Events,
     interest::{Interest, Step},
-    shard::{ConnectionId, Event, Shard, Span, Unavailable, Window},
+    nudges::Dirty,
+    report::{Report, count},
+    shard::{ConnectionId, Event, Events, Shard, Span, Unavailable, Window},
 };
 use crate::{
     domain::{Position, StreamId},
     hub::Hub,
     protocol::{BadEnvelope, Entry},
-    telemetry::Sli,
 };
 
 /// How often the keeper looks at what time alone makes due: lingers, audits, and what failed.
@@ -59,7 +55,6 @@ pub(super) struct Keeper {
     backoff: Backoff,
     under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send>>>,
     report: Arc<Report>,
-    sli: Sli,
 }
 
 /// What the keeper knows of a stream.
@@ -80,29 +75,8 @@ enum Done {
     Compared(Vec<StreamId>, Result<Vec<Option<Position>>, Unavailable>),
 }
 
-/// What the keeper tells about itself.
-#[derive(Debug, Default)]
-pub(super) struct Report {
-    up: AtomicBool,
-    subscriptions: AtomicU64,
-    churn: AtomicU64,
-    linger_hits: AtomicU64,
-}
-
-impl Report {
-    pub(super) fn status(&self, name: &str) -> ShardStatus {
-        ShardStatus {
-            name: name.to_owned(),
-            up: self.up.load(Relaxed),
-            subscriptions: self.subscriptions.load(Relaxed),
-            subscribe_churn: self.churn.load(Relaxed),
-            linger_hits: self.linger_hits.load(Relaxed),
-        }
-    }
-}
-
 impl Keeper {
-    pub(super) fn new(shard: Shard, hub: Hub, linger: Duration, report: Arc<Report>, sli: Sli) -> Self {
+    pub(super) fn new(shard: Shard, hub: Hub, linger: Duration, report: Arc<Report>) -> Self {
         Self {
             shard,
             hub,
@@ -117,12 +91,11 @@ impl Keeper {
             backoff: Backoff::default(),
             under_way: FuturesUnordered::new(),
             report,
-            sli,
         }
     }
 
     /// Keeps the shard for ever. Returns only if the shard's events end.
-    pub(super) async fn run(mut self, mut events: Events, nudges: Nudges) {
+    pub(super) async fn run(mut self, mut events: Events, nudges: Dirty) {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::with_capacity(BURST);
@@ -155,31 +128,36 @@ impl Keeper {
     fn event(&mut self, event: Event) {
         match event {
             Event::Connected(connection) => {
-                self.report.up.store(true, Relaxed);
+                self.report.connected.store(true, Relaxed);
                 self.interest.connected(connection);
+            }
+            Event::Disconnected => {
+                self.report.connected.store(false, Relaxed);
+                self.interest.disconnected();
             }
             Event::Message { stream, payload } => self.message(stream, &payload),
             Event::Overrun => {
                 tracing::warn!(
                     "messages of a shard were lost on the way: every stream is compared with its history"
                 );
+                count(&self.report.overruns);
                 self.to_compare.extend(self.interest.granted().cloned());
             }
         }
     }
 
     fn message(&mut self, stream: StreamId, payload: &Bytes) {
-        self.sli.received();
+        count(&self.report.received);
         let entry = match Entry::decode(payload) {
             Ok(entry) => entry,
             Err(error @ (BadEnvelope::Version | BadEnvelope::Garbage)) => {
                 tracing::debug!(%error, "a payload on a stream's channel was skipped");
-                self.sli.strange();
+                count(&self.report.strange);
                 return;
             }
         };
         let Some(kept) = self.streams.get_mut(&stream) else {
-            self.sli.unwatched();
+            count(&self.report.unwatched);
             return;
         };
         let now = Instant::now();
@@ -195,15 +173,21 @@ impl Keeper {
         let Outcome { opens_at, items, read, repair } = outcome;
         if let Some(repair) = repair {
             match repair {
-                Repair::Filled => tracing::debug!(%stream, "a hole was filled from history"),
-                Repair::Gap => tracing::info!(%stream, "a hole could not be filled from history"),
-                Repair::Reset => tracing::warn!(%stream, "a stream's history began anew"),
+                Repair::Filled => count(&self.report.filled),
+                Repair::Gap => {
+                    count(&self.report.gaps);
+                    tracing::info!(%stream, "a hole could not be filled from history");
+                }
+                Repair::Reset => {
+                    count(&self.report.resets);
+                    tracing::warn!(%stream, "a stream's history began anew");
+                }
             }
         }
         if let Some(floor) = opens_at {
             self.hub.open(&stream, floor, items);
         } else if !items.is_empty() && !self.hub.deliver(&stream, items) {
-            self.sli.unwatched();
+            count(&self.report.unwatched);
         }
         if let Some(span) = read {
             self.to_read.push_back((stream, span));
@@ -323,7 +307,7 @@ impl Keeper {
         if let Some(step) = self.interest.next_step(now) {
             let shard = self.shard.clone();
             let (Step::Subscribe(streams) | Step::Unsubscribe(streams)) = &step;
-            self.report.churn.fetch_add(streams.len() as u64, Relaxed);
+            self.report.subscribe_churn.fetch_add(streams.len() as u64, Relaxed);
             self.under_way.push(Box::pin(async move {
                 match step {
                     Step::Subscribe(streams) => {

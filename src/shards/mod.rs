@@ -9,17 +9,24 @@ mod embedded;
 mod history;
 mod interest;
 mod keeper;
+mod link;
+mod list;
 mod nudges;
+mod report;
+mod ring;
 mod shard;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 use std::{sync::Arc, time::Duration};
 
-use serde::Serialize;
+use tokio::time::Instant;
 
 pub use history::{HistoryPage, Past};
+pub use list::{ShardAddress, parse_shards};
 pub use nudges::Nudges;
+pub use report::ShardStatus;
 pub use shard::{Tally, Unavailable};
 
 use crate::{
@@ -27,15 +34,23 @@ use crate::{
     hub::Hub,
     protocol::Fragment,
     shutdown::Tasks,
-    telemetry::Sli,
 };
 use embedded::{Embedded, Keep};
-use keeper::{Keeper, Report};
-use shard::{Post, Shard, Span, Window};
+use keeper::Keeper;
+use link::{Link, LinkSettings};
+use report::Report;
+use shard::{Events, Post, Shard};
+use windows::Windows;
 
 /// How the shards are used.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// The shards; none for the embedded one.
+    pub shards: Vec<ShardAddress>,
+    /// Counts the changes of the list: shards refuse posts of pods that know an older one than they have seen.
+    pub ring_epoch: u64,
+    /// This pod's name.
+    pub pod: String,
     /// The most comments that a stream's history holds.
     pub history_comments: usize,
     /// How long a history is kept after the last post or read.
@@ -49,38 +64,59 @@ pub struct Settings {
 pub struct Shards(Arc<Inner>);
 
 struct Inner {
+    nudges: Nudges,
+    shards: Box<[Member]>,
+    ring_epoch: u64,
+}
+
+/// One shard, as the handle sees it.
+struct Member {
     name: String,
     shard: Shard,
+    windows: Windows,
     report: Arc<Report>,
 }
 
-/// The state of one shard as this pod sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ShardStatus {
-    /// The shard's name.
-    pub name: String,
-    /// Whether the pod hears it.
-    pub up: bool,
-    /// Streams whose messages come.
-    pub subscriptions: u64,
-    /// Subscriptions and their ends that were asked for.
-    pub subscribe_churn: u64,
-    /// Viewers who came back before the linger was over.
-    pub linger_hits: u64,
-}
-
 impl Shards {
-    /// Starts the embedded shard and its keeper.
-    #[must_use]
-    pub fn embedded(settings: &Settings, hub: &Hub, nudges: &Nudges, tasks: &Tasks, sli: &Sli) -> Self {
-        let keep = Keep { comments: settings.history_comments, ttl: settings.history_ttl };
-        let (embedded, events) = Embedded::new(keep);
-        let shard = Shard::Embedded(embedded);
-        let report = Arc::new(Report::default());
-        let keeper =
-            Keeper::new(shard.clone(), hub.clone(), settings.linger, Arc::clone(&report), sli.clone());
-        tasks.core("keeper of the embedded shard", keeper.run(events, nudges.clone()));
-        Self(Arc::new(Inner { name: "embedded".to_owned(), shard, report }))
+    /// Starts the links to all shards, or the embedded shard, and their keepers. A shard that cannot be reached is no
+    /// error: its streams wait for it, and others do not.
+    ///
+    /// # Errors
+    /// A shard whose address cannot be used on this machine, with its name.
+    pub fn start(settings: &Settings, hub: &Hub, nudges: &Nudges, tasks: &Tasks) -> Result<Self, String> {
+        let mut shards = Vec::new();
+        if settings.shards.is_empty() {
+            let keep = Keep { comments: settings.history_comments, ttl: settings.history_ttl };
+            let (embedded, events) = Embedded::new(keep);
+            shards.push(("embedded".to_owned(), Shard::Embedded(embedded), events));
+        }
+        for address in &settings.shards {
+            let (link, heard, upkeep) = Link::start(LinkSettings {
+                shard: address.name.clone(),
+                url: address.url.clone(),
+                pod: settings.pod.clone(),
+                history_entries: settings.history_comments,
+                history_ttl: settings.history_ttl,
+            })
+            .map_err(|error| format!("the shard {:?}: {error}", address.name))?;
+            tasks.core("link", upkeep);
+            // The link itself tells what it lost.
+            let events = Events::new(heard, Arc::default());
+            shards.push((address.name.clone(), Shard::Redis(link), events));
+        }
+        let keep = |(number, (name, shard, events)): (usize, (String, Shard, Events))| {
+            let report = Arc::new(Report::default());
+            let keeper = Keeper::new(shard.clone(), hub.clone(), settings.linger, Arc::clone(&report));
+            tasks.core("keeper", keeper.run(events, nudges.of_shard(number)));
+            Member { name, shard, windows: Windows::default(), report }
+        };
+        let shards = shards.into_iter().enumerate().map(keep).collect();
+        Ok(Self(Arc::new(Inner { nudges: nudges.clone(), shards, ring_epoch: settings.ring_epoch })))
+    }
+
+    fn of(&self, stream: &StreamId) -> &Member {
+        // The ring was made of the same list; the embedded shard stands alone.
+        &self.0.shards[self.0.nudges.ring().owner(stream)]
     }
 
     /// What follows a position in the stream's history.
@@ -88,7 +124,14 @@ impl Shards {
     /// # Errors
     /// [`Unavailable`] if the shard does not answer.
     pub async fn past(&self, stream: &StreamId, after: &Position) -> Result<Past, Unavailable> {
-        Ok(self.window(stream).await?.past(after))
+        let asked = Instant::now();
+        let Member { shard, windows, .. } = self.of(stream);
+        if let Some(past) = windows.get(shard, stream, None).await?.past(after) {
+            return Ok(past);
+        }
+        // The viewer may have seen what came after that read began.
+        let window = windows.get(shard, stream, Some(asked)).await?;
+        Ok(window.past(after).unwrap_or_else(|| Past::Elsewhere(window.start())))
     }
 
     /// A page of history of at most `limit` comments and 32 KiB: the newest, or those after a position.
@@ -101,11 +144,9 @@ impl Shards {
         after: Option<&Position>,
         limit: usize,
     ) -> Result<HistoryPage, Unavailable> {
-        Ok(self.window(stream).await?.page(after, limit))
-    }
-
-    async fn window(&self, stream: &StreamId) -> Result<Window, Unavailable> {
-        self.0.shard.read(stream, Span::WHOLE).await
+        let Member { shard, windows, .. } = self.of(stream);
+        // Whoever asks after posting sees the post.
+        Ok(windows.get(shard, stream, Some(Instant::now())).await?.page(after, limit))
     }
 
     /// How many comments the stream's history took; zeroes for a stream without one.
@@ -113,19 +154,19 @@ impl Shards {
     /// # Errors
     /// [`Unavailable`] if the shard does not answer.
     pub async fn tally(&self, stream: &StreamId) -> Result<Tally, Unavailable> {
-        Ok(self.0.shard.tally(stream).await?.unwrap_or_default())
+        Ok(self.of(stream).shard.tally(stream).await?.unwrap_or_default())
     }
 
     /// The name of the shard that owns the stream.
     #[must_use]
-    pub fn owner(&self, _stream: &StreamId) -> &str {
-        &self.0.name
+    pub fn owner(&self, stream: &StreamId) -> &str {
+        &self.of(stream).name
     }
 
     /// The state of every shard.
     #[must_use]
     pub fn status(&self) -> Vec<ShardStatus> {
-        vec![self.0.report.status(&self.0.name)]
+        self.0.shards.iter().map(|member| member.report.status(&member.name, member.shard.health())).collect()
     }
 }
 
@@ -137,7 +178,7 @@ impl Publish for Shards {
         key: Option<Key>,
     ) -> Result<Accepted, PublishError> {
         let post = Post {
-            ring_epoch: 1,
+            ring_epoch: self.0.ring_epoch,
             candidate_epoch: Epoch::random(),
             id: comment.id,
             kind: comment.kind,
@@ -145,6 +186,6 @@ impl Publish for Shards {
             fragment: Fragment::of(&comment),
             key,
         };
-        self.0.shard.publish(stream, post).await
+        self.of(stream).shard.publish(stream, post).await
     }
 }

@@ -1,32 +1,66 @@
-//! The streams that the hub asks to look at again.
+//! The streams that the hub asks to look at again, for each shard's keeper.
 
 use std::{collections::HashSet, sync::Arc};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::{list::ShardAddress, ring::Ring};
 use crate::{domain::StreamId, hub::Nudge};
 
-/// A set of streams to look at again: however often a stream is nudged, it is looked at once. Cloning shares it.
-#[derive(Debug, Clone, Default)]
+/// Sorts the hub's nudges by the shards that own the streams. Cloning shares it.
+#[derive(Debug, Clone)]
 pub struct Nudges(Arc<Inner>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
+    ring: Ring,
+    /// One a shard, in the order of the list.
+    dirty: Box<[Dirty]>,
+}
+
+/// The streams of one shard to look at again: however often a stream is nudged, it is looked at once.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Dirty(Arc<Streams>);
+
+#[derive(Debug, Default)]
+struct Streams {
     /// Guards the set; held for an insertion or a swap. A stream stands in it once, so it is bounded by the streams.
     streams: Mutex<HashSet<StreamId>>,
     some: Notify,
 }
 
+impl Nudges {
+    /// For a list of shards; an empty one stands for the embedded shard.
+    #[must_use]
+    pub fn new(shards: &[ShardAddress]) -> Self {
+        let ring = Ring::new(shards.iter().map(|shard| (shard.name.as_str(), shard.weight)));
+        let dirty = std::iter::repeat_with(Dirty::default).take(shards.len().max(1)).collect();
+        Self(Arc::new(Inner { ring, dirty }))
+    }
+
+    /// The ring that sorts.
+    pub(super) fn ring(&self) -> &Ring {
+        &self.0.ring
+    }
+
+    /// One shard's share.
+    pub(super) fn of_shard(&self, shard: usize) -> Dirty {
+        self.0.dirty.get(shard).cloned().unwrap_or_default()
+    }
+}
+
 impl Nudge for Nudges {
     fn nudge(&self, stream: &StreamId) {
-        if self.0.streams.lock().insert(stream.clone()) {
-            self.0.some.notify_one();
+        if let Some(Dirty(dirty)) = self.0.dirty.get(self.0.ring.owner(stream))
+            && dirty.streams.lock().insert(stream.clone())
+        {
+            dirty.some.notify_one();
         }
     }
 }
 
-impl Nudges {
+impl Dirty {
     /// Waits for nudges and takes them all.
     pub(super) async fn take(&self) -> HashSet<StreamId> {
         loop {

@@ -1,9 +1,18 @@
 //! What a shard is to the rest of the room.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
 use bytes::Bytes;
 use serde::Serialize;
+use tokio::sync::mpsc;
 
-use super::embedded::Embedded;
+use super::{embedded::Embedded, link::Link};
 use crate::{
     domain::{Accepted, EntryId, Epoch, Key, Kind, Position, PublishError, StreamId},
     protocol::{Entry, Fragment},
@@ -96,6 +105,8 @@ pub(super) struct ConnectionId(pub(super) u64);
 pub(super) enum Event {
     /// The subscribing connection is new: it holds no subscription yet.
     Connected(ConnectionId),
+    /// The subscribing connection is gone, and its subscriptions with it.
+    Disconnected,
     /// A payload came on a stream's channel.
     Message {
         /// The stream.
@@ -107,11 +118,43 @@ pub(super) enum Event {
     Overrun,
 }
 
+/// Whether a shard answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Health {
+    pub(super) up: bool,
+    /// How long a message took through the shard and back.
+    pub(super) probe: Option<Duration>,
+}
+
+/// What a shard tells its keeper, and whether more was lost than could wait.
+pub(super) struct Events {
+    queue: mpsc::Receiver<Event>,
+    overrun: Arc<AtomicBool>,
+}
+
+impl Events {
+    /// Events from a queue; `overrun` is set where one did not fit.
+    pub(super) const fn new(queue: mpsc::Receiver<Event>, overrun: Arc<AtomicBool>) -> Self {
+        Self { queue, overrun }
+    }
+
+    /// Waits for events and takes up to `most`; returns how many. None come only if the shard is gone.
+    pub(super) async fn some(&mut self, into: &mut Vec<Event>, most: usize) -> usize {
+        if self.queue.is_empty() && self.overrun.swap(false, Ordering::AcqRel) {
+            into.push(Event::Overrun);
+            return 1;
+        }
+        self.queue.recv_many(into, most).await
+    }
+}
+
 /// A shard. Every operation answers within about a second, or says [`Unavailable`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) enum Shard {
     /// In this process's memory.
     Embedded(Embedded),
+    /// A Redis.
+    Redis(Link),
 }
 
 impl Shard {
@@ -119,6 +162,7 @@ impl Shard {
     pub(super) async fn publish(&self, stream: &StreamId, post: Post) -> Result<Accepted, PublishError> {
         match self {
             Self::Embedded(embedded) => embedded.publish(stream, post),
+            Self::Redis(link) => link.publish(stream, post).await,
         }
     }
 
@@ -126,6 +170,7 @@ impl Shard {
     pub(super) async fn read(&self, stream: &StreamId, span: Span) -> Result<Window, Unavailable> {
         match self {
             Self::Embedded(embedded) => Ok(embedded.read(stream, span)),
+            Self::Redis(link) => link.read(stream, span, Epoch::random()).await,
         }
     }
 
@@ -133,6 +178,7 @@ impl Shard {
     pub(super) async fn heads(&self, streams: &[StreamId]) -> Result<Vec<Option<Position>>, Unavailable> {
         match self {
             Self::Embedded(embedded) => Ok(embedded.heads(streams)),
+            Self::Redis(link) => link.heads(streams).await,
         }
     }
 
@@ -140,6 +186,7 @@ impl Shard {
     pub(super) async fn tally(&self, stream: &StreamId) -> Result<Option<Tally>, Unavailable> {
         match self {
             Self::Embedded(embedded) => Ok(embedded.tally(stream)),
+            Self::Redis(link) => link.tally(stream).await,
         }
     }
 
@@ -147,6 +194,7 @@ impl Shard {
     pub(super) async fn subscribe(&self, streams: &[StreamId]) -> Result<ConnectionId, Unavailable> {
         match self {
             Self::Embedded(embedded) => Ok(embedded.subscribe(streams)),
+            Self::Redis(link) => link.subscribe(streams).await,
         }
     }
 
@@ -156,6 +204,18 @@ impl Shard {
             Self::Embedded(embedded) => {
                 embedded.unsubscribe(streams);
                 Ok(())
+            }
+            Self::Redis(link) => link.unsubscribe(streams).await,
+        }
+    }
+
+    /// Whether it answers, and how fast.
+    pub(super) fn health(&self) -> Health {
+        match self {
+            Self::Embedded(_) => Health { up: true, probe: None },
+            Self::Redis(link) => {
+                let health = link.health();
+                Health { up: health.up, probe: health.probe }
             }
         }
     }

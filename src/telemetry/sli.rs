@@ -13,9 +13,6 @@ pub struct Sli(Arc<Tally>);
 struct Tally {
     deliveries: AtomicU64,
     skips: AtomicU64,
-    received: AtomicU64,
-    unwatched: AtomicU64,
-    strange: AtomicU64,
     panics: AtomicU64,
 }
 
@@ -26,12 +23,6 @@ pub struct Counts {
     pub deliveries: u64,
     /// Comments left out because a viewer was too slow.
     pub skips: u64,
-    /// Messages that came from shards.
-    pub received: u64,
-    /// Of these, those that found no viewer.
-    pub unwatched: u64,
-    /// Of these, those that no pod of this version wrote.
-    pub strange: u64,
     /// Viewers' tasks that panicked.
     pub panics: u64,
 }
@@ -51,21 +42,6 @@ impl Sli {
         }
     }
 
-    /// A message came from a shard.
-    pub fn received(&self) {
-        self.0.received.fetch_add(1, Relaxed);
-    }
-
-    /// A message from a shard found no viewer.
-    pub fn unwatched(&self) {
-        self.0.unwatched.fetch_add(1, Relaxed);
-    }
-
-    /// A message from a shard was not written by a pod of this version.
-    pub fn strange(&self) {
-        self.0.strange.fetch_add(1, Relaxed);
-    }
-
     /// A viewer's task panicked; the viewer's socket is gone, the pod goes on.
     pub fn panicked(&self) {
         self.0.panics.fetch_add(1, Relaxed);
@@ -78,9 +54,6 @@ impl Sli {
         Counts {
             deliveries: tally.deliveries.load(Relaxed),
             skips: tally.skips.load(Relaxed),
-            received: tally.received.load(Relaxed),
-            unwatched: tally.unwatched.load(Relaxed),
-            strange: tally.strange.load(Relaxed),
             panics: tally.panics.load(Relaxed),
         }
     }

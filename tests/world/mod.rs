@@ -4,14 +4,16 @@
 //! log; a [`Peer`] sends whatever bytes it is told to. Every wait has a deadline.
 
 mod http;
+mod patience;
 mod peer;
 mod pod;
 mod raw;
 mod viewer;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub(crate) use http::{Answer, exchange, get, post, request};
+pub(crate) use patience::eventually;
 pub(crate) use peer::{Heard, Peer};
 pub(crate) use pod::{Pod, Signal};
 pub(crate) use raw::{RawFrame, opcode};
@@ -19,22 +21,6 @@ pub(crate) use viewer::{Join, Viewer};
 
 /// How long anything may take that has no bound of its own.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Asks again and again until there is an answer; panics after the deadline.
-pub(crate) async fn eventually<T>(
-    what: &str,
-    within: Duration,
-    mut probe: impl AsyncFnMut() -> Option<T>,
-) -> T {
-    let deadline = Instant::now() + within;
-    loop {
-        if let Some(answer) = probe().await {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "not within {within:?}: {what}");
-        pause(Duration::from_millis(5)).await;
-    }
-}
 
 /// Lets time pass where time itself is what is tested.
 pub(crate) async fn pause(time: Duration) {

@@ -1,0 +1,39 @@
+# Run `make` to see the recipes.
+
+# What the tests need from Debian: package names, each with the command that shows it is there.
+PACKAGES := redis-server:redis-server
+
+CARGO_FLAGS := --workspace --locked
+# Debug information and incremental files cost more than they give in a clean run.
+export CARGO_INCREMENTAL := 0
+
+.PHONY: help run test tools lint unit docs verify
+
+help: ## List the recipes
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+run: ## Serve on the embedded shard: the page at http://127.0.0.1:8080/
+	cargo run --release --locked
+
+test: tools lint unit docs ## Everything that a change must pass, in minutes
+
+tools: ## Install what the tests need from Debian (as root), or say how
+	@missing=; for pair in $(PACKAGES); do \
+	  command -v $${pair#*:} >/dev/null || missing="$$missing $${pair%%:*}"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ]; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	else echo "The tests need:$$missing. Install with: sudo apt-get install -y$$missing"; exit 1; fi
+
+lint: ## Formatting and lints, warnings denied
+	cargo fmt --all --check
+	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+
+unit: ## Unit, property and integration tests
+	cargo test $(CARGO_FLAGS)
+
+docs: ## The documentation builds without a warning
+	RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --no-deps --document-private-items
+
+verify: ## The release build under load: minutes more
+	./tests/verify.sh

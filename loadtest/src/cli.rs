@@ -1,0 +1,181 @@
+//! The command line: flags, units and defaults.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+/// Open-loop load tester for Fanfare, with its own reading of the protocol.
+///
+/// Exit codes: 0 when every promise held, 1 when one was broken or the target could not be tested,
+/// 2 for bad arguments.
+#[derive(Debug, Parser)]
+#[command(name = "loadtest", version, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Opens viewers, posts by a fixed schedule, and checks what every viewer sees
+    Run(Box<RunArgs>),
+    /// Measures the kernel's own limit: a plain loop of `send` over loopback sockets
+    Limit(LimitArgs),
+    /// The receiving side of `limit`
+    #[command(hide = true)]
+    Sink(SinkArgs),
+}
+
+/// The shape of one run; of a flag that is given twice the last one counts.
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub struct RunArgs {
+    /// The server, ws://host:port; repeat it for several pods, and viewers are spread over them
+    #[arg(long, required = true, value_name = "URL")]
+    pub url: Vec<String>,
+    /// Viewers that listen
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub viewers: u32,
+    /// Streams that are posted to
+    #[arg(long, default_value_t = 1, value_name = "S")]
+    pub streams: u32,
+    /// Viewers are spread over this many of the streams only [default: all]
+    #[arg(long, value_name = "S")]
+    pub watched: Option<u32>,
+    /// Comments a second in each stream
+    #[arg(long, default_value_t = 1.0, value_name = "R")]
+    pub rate: f64,
+    /// How long to post, in seconds
+    #[arg(long, default_value_t = 10.0, value_name = "T")]
+    pub seconds: f64,
+    /// Bytes of each body (44 to 500; the first 44 are the tester's mark)
+    #[arg(long, default_value_t = 200, value_name = "B")]
+    pub body_bytes: u16,
+    /// Extra viewers that never read again after the handshake; the server should cut them
+    #[arg(long, default_value_t = 0, value_name = "K")]
+    pub stuck: u32,
+    /// Extra viewers that drop their connection and resume
+    #[arg(long, default_value_t = 0, value_name = "M")]
+    pub resumers: u32,
+    /// How often each resumer does so
+    #[arg(long, default_value_t = 3, value_name = "X")]
+    pub resume_times: u32,
+    /// Posts through REST instead of WebSocket posters
+    #[arg(long)]
+    pub rest: bool,
+    /// Keep-alive connections that REST posts are spread over
+    #[arg(long, default_value_t = 16, value_name = "N")]
+    pub rest_connections: u32,
+    /// WebSocket posters for each stream; each is a checked viewer as well
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub posters: u32,
+    /// Gifts a second in each stream, through REST
+    #[arg(long, default_value_t = 0.0, value_name = "G")]
+    pub gifts_per_second: f64,
+    /// Viewers resume when the server drops or moves them, instead of leaving
+    #[arg(long)]
+    pub reconnect: bool,
+    /// Addresses, processes, threads.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    /// Deadlines.
+    #[command(flatten)]
+    pub time: TimeArgs,
+    /// Does not count these as failures: refused, dropped, unanswered, signalled, errors, stuck
+    #[arg(long, value_delimiter = ',', value_name = "WHAT")]
+    pub tolerate: Vec<String>,
+    /// A header for every request, `Name: value`; may be repeated
+    #[arg(long, value_name = "HEADER")]
+    pub header: Vec<String>,
+    /// Streams are named PREFIX-RUN-NUMBER
+    #[arg(long, default_value = "load", value_name = "PREFIX")]
+    pub stream_prefix: String,
+    /// Writes the report to this file as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// What of this machine is used, and watched.
+#[derive(Debug, Args)]
+pub struct MachineArgs {
+    /// Source addresses; each adds about 28,000 ports
+    #[arg(long, value_delimiter = ',', value_name = "IP")]
+    pub sources: Vec<IpAddr>,
+    /// Server processes whose CPU and memory are measured; may be repeated
+    #[arg(long, value_name = "PID")]
+    pub pid: Vec<u32>,
+    /// Threads of the tester
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub threads: u16,
+    /// Pins the tester to this CPU
+    #[arg(long, value_name = "CPU")]
+    pub cpu: Option<u16>,
+}
+
+/// How long to wait for what.
+#[derive(Debug, Args)]
+pub struct TimeArgs {
+    /// After the last post, wait at most this long for what is still missing
+    #[arg(long, default_value_t = 5000, value_name = "MS")]
+    pub window_ms: u64,
+    /// Idle time with all viewers before the posting, for the measure of memory
+    #[arg(long, default_value_t = 1000, value_name = "MS")]
+    pub idle_ms: u64,
+    /// Deadline of one handshake, `hello` included
+    #[arg(long, default_value_t = 5000, value_name = "MS")]
+    pub handshake_ms: u64,
+    /// Deadline of all joins together
+    #[arg(long, default_value_t = 120_000, value_name = "MS")]
+    pub joins_ms: u64,
+    /// Handshakes at once
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    pub in_flight: u32,
+    /// Deadline of one REST request
+    #[arg(long, default_value_t = 5000, value_name = "MS")]
+    pub request_ms: u64,
+}
+
+/// The plain loop.
+#[derive(Debug, Args)]
+pub struct LimitArgs {
+    /// Loopback sockets that are written to
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub sockets: u32,
+    /// Frames a second for each socket; 0 writes as fast as it goes
+    #[arg(long, default_value_t = 50.0, value_name = "R")]
+    pub rate: f64,
+    /// How long to write, in seconds
+    #[arg(long, default_value_t = 10.0, value_name = "T")]
+    pub seconds: f64,
+    /// Frames that go out in one write
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub frames_per_write: u32,
+    /// Bytes of each frame
+    #[arg(long, default_value_t = 300, value_name = "B", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub frame_bytes: u32,
+    /// Pins the sender to this CPU, if the system lets it
+    #[arg(long, default_value_t = 0, value_name = "CPU")]
+    pub cpu: u16,
+    /// Pins the receivers to this CPU [default: 1 where there is one]
+    #[arg(long, value_name = "CPU")]
+    pub sink_cpu: Option<u16>,
+    /// Writes the figures to this file as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// The receivers.
+#[derive(Debug, Args)]
+pub struct SinkArgs {
+    /// The sender's listener, 127.0.0.1:port
+    #[arg(long)]
+    pub connect: std::net::SocketAddr,
+    /// Sockets to open
+    #[arg(long)]
+    pub sockets: u32,
+    /// Pins the receivers to this CPU
+    #[arg(long)]
+    pub cpu: Option<u16>,
+}

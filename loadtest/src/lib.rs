@@ -1,0 +1,51 @@
+//! An open-loop load tester for Fanfare that checks what every viewer sees.
+//!
+//! ```text
+//!   schedule ──► outbox / rest ──► server ══► link ─► wire ─► scan ─► checker ─► ledger (one a stream)
+//!   (fixed before the run)                    └───────── viewer ─────────┘         │
+//!                                                                       tally ◄────┘──► report ─► table
+//! ```
+//!
+//! The rooms, from the ground up; a room uses only those before it:
+//! * `wire` RFC 6455 without sockets · `mark` what a body starts with · `scan` JSON without a tree ·
+//!   `clock`, `rng`, `proc` (what `/proc` tells) · `cli` flags · `plan` flags that make sense
+//! * `schedule` when each post is due · `tally` counts and histograms · `ledger` what is known of a stream ·
+//!   `checker` one viewer's account
+//! * `context` what the sockets share · `dial`, `link`, `http` connections · `outbox` a poster's part
+//! * `listener` takes in what is read · `viewer` one socket's life · `stuck` viewers that never read ·
+//!   `rest` posts through REST
+//! * `report` figures and verdict · `run` from the first connection to the report
+//! * `sink`, `limit` the kernel's own limit · `table`, `print` for people
+//!
+//! Nothing of the server's code is used: two readings of the protocol test each other.
+
+mod checker;
+pub mod cli;
+mod clock;
+mod context;
+mod dial;
+mod http;
+mod ledger;
+pub mod limit;
+mod link;
+mod listener;
+mod mark;
+mod outbox;
+mod plan;
+pub mod print;
+pub mod proc;
+pub mod report;
+mod rest;
+mod rng;
+pub mod run;
+mod scan;
+mod schedule;
+pub mod sink;
+mod stuck;
+pub mod table;
+mod tally;
+mod viewer;
+mod wire;
+
+pub use plan::Plan;
+pub use wire::accept_key;

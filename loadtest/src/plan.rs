@@ -1,0 +1,236 @@
+//! A run that makes sense: what the flags say, checked, with every mistake named at once.
+
+use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, time::Duration};
+
+use crate::{
+    cli::RunArgs,
+    mark::{MARK_BYTES, PostId},
+    proc,
+};
+
+/// The longest body that the protocol takes, in ASCII.
+const MAX_BODY_BYTES: u16 = 500;
+/// What may be tolerated.
+const TOLERABLE: [&str; 6] = ["refused", "dropped", "unanswered", "signalled", "errors", "stuck"];
+
+/// A server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// `host:port`, for name resolution and the `Host` header.
+    pub(crate) authority: String,
+    /// What stands before `/v1`, without a trailing slash.
+    pub(crate) prefix: String,
+}
+
+impl Target {
+    fn parse(url: &str) -> Result<Self, String> {
+        let rest = url
+            .strip_prefix("ws://")
+            .ok_or_else(|| format!("--url {url}: only ws://host:port is supported"))?;
+        let (authority, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let plain = url.bytes().all(|byte| byte.is_ascii_graphic()) && !url.contains(['?', '#', '@']);
+        let port =
+            authority.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+        match port {
+            Some((host, 1..)) if plain && !host.is_empty() => {}
+            _ => return Err(format!("--url {url}: a host and a port are needed, and no query")),
+        }
+        let prefix = prefix.trim_end_matches('/');
+        let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
+        Ok(Self { authority: authority.to_owned(), prefix })
+    }
+}
+
+/// How comments are posted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Posting {
+    WebSocket { posters: u32 },
+    Rest,
+}
+
+/// A checked run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub(crate) targets: Vec<Target>,
+    pub(crate) viewers: u32,
+    pub(crate) streams: u32,
+    pub(crate) watched: u32,
+    pub(crate) rate: f64,
+    pub(crate) seconds: f64,
+    pub(crate) body_bytes: usize,
+    pub(crate) stuck: u32,
+    pub(crate) resumers: u32,
+    pub(crate) resume_times: u32,
+    pub(crate) posting: Posting,
+    pub(crate) rest_connections: u32,
+    pub(crate) gifts_per_second: f64,
+    pub(crate) reconnect: bool,
+    pub(crate) sources: Vec<IpAddr>,
+    pub(crate) pids: Vec<u32>,
+    pub(crate) threads: u16,
+    pub(crate) cpu: Option<u16>,
+    pub(crate) window: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) handshake: Duration,
+    pub(crate) joins: Duration,
+    pub(crate) in_flight: u32,
+    pub(crate) request: Duration,
+    pub(crate) tolerate: BTreeSet<String>,
+    /// Further header lines, each ended by CR LF.
+    pub(crate) headers: String,
+    pub(crate) stream_prefix: String,
+    /// Where the report goes as JSON.
+    pub json: Option<PathBuf>,
+}
+
+impl RunArgs {
+    /// Checks the flags.
+    ///
+    /// # Errors
+    /// One sentence for each mistake.
+    pub fn plan(self) -> Result<Plan, Vec<String>> {
+        let mut mistakes = self.mistakes();
+        let mut targets = Vec::new();
+        for url in &self.url {
+            match Target::parse(url) {
+                Ok(target) => targets.push(target),
+                Err(mistake) => mistakes.push(mistake),
+            }
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        let posting = match (self.rest, self.rate > 0.0) {
+            (true, _) | (_, false) => Posting::Rest,
+            _ => Posting::WebSocket { posters: self.posters },
+        };
+        let (machine, time) = (self.machine, self.time);
+        Ok(Plan {
+            targets,
+            viewers: self.viewers,
+            streams: self.streams,
+            watched: self.watched.unwrap_or(self.streams),
+            rate: self.rate,
+            seconds: self.seconds,
+            body_bytes: usize::from(self.body_bytes),
+            stuck: self.stuck,
+            resumers: self.resumers,
+            resume_times: self.resume_times,
+            posting,
+            rest_connections: self.rest_connections,
+            gifts_per_second: self.gifts_per_second,
+            reconnect: self.reconnect,
+            sources: machine.sources,
+            pids: machine.pid,
+            threads: machine.threads,
+            cpu: machine.cpu,
+            window: Duration::from_millis(time.window_ms),
+            idle: Duration::from_millis(time.idle_ms),
+            handshake: Duration::from_millis(time.handshake_ms),
+            joins: Duration::from_millis(time.joins_ms),
+            in_flight: time.in_flight,
+            request: Duration::from_millis(time.request_ms),
+            tolerate: self.tolerate.into_iter().collect(),
+            headers: self.header.iter().map(|line| format!("{line}\r\n")).collect(),
+            stream_prefix: self.stream_prefix,
+            json: self.json,
+        })
+    }
+
+    fn mistakes(&self) -> Vec<String> {
+        let posts = self.rate.max(self.gifts_per_second) * self.seconds;
+        let in_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        let header = |line: &String| line.contains(':') && !line.contains(['\r', '\n']);
+        let shortest = u16::try_from(MARK_BYTES).unwrap_or(MAX_BODY_BYTES);
+        let rules = [
+            ((1..=1_000_000).contains(&self.streams), "--streams: 1 to 1,000,000"),
+            (self.viewers <= 1_000_000, "--viewers: at most 1,000,000"),
+            (
+                self.watched.is_none_or(|watched| (1..=self.streams).contains(&watched)),
+                "--watched: 1 to --streams",
+            ),
+            (self.rate.is_finite() && self.rate >= 0.0, "--rate: 0 or more"),
+            (
+                self.gifts_per_second.is_finite() && self.gifts_per_second >= 0.0,
+                "--gifts-per-second: 0 or more",
+            ),
+            (
+                self.seconds.is_finite() && (0.1..=86_400.0).contains(&self.seconds),
+                "--seconds: 0.1 to 86,400",
+            ),
+            (posts < f64::from(PostId::MAX), "--rate times --seconds: at most 2^30 posts a stream"),
+            ((shortest..=MAX_BODY_BYTES).contains(&self.body_bytes), "--body-bytes: 44 to 500"),
+            ((1..=1000).contains(&self.posters), "--posters: 1 to 1,000"),
+            ((1..=10_000).contains(&self.rest_connections), "--rest-connections: 1 to 10,000"),
+            ((1..=1000).contains(&self.resume_times), "--resume-times: 1 to 1,000"),
+            ((1..=64).contains(&self.machine.threads), "--threads: 1 to 64"),
+            ((1..=100_000).contains(&self.time.in_flight), "--in-flight: 1 to 100,000"),
+            (self.time.handshake_ms > 0 && self.time.joins_ms > 0, "--handshake-ms, --joins-ms: more than 0"),
+            (self.time.request_ms > 0, "--request-ms: more than 0"),
+            (self.tolerate.iter().all(|what| TOLERABLE.contains(&what.as_str())), "--tolerate: see --help"),
+            (self.header.iter().all(header), "--header: `Name: value`"),
+            (
+                self.stream_prefix.len() <= 40 && self.stream_prefix.bytes().all(in_name),
+                "--stream-prefix: at most 40 of A-Z a-z 0-9 _ -",
+            ),
+        ];
+        rules.iter().filter(|(holds, _)| !holds).map(|(_, rule)| (*rule).to_owned()).collect()
+    }
+}
+
+impl Plan {
+    /// Sockets that listen and are checked: viewers, posters, resumers.
+    pub(crate) fn checked_sockets(&self) -> u32 {
+        let posters = match self.posting {
+            Posting::WebSocket { posters } => posters * self.streams,
+            Posting::Rest => 0,
+        };
+        self.viewers + posters + self.resumers
+    }
+
+    /// Pins this process if that is wanted, and tells how many threads to work with.
+    pub fn prepare_threads(&self) -> usize {
+        // Where the system does not let it the run is only a little less steady.
+        self.cpu.map(proc::pin);
+        usize::from(self.threads)
+    }
+
+    /// Descriptors that the run needs, with room for a connection that is opened before another is closed.
+    pub(crate) fn descriptors(&self) -> u64 {
+        u64::from(self.checked_sockets()) + u64::from(self.stuck) + 2 * u64::from(self.rest_connections) + 64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn plan(flags: &str) -> Result<Plan, Vec<String>> {
+        let words = ["loadtest", "run"].into_iter().chain(flags.split_whitespace());
+        match Cli::try_parse_from(words).unwrap().command {
+            Command::Run(args) => args.plan(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn flags_make_a_plan() {
+        let plan =
+            plan("--url ws://127.0.0.1:8080/chat/ --viewers 10 --streams 2 --resumers 3 --stuck 1").unwrap();
+        assert_eq!(plan.targets[0], Target { authority: "127.0.0.1:8080".into(), prefix: "/chat".into() });
+        assert_eq!(plan.posting, Posting::WebSocket { posters: 1 });
+        assert_eq!(plan.checked_sockets(), 15);
+    }
+
+    #[test]
+    fn all_mistakes_are_named_at_once() {
+        let mistakes = plan(
+            "--url http://x --url ws://nowhere --url ws://a:1?b --streams 0 --rate=-1 --body-bytes 3 --tolerate loss",
+        );
+        let mistakes = mistakes.unwrap_err();
+        assert_eq!(mistakes.len(), 7, "{mistakes:#?}");
+    }
+}

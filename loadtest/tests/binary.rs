@@ -1,0 +1,47 @@
+//! The binary itself: exit codes, and the plain loop with its receivers.
+
+use std::process::{Command, Output};
+
+fn loadtest(flags: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_loadtest")).args(flags.split_whitespace()).output().unwrap()
+}
+
+#[test]
+fn bad_arguments_end_with_2() {
+    for flags in
+        ["", "run", "run --url ws://nowhere", "run --url ws://127.0.0.1:1 --streams 0", "limit --rate fast"]
+    {
+        let output = loadtest(flags);
+        assert_eq!(output.status.code(), Some(2), "{flags}");
+        assert!(!output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn too_few_descriptors_are_said_before_anything_is_opened() {
+    let output = loadtest("run --url ws://127.0.0.1:1 --viewers 1000000 --streams 1000000 --posters 1000");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("open files"), "{output:?}");
+}
+
+#[test]
+fn a_target_that_is_down_ends_with_1_and_a_report() {
+    let path = std::env::temp_dir().join(format!("loadtest-report-{}.json", std::process::id()));
+    let flags = format!("run --url ws://127.0.0.1:1 --viewers 3 --idle-ms 10 --json {}", path.display());
+    let output = loadtest(&flags);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("BROKEN: join failures 4"), "{output:?}");
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!((&report["ok"], &report["violations"]["join failures"]), (&false.into(), &4.into()));
+}
+
+#[test]
+fn the_plain_loop_is_measured() {
+    for flags in ["--rate 100", "--rate 100 --frames-per-write 4", "--rate 0"] {
+        let output = loadtest(&format!("limit --sockets 20 --seconds 0.3 {flags}"));
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(text.contains("sender CPU") && !text.contains("deliveries               0 "), "{text}");
+    }
+}

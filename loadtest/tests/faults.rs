@@ -1,0 +1,183 @@
+//! Each fault of the fake server is seen, and nothing else.
+
+use std::time::Duration;
+
+use clap::Parser;
+use loadtest::{
+    cli::{Cli, Command},
+    report::Report,
+    run,
+};
+use tokio::time::timeout;
+
+use crate::fake::{Fake, Fault};
+
+/// Two streams, six viewers, 20 comments each within 0.4 s.
+const SHAPE: &str =
+    "--viewers 6 --streams 2 --rate 50 --seconds 0.4 --window-ms 700 --idle-ms 10 --handshake-ms 400";
+
+pub(crate) async fn run_against(url: &str, flags: &str) -> Report {
+    let words = format!("loadtest run --url {url} {flags}");
+    let Command::Run(args) = Cli::try_parse_from(words.split_whitespace()).unwrap().command else { panic!() };
+    let run = run::run(args.plan().unwrap(), |_| {});
+    timeout(Duration::from_secs(60), run).await.expect("a run ends").unwrap()
+}
+
+async fn with(fault: Fault, flags: &str) -> Report {
+    let fake = Fake::start(fault);
+    run_against(&fake.url, &format!("{SHAPE} {flags}")).await
+}
+
+/// The violations as text.
+async fn violations(fault: Fault, flags: &str) -> String {
+    let report = with(fault, flags).await;
+    assert_eq!(report.ok, report.violations.is_empty());
+    let rows: Vec<_> = report.violations.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    rows.join(", ")
+}
+
+#[tokio::test]
+async fn a_good_server_is_reported_clean() {
+    let fake = Fake::start(Fault::None);
+    let report = run_against(&fake.url, SHAPE).await;
+    assert!(report.ok, "{:?}", report.violations);
+    assert_eq!((report.posts.offered, report.posts.acked), (40, 40));
+    // Six viewers and two posters, four of them on each stream of 20 comments.
+    assert_eq!((report.deliveries.expected, report.deliveries.delivered), (160, 160));
+    assert_eq!((report.deliveries.lost, report.deliveries.signalled, report.deliveries.left), (0, 0, 0));
+    assert_eq!((report.latencies.delivery.samples, report.latencies.join.samples), (160, 8));
+    assert_eq!(fake.pongs(), 8, "every ping is answered");
+}
+
+#[tokio::test]
+async fn loss_is_seen() {
+    assert_eq!(violations(Fault::Lose(5), "").await, "lost 2");
+    assert_eq!(violations(Fault::Lose(1), "").await, "lost 2");
+    assert_eq!(violations(Fault::Lose(20), "").await, "lost 2");
+    let report = with(Fault::LoseFrom(11), "").await;
+    let deliveries = report.deliveries;
+    assert_eq!((deliveries.lost, deliveries.losers, deliveries.most_lost), (20, 2, 10));
+}
+
+#[tokio::test]
+async fn what_nobody_gets_is_lost_for_all() {
+    assert_eq!(violations(Fault::LoseForAll(5), "").await, "lost 8");
+    assert_eq!(violations(Fault::LoseForAll(20), "").await, "lost 8");
+}
+
+#[tokio::test]
+async fn duplicates_are_seen() {
+    assert_eq!(violations(Fault::Duplicate(7), "").await, "duplicates 2");
+}
+
+#[tokio::test]
+async fn inversions_are_seen() {
+    assert_eq!(violations(Fault::Swap(7), "").await, "inversions 2");
+}
+
+#[tokio::test]
+async fn late_frames_show_in_the_latency() {
+    let report = with(Fault::Late(10, Duration::from_millis(150)), "").await;
+    assert!(report.ok, "{:?}", report.violations);
+    let delivery = report.latencies.delivery;
+    assert!(delivery.max_us >= 150_000 && delivery.p50_us < 150_000, "{delivery:?}");
+}
+
+#[tokio::test]
+async fn garbage_is_counted_and_survived() {
+    assert_eq!(violations(Fault::GarbageText(7), "").await, "garbage 2");
+    assert_eq!(violations(Fault::MaskedFrame(7), "").await, "dropped 2, garbage 2");
+}
+
+#[tokio::test]
+async fn dropped_connections_are_seen() {
+    let report = with(Fault::Cut(7), "").await;
+    assert_eq!(report.violations.iter().next(), Some((&"dropped".to_owned(), &2)));
+    assert_eq!((report.violations.len(), report.deliveries.left, report.deliveries.lost), (1, 2, 0));
+    let report = with(Fault::Close(7, 3008), "--tolerate dropped").await;
+    assert_eq!(report.drops.get("close 3008"), Some(&2));
+    assert!(report.ok);
+}
+
+#[tokio::test]
+async fn a_viewer_that_may_reconnect_loses_nothing() {
+    let report = with(Fault::Cut(7), "--reconnect").await;
+    assert!(report.ok, "{:?}", report.violations);
+    assert_eq!((report.counts.resumed, report.deliveries.delivered), (2, 160));
+    assert!(report.counts.replayed >= 2, "what the connection died of comes as history");
+}
+
+#[tokio::test]
+async fn what_is_skipped_is_signalled() {
+    assert_eq!(violations(Fault::Skip(7), "").await, "signalled 2");
+    assert_eq!(violations(Fault::Skip(20), "").await, "signalled 2");
+    assert_eq!(violations(Fault::Skip(7), "--tolerate signalled").await, "");
+}
+
+#[tokio::test]
+async fn forgeries_are_seen() {
+    let report = with(Fault::Forge(7), "").await;
+    assert_eq!((report.violations.len(), report.counts.foreign), (2, 2), "{:?}", report.violations);
+    // On each stream: one against those before, or each of those after against one.
+    assert!((2..=6).contains(&report.counts.disagreements), "{:?}", report.violations);
+}
+
+#[tokio::test]
+async fn another_history_without_a_reset_is_seen() {
+    let report = with(Fault::SilentReset(7), "").await;
+    assert_eq!(report.violations.get("silent resets"), Some(&2));
+}
+
+#[tokio::test]
+async fn posts_without_an_answer_are_counted() {
+    assert_eq!(violations(Fault::NoAcks, "").await, "unanswered 40");
+    assert_eq!(violations(Fault::Refuses, "").await, "refused 40");
+    let report = with(Fault::Refuses, "--rest").await;
+    assert_eq!(report.refusals.get("rate_limited"), Some(&40));
+}
+
+#[tokio::test]
+async fn rest_posts_and_gifts_arrive() {
+    let report = with(Fault::None, "--rest --gifts-per-second 10").await;
+    assert!(report.ok, "{:?}", report.violations);
+    assert_eq!((report.posts.offered, report.posts.acked), (48, 48));
+    assert_eq!(report.deliveries.delivered, 6 * 24);
+}
+
+#[tokio::test]
+async fn resumers_see_everything_once() {
+    let report = with(Fault::None, "--seconds 1 --resumers 4 --resume-times 3").await;
+    assert!(report.ok, "{:?}", report.violations);
+    assert_eq!((report.counts.joined, report.counts.resumed), (12, 12));
+    assert_eq!(report.deliveries.delivered, 12 * 50);
+}
+
+#[tokio::test]
+async fn a_bad_resume_is_seen() {
+    let flags = "--seconds 1 --resumers 4 --resume-times 3";
+    let report = with(Fault::IgnoresAfter, flags).await;
+    assert!(report.counts.duplicates > 0 && report.deliveries.lost == 0, "{:?}", report.violations);
+    let report = with(Fault::LosesOnResume, flags).await;
+    assert!(report.deliveries.lost > 0 && report.counts.duplicates == 0, "{:?}", report.violations);
+}
+
+#[tokio::test]
+async fn a_post_that_died_with_its_connection_is_repeated_with_the_same_id() {
+    let report = with(Fault::CutsPoster(7), "--reconnect").await;
+    assert!(report.ok, "{:?}", report.violations);
+    assert_eq!((report.posts.acked, report.counts.acked_again), (40, 2));
+}
+
+#[tokio::test]
+async fn stuck_viewers_are_seen_being_cut() {
+    let flags = "--stuck 3 --rate 400 --seconds 3 --body-bytes 500";
+    let report = with(Fault::None, flags).await;
+    assert!(report.ok, "{:?} {:?}", report.violations, report.stuck);
+    assert_eq!((report.stuck.cut + report.stuck.cut_unnoticed, report.stuck.alive), (3, 0));
+    assert!(report.stuck.after_ms.is_some(), "{:?}", report.stuck);
+}
+
+#[tokio::test]
+async fn stuck_viewers_that_are_not_cut_are_a_failure() {
+    assert_eq!(violations(Fault::None, "--stuck 3").await, "stuck 3");
+}

@@ -1,0 +1,224 @@
+//! The write side of a viewer's socket: what is due, how far it went, and what the viewer missed.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+    time::Duration,
+};
+
+use bytes::{Buf as _, Bytes};
+use tokio::time::Instant;
+
+use super::{
+    Outlet,
+    batch::{Batch, Notice},
+    tape::Mark,
+};
+use crate::protocol::{self, Close, SharedFrame};
+
+/// The most frames in one write: what Linux copies without allocating a longer vector.
+pub(super) const WRITE_FRAMES: usize = 16;
+/// A viewer's own frames (answers, pongs, pages of history) wait here; when they exceed this, its next message is not
+/// read. A page of history and its neighbours fit.
+const OWN_BYTES: usize = 40 * 1024;
+/// A viewer that falls off the tape a third time within this is closed.
+const FALLS_WITHIN: Duration = Duration::from_secs(60);
+
+/// Who writes the stream's frames to this socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nobody yet: the viewer reads what came before, as frames of its own.
+    Joining,
+    /// The viewer's task: the socket was full, or the viewer has just entered.
+    Lagging,
+    /// The lane.
+    Prompt,
+    /// Nobody any more: only the viewer's own frames go out, such as a close.
+    Closing,
+    /// Nobody, and nothing goes out.
+    Shut(Option<Close>),
+}
+
+pub(super) struct Out {
+    pub(super) phase: Phase,
+    pub(super) cursor: Mark,
+    pub(super) noticed: u64,
+    /// The rest of a frame of which a part is written.
+    partial: Bytes,
+    own: VecDeque<Bytes>,
+    own_bytes: usize,
+    pub(super) full_since: Option<Instant>,
+    /// When the viewer last fell off the tape, and when before that.
+    falls: [Option<Instant>; 2],
+    /// What was not yet counted.
+    pub(super) tally: Tally,
+}
+
+/// Live comments, as one viewer or some saw them.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Written.
+    pub(super) delivered: u64,
+    /// Left out.
+    pub(super) skipped: u64,
+}
+
+/// What an attempt to write achieved.
+pub(super) enum Wrote {
+    All,
+    Full,
+    Broken,
+}
+
+impl Out {
+    pub(super) const fn new(noticed: u64) -> Self {
+        Self {
+            phase: Phase::Joining,
+            cursor: Mark::ZERO,
+            noticed,
+            partial: Bytes::new(),
+            own: VecDeque::new(),
+            own_bytes: 0,
+            full_since: None,
+            falls: [None; 2],
+            tally: Tally { delivered: 0, skipped: 0 },
+        }
+    }
+
+    pub(super) fn push_own(&mut self, bytes: Bytes) {
+        // An empty slice can never be seen to be written.
+        if !bytes.is_empty() {
+            self.own_bytes += bytes.len();
+            self.own.push_back(bytes);
+        }
+    }
+
+    pub(super) fn drop_own(&mut self) {
+        self.own.clear();
+        self.own_bytes = 0;
+    }
+
+    pub(super) const fn has_room(&self) -> bool {
+        self.own_bytes < OWN_BYTES
+    }
+
+    pub(super) fn is_flushed(&self) -> bool {
+        self.own.is_empty() && self.partial.is_empty()
+    }
+
+    /// Writes the viewer's own frames, then the batch's frames from the cursor on: the one place that writes.
+    pub(super) fn drain(&mut self, outlet: &dyn Outlet, batch: &Batch, now: Instant) -> Wrote {
+        if self.cursor.index < batch.first.index {
+            // When a prompt seat falls, it was the lane that was slow, not the viewer.
+            if self.phase == Phase::Lagging && self.falls_too_often(now) {
+                self.phase = Phase::Shut(Some(Close::TooSlow));
+                return Wrote::All;
+            }
+            self.skip_to(batch);
+        }
+        loop {
+            let notice = batch.notice_after(self.noticed);
+            match self.write(outlet, batch.after(self.cursor), notice) {
+                Ok(true) => {}
+                Ok(false) => return Wrote::All,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.full_since.get_or_insert(now);
+                    return Wrote::Full;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Wrote::Broken,
+            }
+        }
+    }
+
+    /// One write of what is due. Returns false if nothing is; a write that took only a part counts as a full socket.
+    fn write(
+        &mut self,
+        outlet: &dyn Outlet,
+        frames: &[(SharedFrame, Mark)],
+        notice: Option<&Notice>,
+    ) -> io::Result<bool> {
+        let mut slices = [IoSlice::new(&[]); WRITE_FRAMES];
+        let partial = (!self.partial.is_empty()).then_some(&self.partial);
+        let shared = frames.iter().map(|(frame, _)| frame.bytes());
+        let due = partial.into_iter().chain(&self.own).chain(shared).chain(notice.map(|n| n.frame.bytes()));
+        let mut count = 0;
+        let mut total = 0;
+        for (slice, bytes) in slices.iter_mut().zip(due) {
+            *slice = IoSlice::new(bytes);
+            count += 1;
+            total += bytes.len();
+        }
+        if count == 0 {
+            return Ok(false);
+        }
+        let written = outlet.try_write_vectored(&slices[..count])?;
+        self.wrote(written, frames, notice);
+        if written < total { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(true) }
+    }
+
+    /// Takes note of what a write took: first the rest of a frame, then own frames, then the stream's, then the notice.
+    fn wrote(&mut self, written: usize, frames: &[(SharedFrame, Mark)], notice: Option<&Notice>) {
+        let mut left = written;
+        if left > 0 {
+            self.full_since = None;
+        }
+        let taken = left.min(self.partial.len());
+        left -= taken;
+        self.partial.advance(taken);
+        if self.partial.is_empty() {
+            // An empty slice would keep the whole frame's memory for as long as the viewer stays.
+            self.partial = Bytes::new();
+        }
+        while left > 0 {
+            let Some(own) = self.own.pop_front() else { break };
+            self.own_bytes -= own.len();
+            self.begin(&own, &mut left);
+        }
+        for (frame, after) in frames {
+            if left == 0 {
+                return;
+            }
+            self.begin(frame.bytes(), &mut left);
+            self.tally.delivered += after.comments - self.cursor.comments;
+            self.cursor = *after;
+        }
+        if let Some(notice) = notice.filter(|_| left > 0) {
+            self.begin(notice.frame.bytes(), &mut left);
+            self.noticed = notice.version;
+        }
+    }
+
+    /// A frame of which a part is written is done as far as the cursor is concerned; its rest comes first from now on.
+    /// Only such a frame is kept: the count of a shared frame's owners is not touched for each viewer.
+    fn begin(&mut self, frame: &Bytes, left: &mut usize) {
+        let taken = (*left).min(frame.len());
+        *left -= taken;
+        if taken < frame.len() {
+            self.partial = frame.slice(taken..);
+        }
+    }
+
+    /// Takes note of a fall; returns whether it is the third within [`FALLS_WITHIN`].
+    fn falls_too_often(&mut self, now: Instant) -> bool {
+        let [last, before] = self.falls;
+        self.falls = [Some(now), last];
+        before.is_some_and(|fell| now.saturating_duration_since(fell) <= FALLS_WITHIN)
+    }
+
+    /// The cursor fell off the tape: the viewer is told what it misses, and goes on at the oldest frame.
+    fn skip_to(&mut self, batch: &Batch) {
+        if let Some(position) = batch.floor {
+            // The new history's first word is the reset: the position belongs to the new one already.
+            if batch.first.resets > self.cursor.resets {
+                self.push_own(protocol::reset(position).bytes().clone());
+            }
+            let count = batch.first.passed() - self.cursor.passed();
+            self.tally.skipped += count;
+            if count > 0 {
+                self.push_own(protocol::skipped(count, position).bytes().clone());
+            }
+        }
+        self.cursor = batch.first;
+    }
+}

@@ -1,0 +1,14 @@
+//! The hub without sockets: wires that a test scripts, on a paused clock.
+
+mod allocations;
+mod audience;
+mod delivery;
+mod joining;
+mod lagging;
+mod lanes;
+mod locating;
+mod model;
+mod property;
+mod rig;
+mod threads;
+mod wire;

@@ -1,0 +1,175 @@
+//! A socket that does what a test says, and the frames that were written to it.
+
+use std::{
+    io::{self, IoSlice},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use serde_json::Value;
+
+use crate::hub::Outlet;
+
+/// An entry's epoch, by its letter, and its number.
+pub(super) type Place = (char, u64);
+
+/// What a viewer was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    Live(Place),
+    /// With `history:true`.
+    Past(Place),
+    Skipped(u64, Place),
+    Gap(u64, u64),
+    Reset(Place),
+    Viewers(u64),
+    /// A frame of the viewer's own: tests push numbered pongs.
+    Own(u64),
+    Close,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Wire(Arc<Mutex<Line>>);
+
+#[derive(Default)]
+struct Line {
+    /// How many bytes it takes before it is full; none: any number.
+    room: Option<usize>,
+    broken: bool,
+    bytes: Vec<u8>,
+    writes: usize,
+    /// Runs within the next write: what other threads do at that moment.
+    meanwhile: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl Wire {
+    /// From now on it takes so many bytes and is then full.
+    pub(super) fn take(&self, bytes: usize) {
+        self.0.lock().room = Some(bytes);
+    }
+
+    pub(super) fn take_all(&self) {
+        self.0.lock().room = None;
+    }
+
+    pub(super) fn cut(&self) {
+        self.0.lock().broken = true;
+    }
+
+    pub(super) fn meanwhile(&self, run: impl FnOnce() + Send + 'static) {
+        self.0.lock().meanwhile = Some(Box::new(run));
+    }
+
+    /// How many writes took something.
+    pub(super) fn writes(&self) -> usize {
+        self.0.lock().writes
+    }
+
+    /// How many hold on to the wire, the caller among them.
+    pub(super) fn holders(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
+    /// What the complete frames say; each byte of them is checked. The rest is the beginning of one frame.
+    pub(super) fn told(&self) -> Vec<Told> {
+        let bytes = self.0.lock().bytes.clone();
+        let mut told = Vec::new();
+        let mut rest = &bytes[..];
+        while let Some((opcode, payload, after)) = frame(rest) {
+            rest = after;
+            match opcode {
+                0x81 => read(&serde_json::from_slice(payload).unwrap(), &mut told),
+                0x88 => told.push(Told::Close),
+                other => panic!("no frame begins with {other:#x}"),
+            }
+        }
+        told
+    }
+
+    /// Whether a frame is written in part.
+    pub(super) fn is_amid_frame(&self) -> bool {
+        let bytes = self.0.lock().bytes.clone();
+        let mut rest = &bytes[..];
+        while let Some((_, _, after)) = frame(rest) {
+            rest = after;
+        }
+        !rest.is_empty()
+    }
+}
+
+impl Outlet for Wire {
+    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let meanwhile = self.0.lock().meanwhile.take();
+        if let Some(run) = meanwhile {
+            run();
+        }
+        let mut line = self.0.lock();
+        if line.broken {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let mut written = 0;
+        for slice in slices {
+            let taken = slice.len().min(line.room.map_or(usize::MAX, |room| room - written));
+            line.bytes.extend_from_slice(&slice[..taken]);
+            written += taken;
+        }
+        if written == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        line.room = line.room.map(|room| room - written);
+        line.writes += 1;
+        Ok(written)
+    }
+}
+
+/// The first frame's opcode and payload, and what follows it.
+fn frame(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&opcode, rest) = bytes.split_first()?;
+    let (&short, rest) = rest.split_first()?;
+    let (len, rest) = match short {
+        126 => {
+            let (len, rest) = rest.split_first_chunk()?;
+            (usize::from(u16::from_be_bytes(*len)), rest)
+        }
+        127 => panic!("no frame is so long"),
+        short => (usize::from(short), rest),
+    };
+    rest.split_at_checked(len).map(|(payload, rest)| (opcode, payload, rest))
+}
+
+fn read(frame: &Value, told: &mut Vec<Told>) {
+    let number = |name: &str| frame[name].as_u64().unwrap();
+    match frame["type"].as_str().unwrap() {
+        "comments" => {
+            let comments = frame["comments"].as_array().unwrap();
+            let (epoch, last) = place(frame);
+            assert_eq!(comments.last().unwrap()["seq"], last, "a frame's position is its last comment's");
+            for comment in comments {
+                let place = (epoch, comment["seq"].as_u64().unwrap());
+                let past = frame.get("history").is_some();
+                told.push(if past { Told::Past(place) } else { Told::Live(place) });
+            }
+        }
+        "skipped" => told.push(Told::Skipped(number("count"), place(frame))),
+        "gap" => told.push(Told::Gap(number("from"), number("to"))),
+        "reset" => told.push(Told::Reset(place(frame))),
+        "viewers" => told.push(Told::Viewers(number("viewers"))),
+        "pong" => told.push(Told::Own(number("server_time"))),
+        other => panic!("nothing sends {other}"),
+    }
+}
+
+/// The comments among what was told, whether live or not.
+pub(super) fn places(told: &[Told]) -> Vec<Place> {
+    let place = |told: &Told| match *told {
+        Told::Live(place) | Told::Past(place) => Some(place),
+        _ => None,
+    };
+    told.iter().filter_map(place).collect()
+}
+
+fn place(frame: &Value) -> Place {
+    let mut words = frame["position"].as_str().unwrap().split('.');
+    let epoch = words.next().unwrap().chars().next().unwrap();
+    (epoch, words.next().unwrap().parse().unwrap())
+}

@@ -1,0 +1,153 @@
+//! One connection to a shard's Redis, from its making to its end.
+//!
+//! fred can reconnect by itself, and is not asked to. It sends what was in flight again, mixes the messages of the old
+//! and the new connection in one channel, adds a fixed jitter to its pauses where ours are random as a whole, and
+//! cannot look at an unanswered command while its task waits for room in the socket. A fresh client for each life has
+//! none of this, resolves the name again, and binds whatever it says to that life.
+
+use std::time::Duration;
+
+use fred::{
+    clients::Client,
+    error::Error,
+    interfaces::{ClientLike, EventInterface, PubsubInterface},
+    types::{
+        ConnectHandle, CustomCommand, Message, RespVersion, Value,
+        config::{Config, ConnectionConfig, PerformanceConfig, TcpConfig},
+    },
+};
+use tokio::sync::broadcast;
+
+/// How long any command may take; the outcome of a slower one is unknown.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long it may take to resolve the name and connect, and again to introduce ourselves.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How many commands wait for room in the socket, at about 1 KiB each; a further one is refused.
+const WAITING_COMMANDS: usize = 4096;
+
+/// Why a shard's URL cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(in crate::shards) enum BadUrl {
+    /// The operator wrote another scheme; a shard is one primary, no cluster and no sentinel.
+    #[error("a shard's URL begins with redis:// or rediss://")]
+    Scheme,
+    /// The operator wrote something else wrong.
+    #[error("a shard's URL has the form redis://[user:password@]host[:port][/database]")]
+    Form,
+    /// The machine's root certificates cannot be read.
+    #[error("rediss:// needs the system's root certificates, and they cannot be read")]
+    Certificates,
+}
+
+/// How to reach a shard.
+#[derive(Clone)]
+pub(super) struct Address(Config);
+
+impl Address {
+    /// Reads a URL; a query is ignored.
+    pub(super) fn parse(url: &str) -> Result<Self, BadUrl> {
+        let is_tls = url.starts_with("rediss://");
+        if !is_tls && !url.starts_with("redis://") {
+            return Err(BadUrl::Scheme);
+        }
+        let mut config = Config::from_url_centralized(url).map_err(|error| match error.kind() {
+            fred::error::ErrorKind::Tls => BadUrl::Certificates,
+            _ => BadUrl::Form,
+        })?;
+        config.version = RespVersion::RESP3;
+        // Database 0 is where a connection begins: no SELECT, which the ACL then need not allow.
+        config.database = config.database.filter(|database| *database != 0);
+        Ok(Self(config))
+    }
+
+    /// Connects. `backlog` is how many messages may wait to be routed; fred lays out that room at once.
+    pub(super) async fn connect(&self, backlog: usize) -> Result<Connection, Error> {
+        let performance = PerformanceConfig {
+            default_command_timeout: COMMAND_TIMEOUT,
+            broadcast_channel_capacity: backlog,
+            ..PerformanceConfig::default()
+        };
+        let connection = ConnectionConfig {
+            connection_timeout: CONNECT_TIMEOUT,
+            internal_command_timeout: CONNECT_TIMEOUT,
+            max_command_attempts: 1,
+            max_command_buffer_len: WAITING_COMMANDS,
+            disable_cluster_health_check: true,
+            tcp: TcpConfig { nodelay: Some(true), ..TcpConfig::default() },
+            ..ConnectionConfig::default()
+        };
+        let client = Client::new(self.0.clone(), Some(performance), Some(connection), None);
+        // Both are asked for before there is anything to miss.
+        let messages = client.message_rx();
+        let mut connected = client.reconnect_rx();
+        let mut router = Router(client.connect());
+        tokio::select! {
+            _ = connected.recv() => Ok(Connection { client, messages, router }),
+            error = router.ended() => Err(error),
+        }
+    }
+}
+
+/// A connection that was made.
+pub(super) struct Connection {
+    /// To send commands with.
+    pub(super) client: Client,
+    /// What comes on subscribed channels.
+    pub(super) messages: broadcast::Receiver<Message>,
+    /// What holds the socket.
+    pub(super) router: Router,
+}
+
+/// fred's task behind a connection; dropping it closes the socket.
+pub(super) struct Router(ConnectHandle);
+
+impl Router {
+    /// Waits until the connection has ended by itself, and says why.
+    pub(super) async fn ended(&mut self) -> Error {
+        match (&mut self.0).await {
+            Ok(Err(error)) => error,
+            Ok(Ok(())) | Err(_) => Error::new_canceled(),
+        }
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        // Not fred's QUIT, which would wait for answers that may never come.
+        self.0.abort();
+    }
+}
+
+/// Whether to begin or to end subscriptions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Interest {
+    /// SUBSCRIBE.
+    Begin,
+    /// UNSUBSCRIBE.
+    End,
+}
+
+/// Subscribes or unsubscribes, and returns the server's id of the connection once that is in force.
+///
+/// fred answers a SUBSCRIBE before Redis does, and an error reply to it goes to whatever command waits next. CLIENT ID,
+/// sent in the same pipeline so that nothing is read between the two, is that next command: its good answer is the
+/// barrier. After an error reply the connection is one answer off and must be given up.
+pub(super) async fn set_interest(
+    client: &Client,
+    interest: Interest,
+    channels: Vec<String>,
+) -> Result<i64, Error> {
+    let pipeline = client.pipeline();
+    match interest {
+        Interest::Begin => pipeline.subscribe(channels).await?,
+        Interest::End => pipeline.unsubscribe(channels).await?,
+    }
+    let _queued: Value = pipeline.custom(command("CLIENT"), vec!["ID"]).await?;
+    // fred's future for a pipeline is some kilobytes.
+    Box::pin(pipeline.last()).await
+}
+
+/// A command that fred has no method for, or only behind another feature.
+pub(super) fn command(name: &'static str) -> CustomCommand {
+    CustomCommand::new_static(name, None::<u16>, false)
+}

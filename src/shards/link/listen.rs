@@ -1,0 +1,162 @@
+//! The duty of the subscribing connection: hand on what comes, in order, and notice when nothing can come any more.
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use fred::{
+    clients::Client,
+    interfaces::ClientLike,
+    types::{Message, Value},
+};
+use tokio::{
+    sync::{
+        broadcast::{
+            Receiver,
+            error::{RecvError, TryRecvError},
+        },
+        mpsc,
+    },
+    time::{Instant, interval, sleep, timeout_at},
+};
+
+use super::{
+    connection::{Connection, Interest, set_interest},
+    names,
+    pulse::{BEAT_EVERY, Pulse},
+    wire::{Duty, Life},
+};
+use crate::shards::shard::Event;
+
+/// How often it is looked whether the connection is deaf.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Losses within this time are told as one: who is told about each loses more.
+const OVERRUN_EVERY: Duration = Duration::from_millis(100);
+
+/// The subscribing connection.
+pub(super) struct Listening {
+    /// The pod's own channel.
+    pub(super) probe_channel: String,
+    /// Where signs of life are noted.
+    pub(super) pulse: Arc<Pulse>,
+    /// Where messages go. A full channel makes this task wait; then fred's backlog overruns, and that is told.
+    pub(super) events: mpsc::Sender<Event>,
+}
+
+impl Duty for Listening {
+    async fn serve(&mut self, connection: Connection, life: Life, lend: &(dyn Fn(Life) + Sync)) -> String {
+        let Connection { client, mut messages, mut router } = connection;
+        let own = vec![self.probe_channel.clone()];
+        if let Err(error) = set_interest(&client, Interest::Begin, own).await {
+            return error.to_string();
+        }
+        self.pulse.hear();
+        self.pulse.connections.fetch_add(1, Relaxed);
+        self.tell(Event::Connected(life.id)).await;
+        lend(life.clone());
+        let cause = tokio::select! {
+            biased;
+            cause = life.over(&mut router) => cause,
+            cause = self.until_deaf(&client) => cause,
+            () = self.route(&mut messages) => "the keeper is gone".to_owned(),
+        };
+        drop(router);
+        self.route_rest(messages).await;
+        self.tell(Event::Disconnected).await;
+        cause
+    }
+}
+
+impl Listening {
+    async fn tell(&self, event: Event) {
+        // Without a keeper nobody needs to know.
+        let _ = self.events.send(event).await;
+    }
+
+    /// Hands on messages for as long as they come.
+    pub(super) async fn route(&self, messages: &mut Receiver<Message>) {
+        let mut overrun_due = None;
+        loop {
+            let next = match overrun_due {
+                None => messages.recv().await,
+                Some(due) => match timeout_at(due, messages.recv()).await {
+                    Ok(next) => next,
+                    Err(_) => {
+                        overrun_due = None;
+                        self.tell(Event::Overrun).await;
+                        continue;
+                    }
+                },
+            };
+            match next {
+                Ok(message) => self.hand_on(message).await,
+                Err(RecvError::Lagged(lost)) => {
+                    self.pulse.overrun.fetch_add(lost, Relaxed);
+                    overrun_due.get_or_insert_with(|| Instant::now() + OVERRUN_EVERY);
+                }
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// Hands on what a connection still brought before its end.
+    async fn route_rest(&self, mut messages: Receiver<Message>) {
+        loop {
+            match messages.try_recv() {
+                Ok(message) => self.hand_on(message).await,
+                // What is lost here is looked for at the next connection, as everything of the time between is.
+                Err(TryRecvError::Lagged(lost)) => _ = self.pulse.overrun.fetch_add(lost, Relaxed),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+            }
+        }
+    }
+
+    async fn hand_on(&self, message: Message) {
+        self.pulse.hear();
+        let channel: &str = &message.channel;
+        if let Some(stream) = names::stream_of(channel) {
+            self.pulse.messages.fetch_add(1, Relaxed);
+            let payload = match message.value {
+                Value::String(text) => text.into_inner(),
+                Value::Bytes(bytes) => bytes,
+                _ => bytes::Bytes::new(),
+            };
+            self.tell(Event::Message { stream, payload }).await;
+        } else if channel == self.probe_channel {
+            self.pulse.probe_heard(message.value.as_str().as_deref().unwrap_or_default());
+        } else {
+            self.pulse.strangers.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Watches for deafness.
+    async fn until_deaf(&self, client: &Client) -> String {
+        let answered = std::sync::atomic::AtomicU64::new(0);
+        let start = Instant::now();
+        let pings = async {
+            loop {
+                if Box::pin(client.ping::<Value>(None)).await.is_ok() {
+                    let since = start.elapsed().as_millis();
+                    answered.store(u64::try_from(since).unwrap_or(u64::MAX), Relaxed);
+                }
+                sleep(BEAT_EVERY).await;
+            }
+        };
+        let looks = async {
+            let mut ticks = interval(LOOK_EVERY);
+            loop {
+                ticks.tick().await;
+                let answered = start + Duration::from_millis(answered.load(Relaxed));
+                // A keeper that does not keep up is no fault of the connection.
+                if self.events.capacity() > 0 && self.pulse.is_deaf(answered) {
+                    return "it is deaf".to_owned();
+                }
+            }
+        };
+        tokio::select! {
+            never = pings => never,
+            cause = looks => cause,
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What things are called on a shard: keys and channels.
+
+use crate::domain::StreamId;
+
+/// The name of a stream on its shard: its channel, and the beginning of its keys.
+///
+/// The braces make it a hash tag, so that a stream's keys would stay together in any setup that hashes keys.
+pub(super) fn of_stream(stream: &StreamId) -> String {
+    format!("ff:{{{stream}}}")
+}
+
+/// The stream whose channel this is, if it is one's.
+pub(super) fn stream_of(channel: &str) -> Option<StreamId> {
+    channel.strip_prefix("ff:{")?.strip_suffix('}')?.parse().ok()
+}
+
+/// The channel on which a pod hears itself, to know that its subscriptions live.
+pub(super) fn of_probe(pod: &str) -> String {
+    format!("ff:probe:{pod}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_leads_back_to_its_stream_and_no_other_channel_does() {
+        let stream: StreamId = "Live_2026-11".parse().unwrap();
+        assert_eq!(of_stream(&stream), "ff:{Live_2026-11}");
+        assert_eq!(stream_of(&of_stream(&stream)), Some(stream));
+        for stranger in ["", "ff:{}", "ff:{a", "ff:a", "gg:{a}", "ff:{a b}", "ff:{a}:m", &of_probe("pod-1")] {
+            assert_eq!(stream_of(stranger), None, "{stranger}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! How long to wait before connecting again.
+
+use std::time::Duration;
+
+/// The longest first pause.
+const SHORTEST: Duration = Duration::from_millis(50);
+/// The longest pause of all.
+const LONGEST: Duration = Duration::from_secs(5);
+/// A connection that lived so long shows that the shard can be used.
+const PROVEN: Duration = Duration::from_millis(500);
+
+/// Pauses that grow while connections fail or die young, each random as a whole ("full jitter"), so that the pods that
+/// a shard lost at one moment do not return at one moment.
+#[derive(Debug)]
+pub(super) struct Pauses {
+    ceiling: Duration,
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self { ceiling: SHORTEST }
+    }
+}
+
+impl Pauses {
+    /// The next pause, after a connection that lived so long; zero if it was never made.
+    pub(super) fn next(&mut self, lived: Duration) -> Duration {
+        if lived >= PROVEN {
+            self.ceiling = SHORTEST;
+        }
+        let pause = self.ceiling.mul_f64(rand::random());
+        self.ceiling = (self.ceiling * 2).min(LONGEST);
+        pause
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_five_seconds_and_a_proven_connection_resets_them() {
+        let mut pauses = Pauses::default();
+        let mut ceiling = SHORTEST;
+        for _ in 0..20 {
+            assert!(pauses.next(Duration::ZERO) <= ceiling);
+            ceiling = (ceiling * 2).min(LONGEST);
+        }
+        assert_eq!(pauses.ceiling, LONGEST);
+        assert!(pauses.next(PROVEN) <= SHORTEST);
+    }
+
+    #[test]
+    fn pauses_are_random_as_a_whole() {
+        let pauses: Vec<_> = (0..200).map(|_| Pauses { ceiling: LONGEST }.next(Duration::ZERO)).collect();
+        assert!(pauses.iter().any(|pause| *pause < LONGEST / 4));
+        assert!(pauses.iter().any(|pause| *pause > LONGEST * 3 / 4));
+    }
+}

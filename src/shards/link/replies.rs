@@ -1,0 +1,85 @@
+//! What the functions' answers say.
+
+use fred::types::Value;
+
+use crate::{
+    domain::{Accepted, Position, PublishError},
+    protocol::Entry,
+    shards::shard::{Tally, Unavailable, Window},
+};
+
+fn texts(value: Value) -> Vec<bytes::Bytes> {
+    let items = match value {
+        Value::Array(items) => items,
+        _ => return Vec::new(),
+    };
+    items.into_iter().filter_map(|item| item.into_bytes_str().map(|text| text.into_inner())).collect()
+}
+
+fn parse<T: std::str::FromStr>(bytes: &[u8]) -> Option<T> {
+    std::str::from_utf8(bytes).ok()?.parse().ok()
+}
+
+/// The answer to `fanfare_publish`.
+pub(super) fn accepted(value: Value) -> Result<Accepted, PublishError> {
+    let words = texts(value);
+    let words: Vec<&[u8]> = words.iter().map(|word| &word[..]).collect();
+    let (duplicate, seq, id) = match words[..] {
+        [b"reused"] => return Err(PublishError::IdReused),
+        [b"ok", seq, id] => (false, seq, id),
+        [b"duplicate", seq, id] => (true, seq, id),
+        _ => return Err(PublishError::Unavailable),
+    };
+    match (parse(seq), parse(id)) {
+        (Some(seq), Some(id)) => Ok(Accepted { id, seq, duplicate }),
+        _ => Err(PublishError::Unavailable),
+    }
+}
+
+fn position(words: &[bytes::Bytes]) -> Option<Position> {
+    let [epoch, seq, id, ..] = words else { return None };
+    match (parse(epoch)?, parse(seq)?) {
+        (epoch, 0) => Some(Position::start_of(epoch)),
+        (epoch, seq) => Some(Position::after(epoch, seq, parse(id)?)),
+    }
+}
+
+/// The answer to `fanfare_read`: the head, and the newest entries that lead to it without a hole.
+pub(super) fn window(value: Value) -> Result<Window, Unavailable> {
+    let words = texts(value);
+    let head = position(&words).ok_or(Unavailable)?;
+    let mut entries = Vec::with_capacity(words.len().saturating_sub(3));
+    let mut place = head;
+    for envelope in &words[3..] {
+        match Entry::decode(envelope) {
+            Ok(entry) if entry.position() == place => {
+                place = entry.before();
+                entries.push(entry);
+            }
+            // An older history than meta's, or no history of ours: whoever asked sees that it is short.
+            _ => break,
+        }
+    }
+    entries.reverse();
+    Ok(Window { head, entries })
+}
+
+/// The answer to `fanfare_heads`.
+pub(super) fn heads(value: Value, asked: usize) -> Result<Vec<Option<Position>>, Unavailable> {
+    match value {
+        Value::Array(items) if items.len() == asked => {
+            Ok(items.into_iter().map(|item| position(&texts(item))).collect())
+        }
+        _ => Err(Unavailable),
+    }
+}
+
+/// The answer to `fanfare_tally`, asked for the kinds in the order of [`Tally`]'s fields.
+pub(super) fn tally(value: Value) -> Result<Option<Tally>, Unavailable> {
+    let counts: Option<Vec<u64>> = texts(value).iter().map(|word| parse(word)).collect();
+    match counts.as_deref() {
+        Some(&[]) => Ok(None),
+        Some(&[comment, gift, follow, mission]) => Ok(Some(Tally { comment, gift, follow, mission })),
+        _ => Err(Unavailable),
+    }
+}

@@ -1,0 +1,80 @@
+//! What a keeper tells about its shard.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use serde::Serialize;
+
+use super::shard::Health;
+
+/// Counts of one shard, written by its keeper.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    pub(super) connected: AtomicBool,
+    pub(super) subscriptions: AtomicU64,
+    pub(super) subscribe_churn: AtomicU64,
+    pub(super) linger_hits: AtomicU64,
+    pub(super) received: AtomicU64,
+    pub(super) unwatched: AtomicU64,
+    pub(super) strange: AtomicU64,
+    pub(super) filled: AtomicU64,
+    pub(super) gaps: AtomicU64,
+    pub(super) resets: AtomicU64,
+    pub(super) overruns: AtomicU64,
+}
+
+/// The state of one shard as this pod sees it; counts are since the pod's start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShardStatus {
+    /// The shard's name.
+    pub name: String,
+    /// Whether the pod hears it.
+    pub up: bool,
+    /// How long a message took from this pod through the shard and back, in microseconds; none if none came back lately.
+    pub probe_us: Option<u64>,
+    /// Streams whose messages come.
+    pub subscriptions: u64,
+    /// Subscriptions and their ends that were asked for.
+    pub subscribe_churn: u64,
+    /// Viewers who came back before the linger was over.
+    pub linger_hits: u64,
+    /// Messages that came on streams' channels.
+    pub received: u64,
+    /// Of these, those that found no viewer.
+    pub unwatched: u64,
+    /// Of these, those that no pod of this version wrote.
+    pub strange: u64,
+    /// Holes that were filled from history.
+    pub filled: u64,
+    /// Holes that could not be filled.
+    pub gaps: u64,
+    /// Histories that began anew.
+    pub resets: u64,
+    /// Times at which messages came faster than this pod could take them.
+    pub overruns: u64,
+}
+
+impl Report {
+    pub(super) fn status(&self, name: &str, health: Health) -> ShardStatus {
+        let read = |count: &AtomicU64| count.load(Relaxed);
+        ShardStatus {
+            name: name.to_owned(),
+            up: self.connected.load(Relaxed) && health.up,
+            probe_us: health.probe.map(|probe| u64::try_from(probe.as_micros()).unwrap_or(u64::MAX)),
+            subscriptions: read(&self.subscriptions),
+            subscribe_churn: read(&self.subscribe_churn),
+            linger_hits: read(&self.linger_hits),
+            received: read(&self.received),
+            unwatched: read(&self.unwatched),
+            strange: read(&self.strange),
+            filled: read(&self.filled),
+            gaps: read(&self.gaps),
+            resets: read(&self.resets),
+            overruns: read(&self.overruns),
+        }
+    }
+}
+
+/// Counts one more.
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
+}
