@@ -48,6 +48,11 @@ impl Problem {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadRequest, "the route has no such method; see Allow")
     }
 
+    /// A route that was matched, but not for this method.
+    pub(super) fn only_method(allowed: &'static str) -> Self {
+        Self { header: Some(("allow", allowed)), ..Self::method_not_allowed() }
+    }
+
     pub(super) fn deadline() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Internal, "the request took too long").retry_soon()
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{
     body::Body,
     extract::{FromRequestParts as _, Request, State},
-    http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header},
+    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header},
 };
 use bytes::Bytes;
 use hyper::upgrade::{OnUpgrade, Parts};
@@ -35,6 +35,10 @@ struct Query {
 /// Makes a viewer of whoever asks properly.
 pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Response<Body>, Problem> {
     let (mut parts, _) = request.into_parts();
+    // The router takes HEAD for GET; a handshake is a GET (RFC 6455 section 4.1).
+    if parts.method != Method::GET {
+        return Err(Problem::only_method("GET"));
+    }
     let Stream(stream) = Stream::from_request_parts(&mut parts, &api).await?;
     let Params(query) = Params::<Query>::from_request_parts(&mut parts, &api).await?;
     let accept = check_handshake(parts.version, &parts.headers)?;
@@ -69,6 +73,12 @@ fn check_handshake(version: Version, headers: &HeaderMap) -> Result<HeaderValue,
     if version != Version::HTTP_11 {
         return Err(Problem::bad_request("a WebSocket handshake is HTTP/1.1"));
     }
+    if only(headers, header::HOST).is_none() {
+        return Err(Problem::bad_request("a WebSocket handshake has one Host"));
+    }
+    if has_body(headers) {
+        return Err(Problem::bad_request("a WebSocket handshake has no body"));
+    }
     let upgrades =
         has_token(headers, header::UPGRADE, "websocket") && has_token(headers, header::CONNECTION, "upgrade");
     if !upgrades {
@@ -84,6 +94,12 @@ fn check_handshake(version: Version, headers: &HeaderMap) -> Result<HeaderValue,
         key.ok_or_else(|| Problem::bad_request("Sec-WebSocket-Key must be one value, base64 of 16 bytes"))?;
     HeaderValue::try_from(connection::accept_key(key.as_bytes()))
         .map_err(|error| Problem::internal(error.to_string()))
+}
+
+/// Whether bytes follow the head that are no frames.
+fn has_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH);
+    headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length.as_bytes() != b"0")
 }
 
 /// Base64 of 16 bytes: 22 characters and two equals signs.

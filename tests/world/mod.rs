@@ -1,21 +1,35 @@
-//! What tests run against: real servers of their own, and patience with a deadline.
+//! What the tests are made of: pods, viewers, backends and peers that break the rules.
+//!
+//! A [`Pod`] is the real binary in a process of its own. A [`Viewer`] speaks WebSocket as a good client does and keeps a
+//! log; a [`Peer`] sends whatever bytes it is told to. Every wait has a deadline.
 
-pub mod redis;
+mod http;
+mod patience;
+mod peer;
+mod pod;
+mod raw;
+mod viewer;
 
-use std::{future::Future, time::Duration};
+use std::time::Duration;
 
-/// Asks again until the answer is something; the test fails when that takes longer than the deadline.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(
-    what: &str,
-    deadline: Duration,
-    mut ask: impl FnMut() -> F,
-) -> T {
-    let end = tokio::time::Instant::now() + deadline;
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-        assert!(tokio::time::Instant::now() < end, "not within {deadline:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+pub(crate) use http::{Answer, exchange, get, post, request};
+pub(crate) use patience::eventually;
+pub(crate) use peer::{Heard, Peer};
+pub(crate) use pod::{Pod, Signal};
+pub(crate) use raw::{RawFrame, opcode};
+pub(crate) use viewer::{Join, Viewer};
+
+/// How long anything may take that has no bound of its own.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Lets time pass where time itself is what is tested.
+pub(crate) async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+/// A stream that no other test uses.
+pub(crate) fn stream_for(test: &str) -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    format!("{test}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }

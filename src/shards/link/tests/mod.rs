@@ -7,8 +7,13 @@ mod library_facts;
 mod speed;
 
 #[expect(unreachable_pub, reason = "shared with the tests outside the crate")]
-#[path = "../../../../tests/world/mod.rs"]
-mod world;
+#[path = "../../../../tests/world"]
+mod world {
+    pub mod redis;
+
+    mod patience;
+    pub(super) use patience::eventually;
+}
 
 use std::time::Duration;
 

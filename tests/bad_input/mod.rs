@@ -1,0 +1,44 @@
+//! Bad input: tables of named cases, each with its exact answer, beside a control viewer who must not notice.
+//!
+//! The cases are those of GUARANTEES "Bad input" (G14) and of the catalogue's sections 3.1 and 3.2.
+
+mod frames;
+mod handshakes;
+mod json;
+mod rest;
+mod slow;
+mod streams;
+mod text;
+
+use std::sync::Arc;
+
+use crate::world::{Join, Pod, Viewer, stream_for};
+
+/// A viewer who behaves, on the stream on which others do not.
+struct Control {
+    pod: Arc<Pod>,
+    stream: String,
+    viewer: Viewer,
+}
+
+impl Control {
+    async fn begin(subject: &str) -> Self {
+        let (pod, stream) = (Pod::shared(), stream_for(subject));
+        let mut viewer = Join::new(&pod, &stream).named("control").open().await;
+        viewer.say("before").await;
+        Self { pod, stream, viewer }
+    }
+
+    /// Posts and gets everything in order as if nothing had happened; then tells how many cases there were.
+    async fn unharmed(mut self, what: &str, cases: usize, least: usize) {
+        self.viewer.say("after").await;
+        self.viewer.ping().await;
+        let said = |viewer: &Viewer| viewer.seen.last().is_some_and(|seen| seen.body == "after");
+        self.viewer.until("its own last comment", said).await;
+        self.viewer.assert_contiguous(1);
+        let probe = self.pod.probe("/ready").await;
+        assert_eq!((probe.status, probe.json()["counts"]["panics"].clone()), (200, 0.into()));
+        println!("{what}: {cases} cases");
+        assert!(cases >= least, "{what}: {cases} of {least} cases");
+    }
+}

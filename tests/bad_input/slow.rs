@@ -1,0 +1,61 @@
+//! Connections that say nothing, or a byte now and then.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+
+use super::Control;
+use crate::world::{Peer, RawFrame};
+
+/// G14: a handshake that does not come is closed after 5 s, however its bytes drip.
+#[tokio::test]
+async fn g14_slow_handshakes() {
+    let control = Control::begin("slow").await;
+    let handshake = Peer::handshake(&control.stream);
+    let half = handshake.len() / 2;
+    // What is sent at once, and what then follows byte by byte, one a second.
+    let cases = [
+        ("silence", "", ""),
+        ("a byte, then silence", "G", ""),
+        ("a byte a second", "", handshake.as_str()),
+        ("half a head, then silence", &handshake[..half], ""),
+        ("half a head, then a byte a second", &handshake[..half], &handshake[half..]),
+        ("a head without its end", &handshake[..handshake.len() - 2], ""),
+        ("empty lines", "\r\n", "\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n"),
+        ("an answered request, then silence", "GET /v1/streams/a HTTP/1.1\r\nhost: x\r\n\r\n", ""),
+    ];
+    let address = control.pod.public;
+    join_all(cases.map(|(name, at_once, drip)| async move {
+        let begin = Instant::now();
+        let mut peer = Peer::connect(address).await;
+        peer.send(at_once.as_bytes()).await;
+        let mut drip = drip.bytes();
+        while !peer.ends_within(Duration::from_secs(1)).await {
+            if let Some(byte) = drip.next() {
+                peer.send(&[byte]).await;
+            }
+            assert!(
+                begin.elapsed() < Duration::from_secs(15),
+                "{name}: still open after three times the bound"
+            );
+        }
+        let took = begin.elapsed();
+        assert!(took > Duration::from_secs(4), "{name}: closed after {took:?} already");
+    }))
+    .await;
+    control.unharmed("slow handshakes", cases.len(), 8).await;
+}
+
+/// A viewer may be slow to send a message: it is not a handshake.
+#[tokio::test]
+async fn a_slow_message_is_a_message() {
+    let control = Control::begin("drip").await;
+    let mut peer = Peer::watch(&control.pod, &control.stream).await;
+    for byte in RawFrame::text(r#"{"type":"ping"}"#).bytes() {
+        assert!(!peer.ends_within(Duration::from_millis(300)).await, "the server waits for the rest");
+        peer.send(&[byte]).await;
+    }
+    let pong = |heard: &crate::world::Heard| format!("{heard:?}").contains("pong");
+    assert!(pong(&peer.hear_until(pong).await));
+    control.unharmed("slow messages", 1, 1).await;
+}

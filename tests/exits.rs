@@ -1,0 +1,223 @@
+//! How a pod starts and how it goes: the phases of exit, exit codes, and settings that are refused.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+
+use crate::world::{Join, Pod, Signal, Viewer, exchange, pause, stream_for};
+
+async fn viewers(pod: &Pod, stream: &str, count: usize) -> Vec<Viewer> {
+    join_all((0..count).map(|_| async { Join::new(pod, stream).open().await })).await
+}
+
+/// G11: every viewer is asked to connect elsewhere, those who stay are closed 1012, and the exit is clean and in time.
+#[tokio::test]
+async fn g11_a_drain_asks_every_viewer_and_ends_in_time() {
+    let pod = Pod::start(&[("FANFARE_SETTLE", "200ms"), ("FANFARE_DRAIN", "2s")]);
+    let mut viewers = viewers(&pod, &stream_for("drain"), 20).await;
+    pod.signal(Signal::Term);
+    let begin = Instant::now();
+    let closes = join_all(viewers.iter_mut().map(Viewer::until_closed)).await;
+    assert!(closes.iter().all(|code| *code == Some(1012)), "{closes:?}");
+    for viewer in &viewers {
+        let asked: Vec<_> = viewer.all("reconnect").collect();
+        assert_eq!((asked.len(), &asked[0]["reason"]), (1, &"drain".into()));
+        assert!(
+            asked[0]["within_ms"].as_u64().is_some_and(|within| (1..=2_000).contains(&within)),
+            "{asked:?}"
+        );
+    }
+    assert_eq!(pod.exit(Duration::from_secs(10)).await, Some(0));
+    assert!(begin.elapsed() < Duration::from_secs(6), "settle and drain are 2.2 s: {:?}", begin.elapsed());
+}
+
+/// G11: what was acknowledged before the end is in order and complete for those who stay to the end.
+#[tokio::test]
+async fn g11_posting_works_until_a_viewer_is_closed() {
+    let pod = Pod::start(&[("FANFARE_SETTLE", "200ms"), ("FANFARE_DRAIN", "2s")]);
+    let mut viewers = viewers(&pod, &stream_for("posting"), 2).await;
+    pod.signal(Signal::Term);
+    let mut poster = viewers.pop().unwrap();
+    let mut acknowledged = 0;
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_millis(900) {
+        acknowledged = poster.say("still here").await;
+        pause(Duration::from_millis(20)).await;
+    }
+    let mut watcher = viewers.pop().unwrap();
+    assert_eq!(watcher.until_closed().await, Some(1012));
+    watcher.assert_contiguous(1);
+    assert!(watcher.seen.len() as u64 >= acknowledged);
+}
+
+/// PROTOCOL "Probes": a pod that leaves says so, is alive, and still serves who comes before balancers have noticed.
+#[tokio::test]
+async fn a_leaving_pod_is_not_ready_but_alive() {
+    let pod = Pod::start(&[("FANFARE_SETTLE", "3s"), ("FANFARE_DRAIN", "1s")]);
+    let stream = stream_for("settle");
+    let ready = pod.probe("/ready").await;
+    assert_eq!(
+        (ready.status, &ready.json()["ready"], &ready.json()["reasons"]),
+        (200, &true.into(), &Vec::<u8>::new().into())
+    );
+    let early = Join::new(&pod, &stream).open().await;
+    pod.signal(Signal::Term);
+    let not_ready = crate::world::eventually("503", Duration::from_secs(3), async || {
+        Some(pod.probe("/ready").await).filter(|answer| answer.status == 503)
+    });
+    let answer = not_ready.await.json();
+    assert_eq!((&answer["ready"], &answer["reasons"]), (&false.into(), &vec!["draining"].into()));
+    assert_eq!(pod.probe("/live").await.status, 200);
+    let mut late = Join::new(&pod, &stream).open().await;
+    late.say("just in time").await;
+    drop((early, late));
+    assert_eq!(pod.exit(Duration::from_secs(5)).await, Some(0), "nobody is left to wait for");
+}
+
+/// Ctrl-C with nobody there takes no time, whatever the times for balancers and viewers are.
+#[tokio::test]
+async fn an_empty_pod_ends_at_once() {
+    for signal in [Signal::Int, Signal::Term] {
+        let pod = Pod::start(&[("FANFARE_SETTLE", "60s"), ("FANFARE_DRAIN", "60s")]);
+        pod.get("/v1/streams/nobody").await;
+        pod.signal(signal);
+        let begin = Instant::now();
+        assert_eq!(pod.exit(Duration::from_secs(20)).await, Some(0));
+        assert!(begin.elapsed() < Duration::from_secs(3), "three times the bound: {:?}", begin.elapsed());
+    }
+}
+
+/// P4: a second signal ends at once, whoever is still there.
+#[tokio::test]
+async fn a_second_signal_ends_at_once() {
+    let pod = Pod::start(&[("FANFARE_SETTLE", "60s"), ("FANFARE_DRAIN", "60s")]);
+    let mut viewer = Join::new(&pod, &stream_for("second")).open().await;
+    pod.signal(Signal::Term);
+    pod.logged(&["announcing"], Duration::from_secs(10)).await;
+    let begin = Instant::now();
+    pod.signal(Signal::Int);
+    assert_eq!(pod.exit(Duration::from_secs(20)).await, Some(130));
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    assert_eq!(viewer.until_closed().await, None);
+}
+
+/// P3: a viewer that reads nothing and one that never finishes its request do not hold the exit up.
+#[tokio::test]
+async fn who_hangs_does_not_hold_the_exit_up() {
+    let pod = Pod::start(&[("FANFARE_SETTLE", "0s"), ("FANFARE_DRAIN", "1s")]);
+    let stream = stream_for("hangs");
+    let _stuck = Join::new(&pod, &stream).short_of_buffer().open().await;
+    pod.fill(&stream, 1_000, &"x".repeat(200)).await;
+    let mut unfinished = crate::world::Peer::connect(pod.public).await;
+    unfinished.send(b"POST /v1/comments HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{").await;
+    let _silent = crate::world::Peer::connect(pod.public).await;
+    pod.signal(Signal::Term);
+    let begin = Instant::now();
+    assert_eq!(pod.exit(Duration::from_secs(15)).await, Some(0));
+    assert!(begin.elapsed() < Duration::from_secs(11), "drain and the margin of 10 s: {:?}", begin.elapsed());
+}
+
+/// G11: viewers are released evenly: no bucket of time has more than 1.5 times its share.
+#[tokio::test]
+async fn g11_viewers_are_released_evenly() {
+    const VIEWERS: usize = 300;
+    const BUCKETS: usize = 8;
+    let pod = Pod::start(&[("FANFARE_DRAIN", "6s")]);
+    let mut all = viewers(&pod, &stream_for("even"), VIEWERS).await;
+    let begin = Instant::now();
+    pod.signal(Signal::Term);
+    let asked = join_all(all.drain(..).map(|mut viewer| async move {
+        viewer.until("reconnect", |viewer| viewer.has("reconnect")).await;
+        // A good viewer goes when asked.
+        begin.elapsed()
+    }));
+    let mut asked = asked.await;
+    asked.sort_unstable();
+    let (first, last) = (asked[0], asked[VIEWERS - 1]);
+    let spread = last - first;
+    assert!(
+        (3_000..=5_500).contains(&spread.as_millis()),
+        "a drain of 6 s keeps 2 s for leaving: {spread:?}"
+    );
+    let mut buckets = [0_usize; BUCKETS];
+    for time in &asked {
+        let place = (*time - first).as_micros() * BUCKETS as u128 / (spread.as_micros() + 1);
+        buckets[usize::try_from(place).unwrap()] += 1;
+    }
+    let most = buckets.iter().max().unwrap();
+    assert!(most * BUCKETS * 2 <= VIEWERS * 3, "{buckets:?}");
+    assert_eq!(pod.exit(Duration::from_secs(10)).await, Some(0));
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(9), "all have left, and the pod ends: {took:?}");
+}
+
+/// A pod that has left takes no connection.
+#[tokio::test]
+async fn a_pod_that_releases_takes_nobody_new() {
+    let pod = Pod::start(&[("FANFARE_DRAIN", "3s")]);
+    let _stays = Join::new(&pod, &stream_for("refuse")).open().await;
+    pod.signal(Signal::Term);
+    pod.logged(&["refusing"], Duration::from_secs(5)).await;
+    crate::world::eventually("the port is closed", Duration::from_secs(5), async || {
+        tokio::net::TcpStream::connect(pod.public).await.is_err().then_some(())
+    })
+    .await;
+    assert!(
+        exchange(pod.ops, b"GET /live HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .is_some_and(|live| live.status == 200)
+    );
+}
+
+/// PROTOCOL "Settings": every bad one is named at once, and the start fails as wrong use.
+#[test]
+fn every_bad_setting_is_named_at_once() {
+    let bad = [
+        ("FANFARE_LISTEN", "nowhere"),
+        ("FANFARE_OPS_LISTEN", "127.0.0.1"),
+        ("FANFARE_OPEN", "perhaps"),
+        ("FANFARE_DEMO", "1"),
+        ("FANFARE_POD", "a b"),
+        ("FANFARE_TRACK", ""),
+        ("FANFARE_HISTORY_COMMENTS", "0"),
+        ("FANFARE_HISTORY_TTL", "soon"),
+        ("FANFARE_LINGER", "-1s"),
+        ("FANFARE_SETTLE", "1000h"),
+        ("FANFARE_DRAIN", "30"),
+    ];
+    let Err(all) = Pod::try_start(&bad) else { panic!("it started") };
+    assert_eq!(all.code, Some(2));
+    for (name, value) in bad {
+        assert!(all.said.contains(name), "{name} is not named in {}", all.said);
+        let Err(one) = Pod::try_start(&[(name, value)]) else { panic!("started with {name}={value}") };
+        let named: Vec<_> = bad.iter().filter(|(other, _)| one.said.contains(&format!("{other}:"))).collect();
+        assert_eq!((one.code, named), (Some(2), vec![&(name, value)]), "{}", one.said);
+    }
+    let Err(filter) = Pod::try_start(&[("RUST_LOG", "a=b=c")]) else {
+        panic!("started with a broken RUST_LOG")
+    };
+    assert!(filter.code == Some(2) && filter.said.contains("RUST_LOG"), "{filter:?}");
+}
+
+/// PROTOCOL "Listeners": open mode beyond loopback is refused unless it is asked for.
+#[test]
+fn an_open_pod_beyond_loopback_is_refused_unless_asked_for() {
+    let everywhere = ("FANFARE_LISTEN", "0.0.0.0:0");
+    let Err(refused) = Pod::try_start(&[everywhere]) else { panic!("an open pod for everybody") };
+    assert_eq!(refused.code, Some(2));
+    assert!(
+        refused.said.contains("FANFARE_LISTEN") && refused.said.contains("FANFARE_OPEN=true"),
+        "{refused:?}"
+    );
+    assert!(Pod::try_start(&[everywhere, ("FANFARE_OPEN", "true")]).is_ok());
+}
+
+/// An address in use is named with its setting.
+#[test]
+fn an_address_in_use_is_named() {
+    let pod = Pod::start(&[]);
+    for (name, address) in [("FANFARE_LISTEN", pod.public), ("FANFARE_OPS_LISTEN", pod.ops)] {
+        let Err(ended) = Pod::try_start(&[(name, &address.to_string())]) else { panic!("two at {address}") };
+        assert!(ended.code == Some(1) && ended.said.contains(name), "{ended:?}");
+    }
+}

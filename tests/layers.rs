@@ -1,0 +1,170 @@
+//! The staircase holds: a room imports only rooms below it, closets import no room, and a few rules that keep it so.
+
+use std::{fs, path::Path};
+
+/// Each room's step.
+const ROOMS: [(&str, u8); 9] = [
+    ("domain", 1),
+    ("protocol", 2),
+    ("hub", 3),
+    ("shards", 4),
+    ("connection", 5),
+    ("http", 6),
+    ("app", 7),
+    ("config", 7),
+    ("main", 8),
+];
+/// What every room may import; they import none.
+const CLOSETS: [&str; 3] = ["telemetry", "shutdown", "readiness"];
+/// Third-party crates, and the one place that knows each.
+const BEHIND: [(&str, &str); 4] = [
+    ("fred", "shards/link"),
+    ("sysinfo", "readiness"),
+    ("opentelemetry", "telemetry"),
+    ("tungstenite", "connection/"),
+];
+
+struct Source {
+    /// Below `src`, such as `hub/seat.rs`.
+    path: String,
+    /// Without comments.
+    code: String,
+}
+
+impl Source {
+    fn room(&self) -> &str {
+        self.path.split(['/', '.']).next().unwrap()
+    }
+
+    /// The rooms behind each `crate::`, alone or in braces.
+    fn imports(&self) -> Vec<&str> {
+        let mut rooms = Vec::new();
+        for (at, root) in self.code.match_indices("crate::") {
+            let after = &self.code[at + root.len()..];
+            match after.strip_prefix('{') {
+                Some(group) => rooms.extend(top_level_names(group)),
+                None => rooms.push(name(after)),
+            }
+        }
+        rooms
+    }
+}
+
+fn name(text: &str) -> &str {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap()
+}
+
+fn top_level_names(group: &str) -> Vec<&str> {
+    let (mut depth, mut start, mut names) = (0, 0, Vec::new());
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            ',' | '}' if depth == 0 => {
+                names.push(name(group[start..at].trim()));
+                start = at + 1;
+                if c == '}' {
+                    break;
+                }
+            }
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+fn step(room: &str) -> Option<u8> {
+    ROOMS.iter().find(|(name, _)| *name == room).map(|(_, step)| *step)
+}
+
+fn sources() -> Vec<Source> {
+    fn collect(root: &Path, folder: &Path, into: &mut Vec<Source>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(root, &path, into);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let code: Vec<_> = text.lines().map(|line| line.split("//").next().unwrap()).collect();
+                let path = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                into.push(Source { path, code: code.join("\n") });
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut sources = Vec::new();
+    collect(&root, &root, &mut sources);
+    assert!(sources.len() > 20, "the sources are where they are expected");
+    sources
+}
+
+fn none(faults: &[String]) {
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+/// ARCHITECTURE "One staircase".
+#[test]
+fn a_room_imports_only_rooms_below_it() {
+    let sources = sources();
+    let mut faults = Vec::new();
+    for source in sources.iter().filter(|source| source.room() != "lib") {
+        let (room, own) = (source.room(), step(source.room()));
+        assert!(own.is_some() || CLOSETS.contains(&room), "{} is in no room of the plan", source.path);
+        for import in source.imports() {
+            let above = step(import) > own && step(import).is_some();
+            let unknown = step(import).is_none() && !CLOSETS.contains(&import);
+            if (above || unknown) && import != room {
+                faults.push(format!("{} imports {import}", source.path));
+            }
+        }
+    }
+    none(&faults);
+    let imported: usize = sources.iter().map(|source| source.imports().len()).sum();
+    assert!(imported > 50, "the imports are read");
+}
+
+/// ARCHITECTURE "A third-party crate stands behind one room".
+#[test]
+fn third_party_crates_stand_behind_one_room() {
+    let mut faults = Vec::new();
+    for Source { path, code } in sources() {
+        for (name, place) in BEHIND {
+            if code.contains(name) && !path.starts_with(place) {
+                faults.push(format!("{path} names {name}, which belongs in {place}"));
+            }
+        }
+    }
+    none(&faults);
+}
+
+/// STYLE "Held by eye": every task has an owner, and handles hide their locks.
+#[test]
+fn tasks_have_an_owner_and_signatures_hide_locks() {
+    let mut faults = Vec::new();
+    for Source { path, code } in sources() {
+        if code.contains("tokio::spawn") && path != "shutdown.rs" {
+            faults.push(format!("{path} spawns a task that nobody owns"));
+        }
+        for function in ["pub fn ", "pub async fn ", "pub const fn "] {
+            for (at, _) in code.match_indices(function) {
+                let signature = code[at..].split(['{', ';']).next().unwrap();
+                if ["Arc<", "Mutex<", "DashMap<"].iter().any(|shared| signature.contains(shared)) {
+                    faults.push(format!("{path} shows a lock or shared pointer: {signature}"));
+                }
+            }
+        }
+    }
+    none(&faults);
+}
+
+/// STYLE "Held by eye": a file can be read in a sitting.
+#[test]
+fn no_file_is_over_400_lines() {
+    let long = sources().into_iter().map(|source| (source.path, source.code.lines().count()));
+    let faults: Vec<_> = long
+        .filter(|(_, lines)| *lines > 400)
+        .map(|(path, lines)| format!("{path}: {lines} lines"))
+        .collect();
+    none(&faults);
+}

@@ -1,0 +1,64 @@
+//! Viewers that are slower than their stream.
+
+use std::time::{Duration, Instant};
+
+use crate::world::{Join, Pod, eventually, pause, stream_for};
+
+/// PROTOCOL `skipped`: who lags and catches up in time is told exactly how much it missed, and misses nothing else.
+#[tokio::test]
+async fn who_lags_is_told_exactly_what_it_missed() {
+    const COMMENTS: usize = 6_000;
+    let (pod, stream) = (Pod::shared(), stream_for("lagging"));
+    let mut slow = Join::new(&pod, &stream).short_of_buffer().open().await;
+    let mut prompt = Join::new(&pod, &stream).open().await;
+    let prompt_reads = prompt.comments(COMMENTS);
+    tokio::join!(prompt_reads, pod.fill(&stream, COMMENTS, ""));
+    let newest = u64::try_from(COMMENTS).unwrap();
+    slow.until("the newest comment", |viewer| viewer.seqs().last() == Some(&newest)).await;
+    prompt.assert_contiguous(1);
+    let skipped: u64 = slow.all("skipped").map(|frame| frame["count"].as_u64().unwrap()).sum();
+    assert!(skipped > 0, "more was posted than a tape holds");
+    assert_eq!(slow.seen.len() + usize::try_from(skipped).unwrap(), COMMENTS);
+    let mut next = 1;
+    for frame in &slow.log[1..] {
+        if frame.is("skipped") {
+            next += frame.json["count"].as_u64().unwrap();
+            let at = frame.json["position"].as_str().unwrap();
+            assert!(at.contains(&format!(".{}.", next - 1)), "{at} is where the viewer goes on");
+        }
+        for comment in frame.json["comments"].as_array().into_iter().flatten() {
+            assert_eq!(comment["seq"], next, "no hole but right after skipped");
+            next += 1;
+        }
+    }
+}
+
+/// G8 and the table of closes: who takes nothing for 10 s is closed for 3008, as the log says, and harms nobody.
+#[tokio::test]
+async fn g8_who_never_reads_is_closed_and_harms_nobody() {
+    let (pod, stream) = (Pod::start(&[]), stream_for("stuck"));
+    let mut stuck = Join::new(&pod, &stream).short_of_buffer().open().await;
+    let mut control = Join::new(&pod, &stream).open().await;
+    pod.fill(&stream, 1_000, &"x".repeat(200)).await;
+    let full = Instant::now();
+    let log = pod.logged(&["3008"], Duration::from_secs(30));
+    let posting = async {
+        while full.elapsed() < Duration::from_secs(9) {
+            control.say("tick").await;
+            pause(Duration::from_millis(100)).await;
+        }
+    };
+    let (line, ()) = tokio::join!(log, posting);
+    let took = full.elapsed();
+    assert!((8..=20).contains(&took.as_secs()), "closed after {took:?}");
+    let session = stuck.hello()["session"].as_str().unwrap();
+    assert!(line.contains("too slow") && line.contains(session) && !line.contains("xxxx"), "{line}");
+    control.say("last").await;
+    control.until("the last", |viewer| viewer.seen.last().is_some_and(|seen| seen.body == "last")).await;
+    control.assert_contiguous(1);
+    eventually("the stuck viewer is gone", Duration::from_secs(6), async || {
+        (pod.probe("/ready").await.json()["viewers"] == 1).then_some(())
+    })
+    .await;
+    assert_eq!(stuck.until_closed().await, None, "a full window takes no close frame: the wire is cut");
+}

@@ -1,0 +1,178 @@
+//! Going on after a position.
+
+use std::{collections::HashSet, time::Duration};
+
+use serde_json::json;
+use tokio::time::interval;
+
+use crate::world::{Join, Pod, Viewer, stream_for};
+
+/// The position of a viewer that has seen all of a stream so far.
+async fn head(pod: &Pod, stream: &str) -> String {
+    let mut viewer = Join::new(pod, stream).open().await;
+    viewer.ping().await;
+    viewer.until("the newest", |viewer| viewer.position != viewer.hello()["position"]).await;
+    viewer.position
+}
+
+fn resumed(viewer: &Viewer) -> &str {
+    viewer.hello()["resumed"].as_str().unwrap()
+}
+
+/// G5: who comes back gets all that was posted meanwhile, once, and nothing that it had.
+#[tokio::test]
+async fn g5_who_resumes_gets_all_that_it_missed() {
+    let (pod, stream) = (Pod::shared(), stream_for("missed"));
+    let mut viewer = Join::new(&pod, &stream).open().await;
+    viewer.say("one").await;
+    viewer.comments(1).await;
+    let after = viewer.position.clone();
+    drop(viewer);
+    pod.fill(&stream, 5, "").await;
+    let mut viewer = Join::new(&pod, &stream).after(&after).open().await;
+    viewer.comments(5).await;
+    viewer.say("live").await;
+    viewer.comments(6).await;
+    viewer.assert_contiguous(2);
+    assert_eq!((resumed(&viewer), viewer.hello()["position"].as_str()), ("all", Some(after.as_str())));
+}
+
+/// PROTOCOL `hello`: at the newest place nothing follows but what is live.
+#[tokio::test]
+async fn who_resumes_at_the_newest_place_gets_only_live_comments() {
+    let (pod, stream) = (Pod::shared(), stream_for("newest"));
+    pod.fill(&stream, 3, "").await;
+    let after = head(&pod, &stream).await;
+    let mut viewer = Join::new(&pod, &stream).after(&after).open().await;
+    viewer.ping().await;
+    assert!(resumed(&viewer) == "all" && viewer.seen.is_empty());
+    viewer.say("live").await;
+    viewer.comments(1).await;
+    viewer.assert_contiguous(4);
+}
+
+/// G5 beyond the newest 50: the rest of the window is paged through, whether the stream is watched or not.
+#[tokio::test]
+async fn g5_who_resumes_far_back_gets_the_whole_window() {
+    let (pod, stream) = (Pod::shared(), stream_for("far"));
+    let start = Join::new(&pod, &stream).open().await.position;
+    // About 1 KB a comment: 300 KB, ten pages.
+    pod.fill(&stream, 300, &"é".repeat(480)).await;
+    let mut viewer = Join::new(&pod, &stream).after(&start).open().await;
+    viewer.comments(300).await;
+    viewer.assert_contiguous(1);
+    assert_eq!(resumed(&viewer), "all");
+    let pages: Vec<_> = viewer.log.iter().filter(|frame| frame.is("comments")).collect();
+    assert!(
+        pages.len() >= 10 && pages.iter().all(|page| page.bytes <= 32 * 1024 && page.json["history"] == true)
+    );
+    let mut beside = Join::new(&pod, &stream).after(&start).open().await;
+    beside.comments(300).await;
+    assert_eq!(beside.seen, viewer.seen);
+}
+
+/// PROTOCOL `gap`: what is trimmed is told, at once and exactly; the rest follows.
+#[tokio::test]
+async fn what_is_trimmed_is_a_gap() {
+    let (pod, stream) =
+        (Pod::start(&[("FANFARE_HISTORY_COMMENTS", "10"), ("FANFARE_LINGER", "0s")]), stream_for("trimmed"));
+    let mut first = Join::new(&pod, &stream).open().await;
+    first.say("one").await;
+    first.comments(1).await;
+    let after = first.position.clone();
+    drop(first);
+    // With nobody there the pod forgets what its tape held.
+    pod.deserted().await;
+    crate::world::pause(Duration::from_millis(300)).await;
+    pod.fill(&stream, 30, "").await;
+    let mut viewer = Join::new(&pod, &stream).after(&after).open().await;
+    viewer.comments(10).await;
+    viewer.assert_contiguous(22);
+    assert_eq!((resumed(&viewer), viewer.hello()["position"].as_str()), ("gap", Some(after.as_str())));
+    let gap = &viewer.log[1].json;
+    assert_eq!((&gap["type"], &gap["from"], &gap["to"]), (&json!("gap"), &json!(2), &json!(21)));
+    viewer.say("live").await;
+    viewer.comments(11).await;
+    viewer.assert_contiguous(22);
+}
+
+/// S7 and G4: a position that this history never had is a `reset` and then what the history holds, never a crash.
+#[tokio::test]
+async fn positions_that_this_history_never_had_are_a_reset() {
+    let (pod, stream) = (Pod::shared(), stream_for("strange"));
+    pod.fill(&stream, 4, "").await;
+    let (here, foreign) = (head(&pod, &stream).await, stream_for("foreign"));
+    pod.fill(&foreign, 4, "").await;
+    let foreign = head(&pod, &foreign).await;
+    let [epoch, _, id] = here.split('.').collect::<Vec<_>>().try_into().unwrap();
+    let long = "A".repeat(4_000);
+    let strange = [
+        ("another stream's", foreign),
+        ("another id at the newest number", format!("{epoch}.4.AAAAAAAAAAAAAAAA")),
+        ("another id at an older number", format!("{epoch}.2.{id}")),
+        ("the start of another epoch", "AAAAAAAA.0.~".to_owned()),
+        ("the next number", format!("{epoch}.5.{id}")),
+        ("the greatest number", format!("{epoch}.9007199254740991.{id}")),
+        ("over the greatest number", format!("{epoch}.9007199254740992.{id}")),
+        ("2^64", format!("{epoch}.18446744073709551616.{id}")),
+        ("a negative number", format!("{epoch}.-1.{id}")),
+        ("a sign", format!("{epoch}.%2B4.{id}")),
+        ("leading zeroes", format!("{epoch}.004.{id}")),
+        ("a fraction", format!("{epoch}.4.5.{id}")),
+        ("no id", format!("{epoch}.4.~")),
+        ("an id at the start", format!("{epoch}.0.{id}")),
+        ("one part", "garbage".to_owned()),
+        ("dots", "...".to_owned()),
+        ("tildes", "~.~.~".to_owned()),
+        ("a space", "%20".to_owned()),
+        ("NUL", "%00".to_owned()),
+        ("line ends", "%0d%0aset-cookie:x".to_owned()),
+        ("unicode", "%F0%9F%98%80.4.%E2%80%AE".to_owned()),
+        ("JSON", "%7B%22seq%22:4%7D".to_owned()),
+        ("a long text", long),
+    ];
+    for (name, position) in strange {
+        let mut viewer = Join::new(&pod, &stream).after(&position).open().await;
+        viewer.comments(4).await;
+        viewer.assert_contiguous(1);
+        assert_eq!(resumed(&viewer), "reset", "{name}");
+        assert_eq!(viewer.log[1].json["type"], "reset", "{name}: at once");
+        viewer.ping().await;
+    }
+    let mut empty = Join::new(&pod, &stream).after("").open().await;
+    empty.comments(4).await;
+    assert_eq!(resumed(&empty), "fresh", "an empty position is none");
+}
+
+/// G5: reconnecting a hundred times with `after` under 50 comments a second loses and repeats nothing.
+#[tokio::test]
+async fn g5_a_viewer_that_reconnects_all_the_time_has_everything_once() {
+    const COMMENTS: u64 = 300;
+    let (pod, stream) = (Pod::shared(), stream_for("restless"));
+    let posting = async {
+        let mut poster = Join::new(&pod, &stream).open().await;
+        let mut pace = interval(Duration::from_millis(20));
+        for number in 0..COMMENTS {
+            pace.tick().await;
+            poster.say(&number.to_string()).await;
+        }
+    };
+    let watching = async {
+        let mut viewer = Join::new(&pod, &stream).open().await;
+        let (mut seen, mut joins) = (Vec::new(), 0);
+        while seen.last().is_none_or(|seq| *seq < COMMENTS) {
+            // Now and then it leaves after the hello, and else after a comment or two.
+            viewer.comments(joins % 3).await;
+            seen.extend(viewer.seqs());
+            let after = viewer.position.clone();
+            viewer = Join::new(&pod, &stream).after(&after).open().await;
+            assert_eq!(resumed(&viewer), "all");
+            joins += 1;
+        }
+        (seen, joins)
+    };
+    let ((), (seen, joins)) = tokio::join!(posting, watching);
+    let distinct: HashSet<_> = seen.iter().collect();
+    assert_eq!((seen.len(), distinct.len()), (300, 300));
+    assert!(seen.is_sorted() && joins >= 100, "{joins} joins");
+}

@@ -1,0 +1,116 @@
+//! A small HTTP/1.1 client: one request a connection, and every byte as the test wants it.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::PATIENCE;
+
+/// An answer, taken apart.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    /// A header's value, by its name in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Checks that the answer is a problem document (RFC 9457) with this status and code.
+    pub(crate) fn assert_problem(&self, status: u16, code: &str) {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        let problem = self.json();
+        assert_eq!((&problem["status"], &problem["code"]), (&status.into(), &code.into()), "{self:?}");
+        let told = |field: &str| problem[field].as_str().is_some_and(|text| !text.is_empty());
+        assert!(told("title") && told("detail") && problem["type"] == "about:blank", "{self:?}");
+    }
+
+    fn parse(head: &str, body: &[u8]) -> Self {
+        let mut lines = head.split("\r\n");
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
+        let headers = lines.filter_map(|line| line.split_once(':'));
+        Self {
+            status: status.unwrap_or_else(|| panic!("no status in {head:?}")),
+            headers: headers.map(|(name, value)| (name.to_lowercase(), value.trim().to_owned())).collect(),
+            body: String::from_utf8(body.to_vec()).unwrap(),
+        }
+    }
+}
+
+/// Asks for a page.
+pub(crate) async fn get(address: SocketAddr, path: &str) -> Answer {
+    request(address, "GET", path, &[], b"").await
+}
+
+/// Posts JSON.
+pub(crate) async fn post(address: SocketAddr, path: &str, body: &Value) -> Answer {
+    let body = body.to_string();
+    request(address, "POST", path, &[("content-type", "application/json")], body.as_bytes()).await
+}
+
+/// Makes any well-formed request.
+pub(crate) async fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
+    let mut bytes = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
+    headers.iter().for_each(|(name, value)| bytes.push_str(&format!("{name}: {value}\r\n")));
+    if !body.is_empty() {
+        bytes.push_str(&format!("content-length: {}\r\n", body.len()));
+    }
+    bytes.push_str("\r\n");
+    let answer = exchange(address, &[bytes.as_bytes(), body].concat()).await;
+    answer.unwrap_or_else(|| panic!("no answer to {method} {path}"))
+}
+
+/// Sends bytes and reads one answer; none if the connection is closed without one.
+pub(crate) async fn exchange(address: SocketAddr, bytes: &[u8]) -> Option<Answer> {
+    let socket = TcpStream::connect(address).await.unwrap();
+    let (mut reading, mut writing) = socket.into_split();
+    // The answer may come, and the connection end, before everything is sent.
+    let send = async { writing.write_all(bytes).await };
+    let (_, answer) = tokio::join!(send, timeout(PATIENCE, read(&mut reading)));
+    answer.expect("an answer, or the end of the connection")
+}
+
+async fn read(reading: &mut (impl tokio::io::AsyncRead + Unpin)) -> Option<Answer> {
+    let mut bytes = Vec::new();
+    loop {
+        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = std::str::from_utf8(&bytes[..end]).unwrap();
+            let mut answer = Answer::parse(head, b"");
+            let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+            if bytes.len() >= end + 4 + length {
+                answer.body = String::from_utf8(bytes[end + 4..end + 4 + length].to_vec()).unwrap();
+                return Some(answer);
+            }
+        }
+        match reading.read_buf(&mut bytes).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) if bytes.is_empty() => return None,
+            Ok(0) | Err(_) => {
+                // An answer without a body that still names its length, such as the one to HEAD.
+                let text = String::from_utf8_lossy(&bytes);
+                return Some(Answer::parse(text.split("\r\n\r\n").next()?, b""));
+            }
+        }
+    }
+}

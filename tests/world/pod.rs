@@ -1,0 +1,223 @@
+//! A pod: the real binary in a process of its own.
+
+use std::{
+    io::{BufRead as _, BufReader, Read},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, PoisonError, Weak, mpsc},
+    thread,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use super::{Answer, PATIENCE, eventually, http};
+
+/// How long a pod may take to say where it listens.
+const START: Duration = Duration::from_secs(20);
+
+/// A pod that runs. Dropping it ends its process.
+pub(crate) struct Pod {
+    child: Mutex<Child>,
+    pid: u32,
+    /// Where viewers and backends connect.
+    pub(crate) public: SocketAddr,
+    /// Where probes connect.
+    pub(crate) ops: SocketAddr,
+    log: Log,
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// The exit code; none if a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// What it said on standard error.
+    pub(crate) said: String,
+}
+
+/// A signal to a pod.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Signal {
+    Term,
+    Int,
+}
+
+/// Lines that a process wrote, as they come.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    fn follow(source: impl Read + Send + 'static) -> Self {
+        let log = Self::default();
+        let lines = log.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(source).lines().map_while(Result::ok) {
+                lines.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            }
+        });
+        log
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Pod {
+    /// The pod with default settings that tests share; it ends with the last test that uses it.
+    pub(crate) fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Pod>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let pod = Arc::new(Self::start(&[]));
+            *shared = Arc::downgrade(&pod);
+            pod
+        })
+    }
+
+    /// Starts a pod on free ports, with these settings besides.
+    pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
+        Self::try_start(settings).unwrap_or_else(|ended| panic!("the pod did not start: {ended:?}"))
+    }
+
+    /// Starts a pod, or tells how it ended before it listened.
+    pub(crate) fn try_start(settings: &[(&str, &str)]) -> Result<Self, Ended> {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_fanfare"))
+            .env_clear()
+            .envs([("FANFARE_LISTEN", "127.0.0.1:0"), ("FANFARE_OPS_LISTEN", "127.0.0.1:0")])
+            .envs([("FANFARE_SETTLE", "0s"), ("FANFARE_DRAIN", "1s"), ("FANFARE_POD", "pod-under-test")])
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let log = Log::follow(stderr);
+        let (told, announced) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                // The rest is read too, so that the pod never waits for a full pipe.
+                let _ = told.send(line);
+            }
+        });
+        let mut addresses = [("page   http://", None), ("ready  http://", None)];
+        while addresses.iter().any(|(_, address)| address.is_none()) {
+            match announced.recv_timeout(START) {
+                Ok(line) => {
+                    for (label, address) in &mut addresses {
+                        let after = line.trim().strip_prefix(*label);
+                        *address = address.or(after.and_then(|at| at.split('/').next()?.parse().ok()));
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Self::ended(&mut child, &log)),
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    let _ = child.kill();
+                    panic!("silent for {START:?}: {:?}", Self::ended(&mut child, &log));
+                }
+            }
+        }
+        let [public, ops] = addresses.map(|(_, address)| address.unwrap());
+        Ok(Self { pid: child.id(), child: Mutex::new(child), public, ops, log })
+    }
+
+    fn ended(child: &mut Child, log: &Log) -> Ended {
+        let code = child.wait().unwrap().code();
+        // The log's thread reads what is left in the pipe within moments.
+        let mut said = String::new();
+        for _ in 0..100 {
+            said = log.lines().join("\n");
+            if Arc::strong_count(&log.0) == 1 {
+                break;
+            }
+            thread::park_timeout(Duration::from_millis(5));
+        }
+        Ended { code, said }
+    }
+
+    /// Sends a signal, by the process's id.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let name = match signal {
+            Signal::Term => "TERM",
+            Signal::Int => "INT",
+        };
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.pid)]).status().unwrap();
+        assert!(sent.success(), "the pod was gone before the signal");
+    }
+
+    /// Waits for the process to end by itself.
+    pub(crate) async fn exit(&self, within: Duration) -> Option<i32> {
+        let status = eventually("the process ends", within, async || {
+            self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait().unwrap()
+        });
+        status.await.code()
+    }
+
+    /// Waits for a line of the log that holds all of these.
+    pub(crate) async fn logged(&self, parts: &[&str], within: Duration) -> String {
+        let holds = |line: &String| parts.iter().all(|part| line.contains(part));
+        eventually("a line in the log", within, async || self.log.lines().into_iter().find(holds)).await
+    }
+
+    /// A WebSocket's path.
+    pub(crate) fn watch_path(stream: &str) -> String {
+        format!("/v1/streams/{stream}/watch")
+    }
+
+    /// Asks a public route.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        http::get(self.public, path).await
+    }
+
+    /// Asks an ops route.
+    pub(crate) async fn probe(&self, path: &str) -> Answer {
+        http::get(self.ops, path).await
+    }
+
+    /// Posts a comment as a backend; it must be accepted. Returns the answer's body.
+    pub(crate) async fn post(&self, stream: &str, body: &str) -> Value {
+        let path = format!("/v1/streams/{stream}/comments");
+        let answer = http::post(self.public, &path, &json!({"kind": "comment", "body": body})).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.json()
+    }
+
+    /// Posts so many comments, `0` to `count - 1` each followed by the tail, in as few batches as possible.
+    pub(crate) async fn fill(&self, stream: &str, count: usize, tail: &str) {
+        let numbers: Vec<_> = (0..count).collect();
+        for numbers in numbers.chunks(500) {
+            let line = |number: &usize| json!({"stream": stream, "kind": "comment", "body": format!("{number}{tail}")});
+            let comments: Vec<_> = numbers.iter().map(line).collect();
+            let answer = http::post(self.public, "/v1/comments", &json!({"comments": comments})).await;
+            assert_eq!(answer.status, 207, "{answer:?}");
+            let results = answer.json();
+            let results = results["results"].as_array().unwrap();
+            assert!(results.iter().all(|result| result["status"] == 201), "{results:?}");
+        }
+    }
+
+    /// Waits until nobody watches: what tests left behind is gone.
+    pub(crate) async fn deserted(&self) {
+        eventually("no viewer is left", PATIENCE, async || {
+            (self.probe("/ready").await.json()["viewers"] == 0).then_some(())
+        })
+        .await;
+    }
+}
+
+impl Drop for Pod {
+    fn drop(&mut self) {
+        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = child.kill();
+        let _ = child.wait();
+        let lines = self.log.lines();
+        if thread::panicking() {
+            let from = lines.len().saturating_sub(20);
+            eprintln!("the pod's log ends:\n{}", lines[from..].join("\n"));
+        } else {
+            let panic = lines.iter().find(|line| line.contains("panicked at"));
+            assert!(panic.is_none(), "the pod panicked: {panic:?}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! A viewer: a good WebSocket client that keeps a log of what it was sent.
+
+use std::net::SocketAddr;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::{Instant, timeout_at},
+};
+use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
+
+use super::{PATIENCE, Pod};
+
+/// How to join a stream.
+#[derive(Debug, Clone)]
+pub(crate) struct Join {
+    address: SocketAddr,
+    path: String,
+    receive_buffer: Option<u32>,
+}
+
+/// A viewer that has its `hello`.
+pub(crate) struct Viewer {
+    socket: WebSocketStream<TcpStream>,
+    /// Every frame, in order.
+    pub(crate) log: Vec<Frame>,
+    /// Every comment, in order.
+    pub(crate) seen: Vec<Seen>,
+    /// The position to resume from.
+    pub(crate) position: String,
+    /// How the socket was closed, once it is: with a close code, or cut.
+    pub(crate) closed: Option<Option<u16>>,
+    references: u32,
+}
+
+/// A frame as it came.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) json: Value,
+    pub(crate) bytes: usize,
+}
+
+impl Frame {
+    /// Whether the frame is of this type.
+    pub(crate) fn is(&self, kind: &str) -> bool {
+        self.json["type"] == kind
+    }
+}
+
+/// A comment as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) seq: u64,
+    pub(crate) id: String,
+    pub(crate) author: String,
+    pub(crate) body: String,
+}
+
+impl Join {
+    pub(crate) fn new(pod: &Pod, stream: &str) -> Self {
+        Self { address: pod.public, path: format!("{}?", Pod::watch_path(stream)), receive_buffer: None }
+    }
+
+    /// Goes on after a position.
+    pub(crate) fn after(mut self, position: &str) -> Self {
+        self.path.push_str(&format!("after={position}&"));
+        self
+    }
+
+    /// Comes with a name.
+    pub(crate) fn named(mut self, name: &str) -> Self {
+        self.path.push_str(&format!("name={name}&"));
+        self
+    }
+
+    /// The kernel keeps little for this viewer: what it does not read, the server has to wait for.
+    pub(crate) const fn short_of_buffer(mut self) -> Self {
+        self.receive_buffer = Some(4_096);
+        self
+    }
+
+    /// Connects and waits for `hello`.
+    pub(crate) async fn open(&self) -> Viewer {
+        let socket = TcpSocket::new_v4().unwrap();
+        if let Some(bytes) = self.receive_buffer {
+            socket.set_recv_buffer_size(bytes).unwrap();
+        }
+        let socket = socket.connect(self.address).await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        let url = format!("ws://{}{}", self.address, self.path);
+        let (socket, _) = client_async(url, socket).await.unwrap();
+        let mut viewer = Viewer {
+            socket,
+            log: Vec::new(),
+            seen: Vec::new(),
+            position: String::new(),
+            closed: None,
+            references: 0,
+        };
+        viewer.until("hello", |viewer| viewer.has("hello")).await;
+        viewer
+    }
+}
+
+impl Viewer {
+    /// Reads one frame into the log; false if the socket is closed.
+    pub(crate) async fn read(&mut self) -> bool {
+        self.read_by(Instant::now() + PATIENCE).await.unwrap_or_else(|| panic!("silence; {}", self.tail()))
+    }
+
+    /// Reads one frame; none if none comes in time.
+    async fn read_by(&mut self, deadline: Instant) -> Option<bool> {
+        if self.closed.is_some() {
+            return Some(false);
+        }
+        loop {
+            match timeout_at(deadline, self.socket.next()).await.ok()? {
+                Some(Ok(Message::Text(text))) => {
+                    let json: Value = serde_json::from_str(&text).unwrap();
+                    self.note(json, text.len());
+                    return Some(true);
+                }
+                Some(Ok(Message::Close(frame))) => {
+                    self.closed = Some(frame.map(|frame| frame.code.into()));
+                    // The answer to it goes out with the next read.
+                    let _ = timeout_at(deadline, self.socket.next()).await;
+                    return Some(false);
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => {
+                    self.closed = Some(None);
+                    return Some(false);
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, json: Value, bytes: usize) {
+        if let Some(position) = json["position"].as_str() {
+            position.clone_into(&mut self.position);
+        }
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        for comment in json["comments"].as_array().into_iter().flatten() {
+            self.seen.push(Seen {
+                seq: comment["seq"].as_u64().unwrap(),
+                id: text(&comment["id"]),
+                author: text(&comment["author"]["id"]),
+                body: text(&comment["body"]),
+            });
+        }
+        self.log.push(Frame { json, bytes });
+    }
+
+    /// Reads until the log is as wanted.
+    pub(crate) async fn until(&mut self, what: &str, wanted: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !wanted(self) {
+            let read = self.read_by(deadline).await;
+            assert!(read == Some(true), "{what}: {read:?}, closed {:?}, {}", self.closed, self.tail());
+        }
+    }
+
+    /// Reads until it has so many comments.
+    pub(crate) async fn comments(&mut self, count: usize) {
+        self.until("comments", |viewer| viewer.seen.len() >= count).await;
+    }
+
+    /// Reads until the socket is closed; returns the close code, if there was one.
+    pub(crate) async fn until_closed(&mut self) -> Option<u16> {
+        while self.read().await {}
+        self.closed.flatten()
+    }
+
+    fn tail(&self) -> String {
+        let from = self.log.len().saturating_sub(3);
+        format!("{} frames, the last are {:?}", self.log.len(), &self.log[from..])
+    }
+
+    /// Whether a frame of this type came.
+    pub(crate) fn has(&self, kind: &str) -> bool {
+        self.all(kind).next().is_some()
+    }
+
+    /// All frames of a type.
+    pub(crate) fn all(&self, kind: &str) -> impl Iterator<Item = &Value> {
+        self.log.iter().filter(move |frame| frame.is(kind)).map(|frame| &frame.json)
+    }
+
+    /// The `hello`.
+    pub(crate) fn hello(&self) -> &Value {
+        self.all("hello").next().unwrap()
+    }
+
+    /// The numbers of all comments, in the order in which they came.
+    pub(crate) fn seqs(&self) -> Vec<u64> {
+        self.seen.iter().map(|seen| seen.seq).collect()
+    }
+
+    /// Sends a message.
+    pub(crate) async fn send(&mut self, text: impl Into<String>) {
+        self.socket.send(Message::text(text.into())).await.unwrap();
+    }
+
+    /// Sends a post and reads until its answer comes: `posted` or `error`.
+    pub(crate) async fn post(&mut self, mut message: Value) -> Value {
+        self.references += 1;
+        let reference = Value::from(format!("r{}", self.references));
+        message["type"] = "post".into();
+        message["ref"] = reference.clone();
+        self.send(message.to_string()).await;
+        let is_answer = |frame: &&Frame| frame.json["ref"] == reference;
+        self.until("an answer", |viewer| viewer.log.iter().rev().take(64).any(|frame| is_answer(&frame)))
+            .await;
+        self.log.iter().rev().find(is_answer).unwrap().json.clone()
+    }
+
+    /// Posts a text that must be accepted; returns its number.
+    pub(crate) async fn say(&mut self, body: &str) -> u64 {
+        let answer = self.post(json!({"body": body})).await;
+        assert_eq!(answer["type"], "posted", "{answer}");
+        answer["seq"].as_u64().unwrap()
+    }
+
+    /// Sends a ping and reads until its answer comes: everything sent before it was read by the server.
+    pub(crate) async fn ping(&mut self) {
+        let before = self.all("pong").count();
+        self.send(r#"{"type":"ping"}"#).await;
+        self.until("pong", |viewer| viewer.all("pong").count() > before).await;
+    }
+
+    /// Whether it was sent anything of these numbers twice, or left any out.
+    pub(crate) fn assert_contiguous(&self, from: u64) {
+        let expected: Vec<_> = (from..).take(self.seen.len()).collect();
+        assert_eq!(self.seqs(), expected);
+    }
+}
