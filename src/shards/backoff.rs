@@ -1,16 +1,15 @@
-//! How long to leave a shard alone that did not answer.
+//! A time in which nothing is asked of a shard that did not answer.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-const LEAST: Duration = Duration::from_millis(50);
-const MOST: Duration = Duration::from_secs(5);
+use super::pause::Pauses;
 
-/// Exponential back-off with full jitter: the pods that lost a shard together do not come back to it together.
+/// Pauses after failures.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
-    failures: u32,
+    pauses: Pauses,
     until: Option<Instant>,
 }
 
@@ -18,9 +17,7 @@ impl Backoff {
     /// Takes note of a failure; those that come during the pause which it begins belong to it.
     pub(super) fn failed(&mut self, now: Instant) {
         if !self.pauses(now) {
-            let most = LEAST.saturating_mul(1 << self.failures.min(7)).min(MOST);
-            self.failures += 1;
-            self.until = Some(now + most.mul_f64(rand::random()));
+            self.until = Some(now + self.pauses.next(Duration::ZERO));
         }
     }
 
@@ -40,14 +37,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_to_their_limit_and_end_with_a_success() {
+    fn a_pause_ends_with_its_time_or_a_success() {
         let mut backoff = Backoff::default();
-        let mut now = Instant::now();
-        for _ in 0..40 {
-            backoff.failed(now);
-            now += MOST;
-            assert!(!backoff.pauses(now));
-        }
+        let now = Instant::now();
+        assert!(!backoff.pauses(now));
+        (0..20).for_each(|_| backoff.failed(now));
+        assert!(!backoff.pauses(now + Duration::from_millis(50)), "failures within a pause do not lengthen it");
         backoff.failed(now);
         backoff.worked();
         assert!(!backoff.pauses(now));

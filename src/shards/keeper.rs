@@ -129,6 +129,7 @@ impl Keeper {
         match event {
             Event::Connected(connection) => {
                 self.report.connected.store(true, Relaxed);
+                self.backoff.worked();
                 self.interest.connected(connection);
             }
             Event::Disconnected => {

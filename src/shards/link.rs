@@ -10,7 +10,6 @@ mod faults;
 mod functions;
 mod listen;
 mod names;
-mod pause;
 mod pulse;
 mod replies;
 #[cfg(test)]

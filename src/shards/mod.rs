@@ -12,6 +12,7 @@ mod keeper;
 mod link;
 mod list;
 mod nudges;
+mod pause;
 mod report;
 mod ring;
 mod shard;

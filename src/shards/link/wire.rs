@@ -11,9 +11,11 @@ use tracing::{info, warn};
 
 use super::{
     connection::{Address, Connection, Router},
-    pause::Pauses,
 };
-use crate::shards::shard::{ConnectionId, Unavailable};
+use crate::shards::{
+    pause::Pauses,
+    shard::{ConnectionId, Unavailable},
+};
 
 /// How long a command waits for a connection that is being made; longer outages are answered at once after that.
 const PATIENCE: Duration = Duration::from_millis(250);

@@ -1,4 +1,4 @@
-//! How long to wait before connecting again.
+//! How long to leave a shard alone that does not answer.
 
 use std::time::Duration;
 
