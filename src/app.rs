@@ -80,6 +80,12 @@ impl App {
         self.addresses
     }
 
+    /// How many Redis shards the settings name; 0 for the embedded one.
+    #[must_use]
+    pub const fn shards(&self) -> usize {
+        self.config.shards.len()
+    }
+
     /// Runs until `exit` is ready, then leaves in phases.
     ///
     /// # Errors

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     let ended = runtime.block_on(async {
         let app = App::bind(config).map_err(|error| error.to_string())?;
         let exit = exit_signal().map_err(|error| error.to_string())?;
-        announce(app.addresses()).map_err(|error| error.to_string())?;
+        announce(&app).map_err(|error| error.to_string())?;
         app.run(exit).await
     });
     // What hangs must not hold the exit up.
@@ -51,13 +51,16 @@ fn fail(code: u8, text: &str) -> ExitCode {
 }
 
 /// Says where to look.
-fn announce(Addresses { public, ops }: Addresses) -> io::Result<()> {
+fn announce(app: &App) -> io::Result<()> {
+    let Addresses { public, ops } = app.addresses();
     let version = env!("CARGO_PKG_VERSION");
+    let shards = match app.shards() {
+        0 => "the embedded shard".to_owned(),
+        1 => "1 shard".to_owned(),
+        shards => format!("{shards} shards"),
+    };
     let mut out = io::stdout().lock();
-    writeln!(
-        out,
-        "Fanfare {version}, embedded shard, open mode: anybody who reaches it may watch and post."
-    )?;
+    writeln!(out, "Fanfare {version} on {shards}, in open mode: anybody who reaches it may watch and post.")?;
     writeln!(out, "  page   http://{public}/")?;
     writeln!(out, "  watch  ws://{public}/v1/streams/lobby/watch")?;
     writeln!(out, "  ready  http://{ops}/ready")?;

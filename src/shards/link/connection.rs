@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fred::{
     clients::Client,
-    error::Error,
+    error::{Error, ErrorKind},
     interfaces::{ClientLike, EventInterface, PubsubInterface},
     types::{
         ConnectHandle, CustomCommand, Message, RespVersion, Value,
@@ -51,7 +51,7 @@ impl Address {
             return Err(BadUrl::Scheme);
         }
         let mut config = Config::from_url_centralized(url).map_err(|error| match error.kind() {
-            fred::error::ErrorKind::Tls => BadUrl::Certificates,
+            ErrorKind::Tls => BadUrl::Certificates,
             _ => BadUrl::Form,
         })?;
         config.version = RespVersion::RESP3;
@@ -127,24 +127,27 @@ pub(super) enum Interest {
     End,
 }
 
-/// Subscribes or unsubscribes, and returns the server's id of the connection once that is in force.
+/// Subscribes or unsubscribes, and returns once that is in force.
 ///
-/// fred answers a SUBSCRIBE before Redis does, and an error reply to it goes to whatever command waits next. CLIENT ID,
-/// sent in the same pipeline so that nothing is read between the two, is that next command: its good answer is the
-/// barrier. After an error reply the connection is one answer off and must be given up.
+/// fred answers a SUBSCRIBE before Redis does, and an error reply to it goes to whatever command waits next: sent in the
+/// same pipeline, so that nothing is read between the two, that is our PING. From then on every answer on the
+/// connection is one off, so that PING carries a word of its own: another call's answer is no barrier either. After any
+/// error but a time-out the connection must be given up.
 pub(super) async fn set_interest(
     client: &Client,
     interest: Interest,
     channels: Vec<String>,
-) -> Result<i64, Error> {
+) -> Result<(), Error> {
     let pipeline = client.pipeline();
     match interest {
         Interest::Begin => pipeline.subscribe(channels).await?,
         Interest::End => pipeline.unsubscribe(channels).await?,
     }
-    let _queued: Value = pipeline.custom(command("CLIENT"), vec!["ID"]).await?;
+    let word = rand::random::<u64>().to_string();
+    let _queued: Value = pipeline.ping(Some(word.clone())).await?;
     // fred's future for a pipeline is some kilobytes.
-    Box::pin(pipeline.last()).await
+    let answer: String = Box::pin(pipeline.last()).await?;
+    if answer == word { Ok(()) } else { Err(Error::new(ErrorKind::Protocol, "an answer to something else")) }
 }
 
 /// A command that fred has no method for, or only behind another feature.

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# The release build under load, on the embedded shard. Ends with 0 only if every promise held; prints what it measured.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cargo build --release --workspace --locked
+pod=target/release/fanfare
+tester=target/release/loadtest
+work=$(mktemp -d)
+pid=
+
+finish() {
+  [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null || true
+  rm -rf "$work"
+}
+trap finish EXIT
+
+# Starts a pod on free ports; sets pid, url and ops.
+start() {
+  FANFARE_LISTEN=127.0.0.1:0 FANFARE_OPS_LISTEN=127.0.0.1:0 FANFARE_SETTLE=1s "$pod" >"$work/out" 2>"$work/log" &
+  pid=$!
+  for _ in $(seq 100); do
+    grep -q '^  ready' "$work/out" && break
+    sleep 0.05
+  done
+  url=ws://$(sed -n 's|^  page   http://\(.*\)/$|\1|p' "$work/out")
+}
+
+# Ends the pod with a signal and checks that its exit code is 0.
+stop() {
+  local code=0
+  kill "-$1" "$pid"
+  wait "$pid" || code=$?
+  pid=
+  [ "$code" = 0 ] || { echo "the pod left with $code"; tail -5 "$work/log"; exit 1; }
+}
+
+echo "== 1,000 viewers at 50 comments/s for 20 s beside 10 that never read; 1 viewer resumes 100 times"
+start
+"$tester" run --url "$url" --viewers 1000 --rate 50 --seconds 20 --stuck 10 --resumers 1 --resume-times 100 --pid "$pid"
+stuck=$(grep -c '"code":3008' "$work/log" || true)
+[ "$stuck" = 10 ] || { echo "closed for 3008: $stuck of 10"; exit 1; }
+
+echo "== Ctrl-C without viewers ends within a second"
+began=$(date +%s%N)
+stop INT
+took=$((($(date +%s%N) - began) / 1000000))
+echo "took $took ms"
+[ "$took" -lt 1000 ]
+
+echo "== 1,000 viewers at 500 comments/s for 10 s"
+start
+"$tester" run --url "$url" --viewers 1000 --rate 500 --seconds 10 --pid "$pid"
+stop TERM
+
+echo "== SIGTERM with 1,000 viewers: each is asked to move, then closed 1012, and the pod leaves with 0"
+FANFARE_DRAIN=10s start
+"$tester" run --url "$url" --viewers 1000 --rate 1 --seconds 20 --tolerate dropped,unanswered,errors,refused \
+  --json "$work/drain.json" >"$work/drain.txt" 2>&1 &
+load=$!
+sleep 5
+began=$(date +%s%N)
+stop TERM
+echo "the pod took $((($(date +%s%N) - began) / 1000000)) ms of 20,000"
+kill "$load" 2>/dev/null || true
+wait "$load" || true
+
+echo "== memory of 10,000 viewers who only listen"
+start
+"$tester" run --url "$url" --viewers 10000 --rate 1 --seconds 3 --idle-ms 3000 --pid "$pid" | grep -E 'sockets|RSS|join|verdict'
+stop TERM
+echo "verified"
