@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// What tungstenite keeps for each socket. Comments are short; a longer message grows the buffer while it is read.
-const READ_BUFFER_BYTES: usize = 512;
+const READ_BUFFER_BYTES: usize = 128;
 
 /// The answer to a handshake's `Sec-WebSocket-Key` (RFC 6455 section 4.2.2).
 #[must_use]

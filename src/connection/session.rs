@@ -40,8 +40,7 @@ pub(super) async fn serve(context: &Context, socket: TcpStream, early: Bytes, re
     let seat = context.hub.sit(&request.stream, wire.clone());
     let joining = Joining { context, seat: &seat, request };
     let end = {
-        let reader = Reader::new(&wire, &seat, early).await;
-        let mut session = Session::new(&joining, &wire, reader);
+        let mut session = Session::new(&joining, &wire, Reader::new(&wire, &seat, early).await);
         session.run().await
     };
     log(request, end);
