@@ -55,11 +55,8 @@ async fn g11_posting_works_until_a_viewer_is_closed() {
 async fn a_leaving_pod_is_not_ready_but_alive() {
     let pod = Pod::start(&[("FANFARE_SETTLE", "3s"), ("FANFARE_DRAIN", "1s")]);
     let stream = stream_for("settle");
-    let ready = pod.probe("/ready").await;
-    assert_eq!(
-        (ready.status, &ready.json()["ready"], &ready.json()["reasons"]),
-        (200, &true.into(), &Vec::<u8>::new().into())
-    );
+    let ready = pod.ready().await;
+    assert_eq!((&ready["ready"], &ready["reasons"]), (&true.into(), &Vec::<u8>::new().into()));
     let early = Join::new(&pod, &stream).open().await;
     pod.signal(Signal::Term);
     let not_ready = crate::world::eventually("503", Duration::from_secs(3), async || {

@@ -52,7 +52,7 @@ async fn a_slow_message_is_a_message() {
     let control = Control::begin("drip").await;
     let mut peer = Peer::watch(&control.pod, &control.stream).await;
     for byte in RawFrame::text(r#"{"type":"ping"}"#).bytes() {
-        assert!(!peer.ends_within(Duration::from_millis(300)).await, "the server waits for the rest");
+        assert!(!peer.ends_within(Duration::from_millis(50)).await, "the server waits for the rest");
         peer.send(&[byte]).await;
     }
     let pong = |heard: &crate::world::Heard| format!("{heard:?}").contains("pong");

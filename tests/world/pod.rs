@@ -197,6 +197,15 @@ impl Pod {
         }
     }
 
+    /// Waits until the pod says that it is ready; returns what it says.
+    pub(crate) async fn ready(&self) -> Value {
+        eventually("the pod is ready", PATIENCE, async || {
+            Some(self.probe("/ready").await).filter(|answer| answer.status == 200)
+        })
+        .await
+        .json()
+    }
+
     /// Waits until nobody watches: what tests left behind is gone.
     pub(crate) async fn deserted(&self) {
         eventually("no viewer is left", PATIENCE, async || {
