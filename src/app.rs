@@ -48,7 +48,9 @@ pub struct Addresses {
 }
 
 /// A pod that runs.
-struct Pod {
+pub struct Pod {
+    addresses: Addresses,
+    shard_count: usize,
     gate: Gate,
     tasks: Tasks,
     release: Release,
@@ -74,34 +76,13 @@ impl App {
         Ok(Self { config, public, ops, addresses })
     }
 
-    /// Where the pod listens.
-    #[must_use]
-    pub const fn addresses(&self) -> Addresses {
-        self.addresses
-    }
-
-    /// How many Redis shards the settings name; 0 for the embedded one.
-    #[must_use]
-    pub const fn shards(&self) -> usize {
-        self.config.shards.len()
-    }
-
-    /// Runs until `exit` is ready, then leaves in phases.
+    /// Starts everything; when this returns, the pod takes viewers.
     ///
     /// # Errors
-    /// The name of a core task that broke.
-    pub async fn run(self, exit: impl Future<Output = ()>) -> Result<(), String> {
-        let pod = self.start()?;
-        let broken = select! {
-            () = exit => None,
-            name = pod.tasks.broken() => Some(name),
-        };
-        pod.leave().await;
-        broken.map_or(Ok(()), |name| Err(format!("the task {name:?} broke")))
-    }
-
-    fn start(self) -> Result<Pod, String> {
-        let Self { config, public, ops, .. } = self;
+    /// What could not be started.
+    pub fn start(self) -> Result<Pod, String> {
+        let Self { config, public, ops, addresses } = self;
+        let shard_count = config.shards.len();
         let (gate, tasks, release, sli) =
             (Gate::default(), Tasks::default(), Release::default(), Sli::default());
         let nudges = Nudges::new(&config.shards);
@@ -145,7 +126,8 @@ impl App {
         tasks.core("listener", until_refused(accept));
         let ops = OpsThread::start(ops, ops_router).map_err(|error| format!("the ops thread: {error}"))?;
         gate.open(Reason::Starting);
-        Ok(Pod { gate, tasks, release, refuse, ops, settle: config.settle, drain: config.drain })
+        let (settle, drain) = (config.settle, config.drain);
+        Ok(Pod { addresses, shard_count, gate, tasks, release, refuse, ops, settle, drain })
     }
 }
 
@@ -156,6 +138,31 @@ async fn until_refused(accept: impl Future<Output = ()>) {
 }
 
 impl Pod {
+    /// Where the pod listens.
+    #[must_use]
+    pub const fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// How many Redis shards there are; 0 for the embedded one.
+    #[must_use]
+    pub const fn shard_count(&self) -> usize {
+        self.shard_count
+    }
+
+    /// Runs until `exit` is ready or a core task breaks, then leaves in phases.
+    ///
+    /// # Errors
+    /// The name of the core task that broke.
+    pub async fn run(self, exit: impl Future<Output = ()>) -> Result<(), String> {
+        let broken = select! {
+            () = exit => None,
+            name = self.tasks.broken() => Some(name),
+        };
+        self.leave().await;
+        broken.map_or(Ok(()), |name| Err(format!("the task {name:?} broke")))
+    }
+
     /// The phases of exit. Each ends at once when there is nothing to wait for, and all of them at one deadline.
     async fn leave(self) {
         let deadline = Instant::now() + self.drain + EXIT_MARGIN;

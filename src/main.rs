@@ -9,7 +9,7 @@ use std::{
 
 use clap::Parser as _;
 use fanfare::{
-    app::{Addresses, App},
+    app::{Addresses, App, Pod},
     config::Flags,
     telemetry,
 };
@@ -34,10 +34,10 @@ fn main() -> ExitCode {
         Err(error) => return fail(1, &error.to_string()),
     };
     let ended = runtime.block_on(async {
-        let app = App::bind(config).map_err(|error| error.to_string())?;
         let exit = exit_signal().map_err(|error| error.to_string())?;
-        announce(&app).map_err(|error| error.to_string())?;
-        app.run(exit).await
+        let pod = App::bind(config).map_err(|error| error.to_string())?.start()?;
+        announce(&pod).map_err(|error| error.to_string())?;
+        pod.run(exit).await
     });
     // What hangs must not hold the exit up.
     runtime.shutdown_background();
@@ -51,10 +51,10 @@ fn fail(code: u8, text: &str) -> ExitCode {
 }
 
 /// Says where to look.
-fn announce(app: &App) -> io::Result<()> {
-    let Addresses { public, ops } = app.addresses();
+fn announce(pod: &Pod) -> io::Result<()> {
+    let Addresses { public, ops } = pod.addresses();
     let version = env!("CARGO_PKG_VERSION");
-    let shards = match app.shards() {
+    let shards = match pod.shard_count() {
         0 => "the embedded shard".to_owned(),
         1 => "1 shard".to_owned(),
         shards => format!("{shards} shards"),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Api, Problem,
+    Api, MAX_BATCH_BYTES, Problem,
     comments::{Body, Posted, post_one, status},
     extract::JsonBody,
 };
@@ -64,7 +64,7 @@ impl From<Problem> for Outcome {
 /// Posts up to 500 comments: those of one stream in their order, different streams side by side.
 pub(super) async fn post(
     State(api): State<Api>,
-    JsonBody(batch): JsonBody<Batch>,
+    JsonBody(batch): JsonBody<Batch, MAX_BATCH_BYTES>,
 ) -> Result<(StatusCode, Json<Results>), Problem> {
     if batch.comments.len() > MAX_COMMENTS {
         return Err(Problem::unprocessable("a batch has at most 500 comments"));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Api, Problem,
+    Api, MAX_BODY_BYTES, Problem,
     extract::{IdempotencyKey, JsonBody, Params, Stream},
 };
 use crate::{
@@ -63,7 +63,7 @@ pub(super) async fn post(
     State(api): State<Api>,
     Stream(stream): Stream,
     IdempotencyKey(id): IdempotencyKey,
-    JsonBody(body): JsonBody<Body>,
+    JsonBody(body): JsonBody<Body, MAX_BODY_BYTES>,
 ) -> Result<Response, Problem> {
     let accepted = post_one(&api, &stream, body.draft(id)).await?;
     Ok((status(&accepted), Json(Posted::from(accepted))).into_response())

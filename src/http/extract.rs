@@ -1,10 +1,11 @@
 //! Parts of a request, checked.
 
 use axum::{
-    body::Bytes,
-    extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::BytesRejection},
+    body::HttpBody as _,
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::{StatusCode, header, request::Parts},
 };
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use tokio::time::{Duration, timeout};
 
@@ -60,13 +61,13 @@ impl FromRequestParts<Api> for IdempotencyKey {
     }
 }
 
-/// A JSON body.
-pub(super) struct JsonBody<T>(pub(super) T);
+/// A JSON body of at most so many bytes.
+pub(super) struct JsonBody<T, const MAX_BYTES: usize>(pub(super) T);
 
-impl<T: DeserializeOwned> FromRequest<Api> for JsonBody<T> {
+impl<T: DeserializeOwned, const MAX_BYTES: usize> FromRequest<Api> for JsonBody<T, MAX_BYTES> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &Api) -> Result<Self, Problem> {
         let of_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let essence = of_type.and_then(|of_type| of_type.split(';').next()).map(str::trim);
         if !essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
@@ -76,22 +77,23 @@ impl<T: DeserializeOwned> FromRequest<Api> for JsonBody<T> {
                 "Content-Type must be application/json",
             ));
         }
-        let body = timeout(BODY_DEADLINE, Bytes::from_request(request, api))
-            .await
-            .map_err(|_| {
-                Problem::new(StatusCode::REQUEST_TIMEOUT, Code::BadRequest, "the body took too long")
-            })?
-            .map_err(|rejection| of_rejection(&rejection))?;
-        serde_json::from_slice(&body)
+        let too_large =
+            || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Code::TooLong, "the body is over the limit");
+        let body = request.into_body();
+        // A body that announces too much is not waited for.
+        if usize::try_from(body.size_hint().lower()).map_or(true, |announced| announced > MAX_BYTES) {
+            return Err(too_large());
+        }
+        let read = timeout(BODY_DEADLINE, Limited::new(body, MAX_BYTES).collect()).await.map_err(|_| {
+            Problem::new(StatusCode::REQUEST_TIMEOUT, Code::BadRequest, "the body took too long")
+        })?;
+        let bytes = match read {
+            Ok(read) => read.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
+            Err(_) => return Err(Problem::bad_request("the body could not be read")),
+        };
+        serde_json::from_slice(&bytes)
             .map(Self)
             .map_err(|error| Problem::bad_request(format!("body: {error}")))
-    }
-}
-
-fn of_rejection(rejection: &BytesRejection) -> Problem {
-    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Code::TooLong, "the body is over the limit")
-    } else {
-        Problem::bad_request("the body could not be read")
     }
 }

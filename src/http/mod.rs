@@ -14,7 +14,6 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
     http::{HeaderValue, header::HeaderName},
     middleware,
     response::Response,
@@ -77,8 +76,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/streams/{stream}/watch", get(watch::watch))
         .route("/v1/streams/{stream}/comments", get(comments::history).post(comments::post))
         .route("/v1/streams/{stream}", get(stream::show))
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .route("/v1/comments", post(batch::post).layer(DefaultBodyLimit::max(MAX_BATCH_BYTES)));
+        .route("/v1/comments", post(batch::post));
     if demo {
         routes = routes.route("/", get(page::page));
     }

@@ -42,7 +42,10 @@ mod tests {
         let now = Instant::now();
         assert!(!backoff.pauses(now));
         (0..20).for_each(|_| backoff.failed(now));
-        assert!(!backoff.pauses(now + Duration::from_millis(50)), "failures within a pause do not lengthen it");
+        assert!(
+            !backoff.pauses(now + Duration::from_millis(50)),
+            "failures within a pause do not lengthen it"
+        );
         backoff.failed(now);
         backoff.worked();
         assert!(!backoff.pauses(now));

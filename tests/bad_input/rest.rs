@@ -153,7 +153,7 @@ fn broken(stream: &str) -> Vec<(&'static str, String, u16)> {
         ("two lengths", format!("{head}content-length: 1\r\ncontent-length: 2\r\n\r\n{{}}"), 400),
         ("a length with a sign", format!("{head}content-length: +2\r\n\r\n{{}}"), 400),
         ("a length of 2^64", format!("{head}content-length: 18446744073709551616\r\n\r\n"), 400),
-        ("a gigabyte that does not come", format!("{head}content-length: 1073741824\r\n\r\n"), 408),
+        ("a gigabyte that does not come", format!("{head}content-length: 1073741824\r\n\r\n"), 413),
         (
             "chunks over the limit",
             format!("{head}transfer-encoding: chunked\r\n\r\n20000\r\n{}\r\n0\r\n\r\n", " ".repeat(0x20000)),

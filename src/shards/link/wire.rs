@@ -9,9 +9,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{
-    connection::{Address, Connection, Router},
-};
+use super::connection::{Address, Connection, Router};
 use crate::shards::{
     pause::Pauses,
     shard::{ConnectionId, Unavailable},
