@@ -1,6 +1,6 @@
 //! The integration tests: real sockets against the real binary.
 //!
-//! Each test names the promise that it proves; the promises are in GUARANTEES and PROTOCOL of the design. `world` starts
+//! Each test names the promise that it proves; the promises are in README and docs/guarantees.md. `world` starts
 //! pods and speaks to them, as viewer, backend, probe or vandal; every other module is one subject.
 
 #![forbid(unsafe_code)]
@@ -14,6 +14,7 @@
 )]
 
 mod bad_input;
+mod documents;
 mod exits;
 mod layers;
 mod rest;

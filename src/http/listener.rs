@@ -10,7 +10,7 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +26,9 @@ const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 8 * 1024;
 /// How long to wait when the process or the machine has no descriptor or memory left for another socket.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often that is logged while it lasts.
+const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// A socket that listens.
 pub type Listener = TcpListener;
@@ -43,6 +46,7 @@ pub fn bind(address: SocketAddr) -> io::Result<Listener> {
 
 /// Accepts connections until `stop` is cancelled; those that are open then finish their request.
 pub async fn serve(listener: Listener, router: Router, tasks: Tasks, stop: CancellationToken) {
+    let mut warned = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -52,7 +56,10 @@ pub async fn serve(listener: Listener, router: Router, tasks: Tasks, stop: Cance
             Ok((socket, _)) => tasks.request(connection(socket, router.clone(), stop.clone())),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "no connection can be accepted for now");
+                if warned.is_none_or(|warned: Instant| warned.elapsed() >= WARN_EVERY) {
+                    warned = Some(Instant::now());
+                    tracing::warn!(%error, "no connection can be accepted for now");
+                }
                 sleep(EXHAUSTED_PAUSE).await;
             }
         }
