@@ -45,10 +45,4 @@ impl Gate {
     pub fn reasons(&self) -> Vec<Reason> {
         self.reasons.lock().iter().copied().collect()
     }
-
-    /// Whether the pod is ready.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.reasons.lock().is_empty()
-    }
 }

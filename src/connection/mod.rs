@@ -82,6 +82,39 @@ impl Connections {
 
     /// Serves one viewer until its socket is closed. `early` is what the viewer sent right behind its handshake.
     pub async fn serve(&self, socket: TcpStream, early: Bytes, request: Request) {
+        let _watch = PanicWatch(&self.0.sli);
         session::serve(&self.0, socket, early, &request).await;
+    }
+}
+
+/// Counts a viewer's task that panics; its socket goes with it, and the pod goes on.
+struct PanicWatch<'a>(&'a Sli);
+
+impl Drop for PanicWatch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.panicked();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::AssertUnwindSafe;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_viewers_task_that_panics_is_counted_and_one_that_ends_is_not() {
+        let sli = Sli::default();
+        let serve = |panics: bool, sli: Sli| async move {
+            let _watch = PanicWatch(&sli);
+            assert!(!panics, "on purpose");
+        };
+        assert!(AssertUnwindSafe(serve(true, sli.clone())).catch_unwind().await.is_err());
+        assert!(AssertUnwindSafe(serve(false, sli.clone())).catch_unwind().await.is_ok());
+        assert_eq!(sli.counts().panics, 1);
     }
 }
