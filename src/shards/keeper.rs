@@ -12,6 +12,7 @@ use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{
+    Settings,
     backoff::Backoff,
     chain::{Chain, Outcome, Repair},
     interest::{Interest, Step},
@@ -44,7 +45,7 @@ pub(super) struct Keeper {
     hub: Hub,
     interest: Interest,
     streams: HashMap<StreamId, Kept>,
-    /// Streams whose head has to be compared with the shard's.
+    /// Streams whose head has to be compared with the shard's, each once.
     to_compare: VecDeque<StreamId>,
     comparing: bool,
     to_read: VecDeque<(StreamId, Span)>,
@@ -52,6 +53,9 @@ pub(super) struct Keeper {
     /// Streams that spoke, by the time at which they may have been quiet for long enough.
     audits: VecDeque<(Instant, StreamId)>,
     census_at: Instant,
+    /// How often every stream is compared, so that the shard keeps the history of one that is watched in silence.
+    touch_every: Duration,
+    touch_at: Instant,
     backoff: Backoff,
     under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send>>>,
     report: Arc<Report>,
@@ -64,6 +68,8 @@ struct Kept {
     spoke: Option<Instant>,
     /// Whether it stands in `audits`.
     audited: bool,
+    /// Whether it stands in `to_compare`.
+    doubted: bool,
     told_viewers: u64,
 }
 
@@ -76,11 +82,12 @@ enum Done {
 }
 
 impl Keeper {
-    pub(super) fn new(shard: Shard, hub: Hub, linger: Duration, report: Arc<Report>) -> Self {
+    pub(super) fn new(shard: Shard, hub: Hub, settings: &Settings, report: Arc<Report>) -> Self {
+        let touch_every = settings.history_ttl / 4;
         Self {
             shard,
             hub,
-            interest: Interest::new(linger),
+            interest: Interest::new(settings.linger),
             streams: HashMap::new(),
             to_compare: VecDeque::new(),
             comparing: false,
@@ -88,6 +95,8 @@ impl Keeper {
             reads: 0,
             audits: VecDeque::new(),
             census_at: Instant::now(),
+            touch_every,
+            touch_at: Instant::now() + touch_every,
             backoff: Backoff::default(),
             under_way: FuturesUnordered::new(),
             report,
@@ -142,7 +151,8 @@ impl Keeper {
                     "messages of a shard were lost on the way: every stream is compared with its history"
                 );
                 count(&self.report.overruns);
-                self.to_compare.extend(self.interest.granted().cloned());
+                let granted: Vec<_> = self.interest.granted().cloned().collect();
+                self.compare(granted);
             }
         }
     }
@@ -220,7 +230,7 @@ impl Keeper {
     fn granted(&mut self, stream: StreamId) {
         let chain = &mut self.streams.entry(stream.clone()).or_default().chain;
         if chain.head().is_some() {
-            self.to_compare.push_back(stream);
+            self.compare([stream]);
         } else if let Some(span) = chain.check() {
             self.to_read.push_back((stream, span));
         }
@@ -258,7 +268,7 @@ impl Keeper {
         self.comparing = false;
         let Ok(heads) = heads else {
             self.backoff.failed(Instant::now());
-            self.to_compare.extend(streams);
+            self.compare(streams);
             return;
         };
         for (stream, head) in streams.into_iter().zip(heads) {
@@ -267,6 +277,17 @@ impl Keeper {
                 && let Some(span) = kept.chain.check()
             {
                 self.to_read.push_back((stream, span));
+            }
+        }
+    }
+
+    /// Notes streams whose head is to be compared with the shard's.
+    fn compare(&mut self, streams: impl IntoIterator<Item = StreamId>) {
+        for stream in streams {
+            if let Some(kept) = self.streams.get_mut(&stream)
+                && !std::mem::replace(&mut kept.doubted, true)
+            {
+                self.to_compare.push_back(stream);
             }
         }
     }
@@ -280,8 +301,13 @@ impl Keeper {
                 self.audits.push_back((quiet_at, stream));
             } else {
                 kept.audited = false;
-                self.to_compare.push_back(stream);
+                self.compare([stream]);
             }
+        }
+        if now >= self.touch_at {
+            self.touch_at = now + self.touch_every;
+            let all: Vec<_> = self.streams.keys().cloned().collect();
+            self.compare(all);
         }
         if now >= self.census_at {
             self.census_at = now + CENSUS;
@@ -335,6 +361,11 @@ impl Keeper {
             self.comparing = true;
             let some = self.to_compare.len().min(HEADS);
             let streams: Vec<_> = self.to_compare.drain(..some).collect();
+            for stream in &streams {
+                if let Some(kept) = self.streams.get_mut(stream) {
+                    kept.doubted = false;
+                }
+            }
             let shard = self.shard.clone();
             self.under_way.push(Box::pin(async move {
                 let heads = shard.heads(&streams).await;

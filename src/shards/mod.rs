@@ -107,7 +107,7 @@ impl Shards {
         }
         let keep = |(number, (name, shard, events)): (usize, (String, Shard, Events))| {
             let report = Arc::new(Report::default());
-            let keeper = Keeper::new(shard.clone(), hub.clone(), settings.linger, Arc::clone(&report));
+            let keeper = Keeper::new(shard.clone(), hub.clone(), settings, Arc::clone(&report));
             tasks.core("keeper", keeper.run(events, nudges.of_shard(number)));
             Member { name, shard, windows: Windows::default(), report }
         };
