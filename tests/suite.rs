@@ -14,6 +14,7 @@
 )]
 
 mod bad_input;
+mod checker;
 mod exits;
 mod layers;
 mod shards;

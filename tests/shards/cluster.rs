@@ -32,10 +32,20 @@ impl Cluster {
         let named =
             |(number, server): (usize, &RedisServer)| format!("{}={}", Self::name(number), server.url());
         let list = servers.iter().enumerate().map(named).collect::<Vec<_>>().join(",");
+        Self::with_list(&list, servers, pods, settings)
+    }
+
+    /// Starts pods with this list of shards.
+    pub(crate) fn with_list(
+        list: &str,
+        servers: Vec<RedisServer>,
+        pods: usize,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let start = |number: usize| {
             let name = format!("pod-{number}");
-            let own = [("FANFARE_SHARDS", list.as_str()), ("FANFARE_POD", &name)];
-            Pod::start(&[&own, settings].concat())
+            let own: [(&str, &str); 2] = [("FANFARE_SHARDS", list), ("FANFARE_POD", &name)];
+            Pod::start(&[&own[..], settings].concat())
         };
         Self { pods: (0..pods).map(start).collect(), servers: servers.into_iter().map(Mutex::new).collect() }
     }

@@ -1,4 +1,8 @@
 //! Shards on Redis: who hears what, and what becomes of viewers when a Redis fails.
 
 mod cluster;
+mod connections;
 mod interest;
+mod joining;
+mod outages;
+mod starting;

@@ -16,7 +16,7 @@ mod viewer;
 use std::time::Duration;
 
 pub(crate) use home::{embedded, on_redis};
-pub(crate) use http::{Answer, exchange, get, post, request};
+pub(crate) use http::{Answer, exchange, get, post, request, try_request};
 pub(crate) use patience::eventually;
 pub(crate) use peer::{Heard, Peer};
 pub(crate) use pod::{Pod, Signal};

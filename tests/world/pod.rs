@@ -43,6 +43,9 @@ pub(crate) struct Ended {
 pub(crate) enum Signal {
     Term,
     Int,
+    Kill,
+    Stop,
+    Cont,
 }
 
 /// Lines that a process wrote, as they come.
@@ -149,6 +152,9 @@ impl Pod {
         let name = match signal {
             Signal::Term => "TERM",
             Signal::Int => "INT",
+            Signal::Kill => "KILL",
+            Signal::Stop => "STOP",
+            Signal::Cont => "CONT",
         };
         let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.pid)]).status().unwrap();
         assert!(sent.success(), "the pod was gone before the signal");

@@ -6,7 +6,7 @@ mod hearing;
 mod library_facts;
 mod speed;
 
-#[expect(unreachable_pub, reason = "shared with the tests outside the crate")]
+#[expect(unreachable_pub, dead_code, reason = "shared with the tests outside the crate")]
 #[path = "../../../../tests/world"]
 mod world {
     pub mod redis;
