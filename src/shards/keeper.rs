@@ -47,12 +47,19 @@ pub(super) struct Keeper {
     /// Streams whose head has to be compared with the shard's.
     to_compare: VecDeque<StreamId>,
     comparing: bool,
-    to_read: VecDeque<(StreamId, Span)>,
+    to_read: VecDeque<Read>,
     reads: usize,
+    /// Reads that failed, to be made anew after the pause.
+    to_retry: Vec<Read>,
+    /// How many streams were ever kept.
+    lives: u64,
     /// Streams that spoke, by the time at which they may have been quiet for long enough.
     audits: VecDeque<(Instant, StreamId)>,
     census_at: Instant,
-    backoff: Backoff,
+    /// After a subscription that failed.
+    step_pause: Backoff,
+    /// After a read that failed: what did not fail yet waits for nothing.
+    read_pause: Backoff,
     under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send>>>,
     report: Arc<Report>,
 }
@@ -60,6 +67,8 @@ pub(super) struct Keeper {
 /// What the keeper knows of a stream.
 #[derive(Default)]
 struct Kept {
+    /// Tells it from an earlier stream of the name, of which a read may be under way still.
+    life: u64,
     chain: Chain,
     spoke: Option<Instant>,
     /// Whether it stands in `audits`.
@@ -67,11 +76,18 @@ struct Kept {
     told_viewers: u64,
 }
 
+/// A part of a stream's history to read.
+struct Read {
+    stream: StreamId,
+    life: u64,
+    span: Span,
+}
+
 /// A command that was answered.
 enum Done {
     Subscribed(Vec<StreamId>, Result<ConnectionId, Unavailable>),
     Unsubscribed(Vec<StreamId>, Result<(), Unavailable>),
-    Read(StreamId, Result<Window, Unavailable>),
+    Read(Read, Result<Window, Unavailable>),
     Compared(Vec<StreamId>, Result<Vec<Option<Position>>, Unavailable>),
 }
 
@@ -86,9 +102,12 @@ impl Keeper {
             comparing: false,
             to_read: VecDeque::new(),
             reads: 0,
+            to_retry: Vec::new(),
+            lives: 0,
             audits: VecDeque::new(),
             census_at: Instant::now(),
-            backoff: Backoff::default(),
+            step_pause: Backoff::default(),
+            read_pause: Backoff::default(),
             under_way: FuturesUnordered::new(),
             report,
         }
@@ -109,9 +128,7 @@ impl Keeper {
                 }
                 streams = nudges.take() => {
                     let now = Instant::now();
-                    for stream in streams {
-                        self.look(&stream, now);
-                    }
+                    streams.iter().for_each(|stream| self.look(stream, now));
                 }
                 Some(done) = self.under_way.next() => self.done(done),
                 _ = tick.tick() => self.tick(Instant::now()),
@@ -165,11 +182,11 @@ impl Keeper {
         if !std::mem::replace(&mut kept.audited, true) {
             self.audits.push_back((now + QUIET, stream.clone()));
         }
-        let outcome = kept.chain.take(entry);
-        self.carry_out(stream, outcome);
+        let (life, outcome) = (kept.life, kept.chain.take(entry));
+        self.carry_out(stream, life, outcome);
     }
 
-    fn carry_out(&mut self, stream: StreamId, outcome: Outcome) {
+    fn carry_out(&mut self, stream: StreamId, life: u64, outcome: Outcome) {
         let Outcome { opens_at, items, read, repair } = outcome;
         if let Some(repair) = repair {
             match repair {
@@ -190,14 +207,14 @@ impl Keeper {
             count(&self.report.unwatched);
         }
         if let Some(span) = read {
-            self.to_read.push_back((stream, span));
+            self.to_read.push_back(Read { stream, life, span });
         }
     }
 
     fn done(&mut self, done: Done) {
         match done {
             Done::Subscribed(streams, Ok(connection)) => {
-                self.backoff.worked();
+                self.step_pause.worked();
                 for stream in self.interest.subscribed(streams, connection) {
                     self.granted(stream);
                 }
@@ -208,20 +225,24 @@ impl Keeper {
                 }
             }
             Done::Subscribed(_, Err(Unavailable)) | Done::Unsubscribed(_, Err(Unavailable)) => {
+                self.step_pause.failed(Instant::now());
                 self.interest.failed();
             }
-            Done::Read(stream, window) => self.read(stream, window),
+            Done::Read(read, window) => self.read(read, window),
             Done::Compared(streams, heads) => self.compared(streams, heads),
         }
     }
 
     /// A subscription is in force: from here on nothing is missed, so what came before is looked up.
     fn granted(&mut self, stream: StreamId) {
-        let chain = &mut self.streams.entry(stream.clone()).or_default().chain;
-        if chain.head().is_some() {
+        let kept = self.streams.entry(stream.clone()).or_insert_with(|| {
+            self.lives += 1;
+            Kept { life: self.lives, ..Kept::default() }
+        });
+        if kept.chain.head().is_some() {
             self.to_compare.push_back(stream);
-        } else if let Some(span) = chain.check() {
-            self.to_read.push_back((stream, span));
+        } else if let Some(span) = kept.chain.check() {
+            self.to_read.push_back(Read { stream, life: kept.life, span });
         }
     }
 
@@ -234,21 +255,31 @@ impl Keeper {
         }
     }
 
-    fn read(&mut self, stream: StreamId, window: Result<Window, Unavailable>) {
+    fn read(&mut self, read: Read, window: Result<Window, Unavailable>) {
         self.reads -= 1;
-        let Some(kept) = self.streams.get_mut(&stream) else { return };
+        let Some(kept) = self.streams.get_mut(&read.stream).filter(|kept| kept.life == read.life) else {
+            return;
+        };
         match window {
             Ok(window) => {
-                self.backoff.worked();
+                self.read_pause.worked();
                 let outcome = kept.chain.settle(&window);
-                self.carry_out(stream, outcome);
+                self.carry_out(read.stream, read.life, outcome);
             }
             Err(Unavailable) => {
-                self.backoff.failed(Instant::now());
-                kept.chain.failed();
-                if let Some(span) = kept.chain.check() {
-                    self.to_read.push_back((stream, span));
-                }
+                self.read_pause.failed(Instant::now());
+                // Until then it counts as under way, and what comes live is kept for it.
+                self.to_retry.push(read);
+            }
+        }
+    }
+
+    fn retry_reads(&mut self) {
+        for Read { stream, life, .. } in std::mem::take(&mut self.to_retry) {
+            let Some(kept) = self.streams.get_mut(&stream).filter(|kept| kept.life == life) else { continue };
+            kept.chain.failed();
+            if let Some(span) = kept.chain.check() {
+                self.to_read.push_back(Read { stream, life, span });
             }
         }
     }
@@ -256,7 +287,7 @@ impl Keeper {
     fn compared(&mut self, streams: Vec<StreamId>, heads: Result<Vec<Option<Position>>, Unavailable>) {
         self.comparing = false;
         let Ok(heads) = heads else {
-            self.backoff.failed(Instant::now());
+            self.read_pause.failed(Instant::now());
             self.to_compare.extend(streams);
             return;
         };
@@ -265,7 +296,7 @@ impl Keeper {
             if head != kept.chain.head()
                 && let Some(span) = kept.chain.check()
             {
-                self.to_read.push_back((stream, span));
+                self.to_read.push_back(Read { stream, life: kept.life, span });
             }
         }
     }
@@ -299,46 +330,57 @@ impl Keeper {
         }
     }
 
-    /// Starts what is due and may start. After a failure nothing starts for a while.
+    /// Starts what is due and may start. What failed waits for a while, and holds nothing else up.
     fn act(&mut self, now: Instant) {
-        if self.backoff.pauses(now) {
-            return;
+        if !self.step_pause.pauses(now)
+            && let Some(step) = self.interest.next_step(now)
+        {
+            self.take_step(step);
         }
-        if let Some(step) = self.interest.next_step(now) {
-            let shard = self.shard.clone();
-            let (Step::Subscribe(streams) | Step::Unsubscribe(streams)) = &step;
-            self.report.subscribe_churn.fetch_add(streams.len() as u64, Relaxed);
-            self.under_way.push(Box::pin(async move {
-                match step {
-                    Step::Subscribe(streams) => {
-                        let done = shard.subscribe(&streams).await;
-                        Done::Subscribed(streams, done)
-                    }
-                    Step::Unsubscribe(streams) => {
-                        let done = shard.unsubscribe(&streams).await;
-                        Done::Unsubscribed(streams, done)
-                    }
-                }
-            }));
+        let may_retry = !self.read_pause.pauses(now);
+        if may_retry {
+            self.retry_reads();
         }
         while self.reads < READS {
-            let Some((stream, span)) = self.to_read.pop_front() else { break };
+            let Some(read) = self.to_read.pop_front() else { break };
             self.reads += 1;
             let shard = self.shard.clone();
             self.under_way.push(Box::pin(async move {
-                let window = shard.read(&stream, span).await;
-                Done::Read(stream, window)
+                let window = shard.read(&read.stream, read.span).await;
+                Done::Read(read, window)
             }));
         }
-        if !self.comparing && !self.to_compare.is_empty() {
-            self.comparing = true;
-            let some = self.to_compare.len().min(HEADS);
-            let streams: Vec<_> = self.to_compare.drain(..some).collect();
-            let shard = self.shard.clone();
-            self.under_way.push(Box::pin(async move {
-                let heads = shard.heads(&streams).await;
-                Done::Compared(streams, heads)
-            }));
+        if may_retry && !self.comparing && !self.to_compare.is_empty() {
+            self.compare();
         }
+    }
+
+    fn take_step(&mut self, step: Step) {
+        let shard = self.shard.clone();
+        let (Step::Subscribe(streams) | Step::Unsubscribe(streams)) = &step;
+        self.report.subscribe_churn.fetch_add(streams.len() as u64, Relaxed);
+        self.under_way.push(Box::pin(async move {
+            match step {
+                Step::Subscribe(streams) => {
+                    let done = shard.subscribe(&streams).await;
+                    Done::Subscribed(streams, done)
+                }
+                Step::Unsubscribe(streams) => {
+                    let done = shard.unsubscribe(&streams).await;
+                    Done::Unsubscribed(streams, done)
+                }
+            }
+        }));
+    }
+
+    fn compare(&mut self) {
+        self.comparing = true;
+        let some = self.to_compare.len().min(HEADS);
+        let streams: Vec<_> = self.to_compare.drain(..some).collect();
+        let shard = self.shard.clone();
+        self.under_way.push(Box::pin(async move {
+            let heads = shard.heads(&streams).await;
+            Done::Compared(streams, heads)
+        }));
     }
 }

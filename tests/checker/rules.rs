@@ -15,7 +15,7 @@ fn each_watch(ledger: &Ledger, rule: Rule, check: impl Fn(&Watch, &mut dyn FnMut
     let mut breaches = Vec::new();
     for (number, watch) in ledger.watches.iter().enumerate() {
         check(watch, &mut |what| {
-            breaches.push(breach(rule, format!("viewer {number} of {}: {what}", watch.stream)))
+            breaches.push(breach(rule, format!("viewer {number} of {}: {what}", watch.stream)));
         });
     }
     breaches

@@ -51,7 +51,7 @@ async fn p1_viewers_of_a_killed_pod_go_on_at_another() {
 #[tokio::test(flavor = "multi_thread")]
 async fn r7_a_subscriber_that_is_cut_for_its_full_buffer_loses_nothing() {
     const BATCH: usize = 250;
-    let cluster = Cluster::start(2, 1, &[("FANFARE_HISTORY_COMMENTS", "20000")]).await;
+    let cluster = Cluster::start(2, 1, &[("FANFARE_HISTORY_COMMENTS", "10000")]).await;
     let (stream, [stopped, other]) = (stream_for("buffer"), &cluster.pods[..]) else { panic!("two pods") };
     cluster.redis(0).cli(&["CONFIG", "SET", "client-output-buffer-limit", "pubsub 500000 0 0"]);
     let mut viewer = Join::new(stopped, &stream).open().await;

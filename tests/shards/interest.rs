@@ -15,7 +15,8 @@ fn channel(stream: &str) -> String {
 
 /// The numbers of the shards on which somebody hears the stream's channel.
 fn heard_on(cluster: &Cluster, stream: &str) -> Vec<usize> {
-    let hears = |number: &usize| cluster.redis(*number).cli(&["PUBSUB", "CHANNELS", &channel(stream)]) != "";
+    let hears =
+        |number: &usize| !cluster.redis(*number).cli(&["PUBSUB", "CHANNELS", &channel(stream)]).is_empty();
     (0..3).filter(hears).collect()
 }
 
