@@ -14,9 +14,29 @@
 )]
 
 mod bad_input;
+mod checker;
 mod documents;
 mod exits;
 mod layers;
-mod rest;
-mod watching;
+mod shards;
 mod world;
+
+/// The same tests on the shard in the pod's own memory, and on a Redis.
+#[path = "."]
+mod embedded {
+    pub(crate) use crate::world::embedded as home;
+    #[path = "rest/mod.rs"]
+    mod rest;
+    #[path = "watching/mod.rs"]
+    mod watching;
+}
+
+#[path = "."]
+#[expect(clippy::duplicate_mod, reason = "the same tests, at another home")]
+mod redis {
+    pub(crate) use crate::world::on_redis as home;
+    #[path = "rest/mod.rs"]
+    mod rest;
+    #[path = "watching/mod.rs"]
+    mod watching;
+}

@@ -17,8 +17,9 @@ use super::{
     chain::{Chain, Outcome, Repair},
     interest::{Interest, Step},
     nudges::Dirty,
+    reads::{Read, Reads},
     report::{Report, count},
-    shard::{ConnectionId, Event, Events, Shard, Span, Unavailable, Window},
+    shard::{ConnectionId, Event, Events, Shard, Unavailable, Window},
 };
 use crate::{
     domain::{Position, StreamId},
@@ -32,8 +33,6 @@ const TICK: Duration = Duration::from_millis(100);
 const QUIET: Duration = Duration::from_secs(10);
 /// How often viewers are told how many they are.
 const CENSUS: Duration = Duration::from_secs(2);
-/// The most history reads under way at once.
-const READS: usize = 64;
 /// The most streams whose heads are asked for at once.
 const HEADS: usize = 500;
 /// The most events that are handled before anything else has its turn.
@@ -48,15 +47,17 @@ pub(super) struct Keeper {
     /// Streams whose head has to be compared with the shard's, each once.
     to_compare: VecDeque<StreamId>,
     comparing: bool,
-    to_read: VecDeque<(StreamId, Span)>,
-    reads: usize,
+    reads: Reads,
+    /// How many streams were ever kept.
+    lives: u64,
     /// Streams that spoke, by the time at which they may have been quiet for long enough.
     audits: VecDeque<(Instant, StreamId)>,
     census_at: Instant,
     /// How often every stream is compared, so that the shard keeps the history of one that is watched in silence.
     touch_every: Duration,
     touch_at: Instant,
-    backoff: Backoff,
+    /// After a subscription that failed.
+    step_pause: Backoff,
     under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send>>>,
     report: Arc<Report>,
 }
@@ -64,6 +65,8 @@ pub(super) struct Keeper {
 /// What the keeper knows of a stream.
 #[derive(Default)]
 struct Kept {
+    /// Tells it from an earlier stream of the name, of which a read may be under way still.
+    life: u64,
     chain: Chain,
     spoke: Option<Instant>,
     /// Whether it stands in `audits`.
@@ -77,7 +80,7 @@ struct Kept {
 enum Done {
     Subscribed(Vec<StreamId>, Result<ConnectionId, Unavailable>),
     Unsubscribed(Vec<StreamId>, Result<(), Unavailable>),
-    Read(StreamId, Result<Window, Unavailable>),
+    Read(Read, Result<Window, Unavailable>),
     Compared(Vec<StreamId>, Result<Vec<Option<Position>>, Unavailable>),
 }
 
@@ -91,13 +94,13 @@ impl Keeper {
             streams: HashMap::new(),
             to_compare: VecDeque::new(),
             comparing: false,
-            to_read: VecDeque::new(),
-            reads: 0,
+            reads: Reads::default(),
+            lives: 0,
             audits: VecDeque::new(),
             census_at: Instant::now(),
             touch_every,
             touch_at: Instant::now() + touch_every,
-            backoff: Backoff::default(),
+            step_pause: Backoff::default(),
             under_way: FuturesUnordered::new(),
             report,
         }
@@ -118,9 +121,7 @@ impl Keeper {
                 }
                 streams = nudges.take() => {
                     let now = Instant::now();
-                    for stream in streams {
-                        self.look(&stream, now);
-                    }
+                    streams.iter().for_each(|stream| self.look(stream, now));
                 }
                 Some(done) = self.under_way.next() => self.done(done),
                 _ = tick.tick() => self.tick(Instant::now()),
@@ -138,7 +139,8 @@ impl Keeper {
         match event {
             Event::Connected(connection) => {
                 self.report.connected.store(true, Relaxed);
-                self.backoff.worked();
+                self.step_pause.worked();
+                self.reads.worked();
                 self.interest.connected(connection);
             }
             Event::Disconnected => {
@@ -152,7 +154,7 @@ impl Keeper {
                 );
                 count(&self.report.overruns);
                 let granted: Vec<_> = self.interest.granted().cloned().collect();
-                self.compare(granted);
+                self.doubt(granted);
             }
         }
     }
@@ -176,11 +178,11 @@ impl Keeper {
         if !std::mem::replace(&mut kept.audited, true) {
             self.audits.push_back((now + QUIET, stream.clone()));
         }
-        let outcome = kept.chain.take(entry);
-        self.carry_out(stream, outcome);
+        let (life, outcome) = (kept.life, kept.chain.take(entry));
+        self.carry_out(stream, life, outcome);
     }
 
-    fn carry_out(&mut self, stream: StreamId, outcome: Outcome) {
+    fn carry_out(&mut self, stream: StreamId, life: u64, outcome: Outcome) {
         let Outcome { opens_at, items, read, repair } = outcome;
         if let Some(repair) = repair {
             match repair {
@@ -201,14 +203,14 @@ impl Keeper {
             count(&self.report.unwatched);
         }
         if let Some(span) = read {
-            self.to_read.push_back((stream, span));
+            self.reads.ask(stream, life, span);
         }
     }
 
     fn done(&mut self, done: Done) {
         match done {
             Done::Subscribed(streams, Ok(connection)) => {
-                self.backoff.worked();
+                self.step_pause.worked();
                 for stream in self.interest.subscribed(streams, connection) {
                     self.granted(stream);
                 }
@@ -219,20 +221,24 @@ impl Keeper {
                 }
             }
             Done::Subscribed(_, Err(Unavailable)) | Done::Unsubscribed(_, Err(Unavailable)) => {
+                self.step_pause.failed(Instant::now());
                 self.interest.failed();
             }
-            Done::Read(stream, window) => self.read(stream, window),
+            Done::Read(read, window) => self.read(read, window),
             Done::Compared(streams, heads) => self.compared(streams, heads),
         }
     }
 
     /// A subscription is in force: from here on nothing is missed, so what came before is looked up.
     fn granted(&mut self, stream: StreamId) {
-        let chain = &mut self.streams.entry(stream.clone()).or_default().chain;
-        if chain.head().is_some() {
-            self.compare([stream]);
-        } else if let Some(span) = chain.check() {
-            self.to_read.push_back((stream, span));
+        let kept = self.streams.entry(stream.clone()).or_insert_with(|| {
+            self.lives += 1;
+            Kept { life: self.lives, ..Kept::default() }
+        });
+        if kept.chain.head().is_some() {
+            self.doubt([stream]);
+        } else if let Some(span) = kept.chain.check() {
+            self.reads.ask(stream, kept.life, span);
         }
     }
 
@@ -245,21 +251,31 @@ impl Keeper {
         }
     }
 
-    fn read(&mut self, stream: StreamId, window: Result<Window, Unavailable>) {
-        self.reads -= 1;
-        let Some(kept) = self.streams.get_mut(&stream) else { return };
+    fn read(&mut self, read: Read, window: Result<Window, Unavailable>) {
+        self.reads.ended();
+        let Some(kept) = self.streams.get_mut(&read.stream).filter(|kept| kept.life == read.life) else {
+            return;
+        };
         match window {
             Ok(window) => {
-                self.backoff.worked();
+                self.reads.worked();
                 let outcome = kept.chain.settle(&window);
-                self.carry_out(stream, outcome);
+                self.carry_out(read.stream, read.life, outcome);
             }
             Err(Unavailable) => {
-                self.backoff.failed(Instant::now());
-                kept.chain.failed();
-                if let Some(span) = kept.chain.check() {
-                    self.to_read.push_back((stream, span));
-                }
+                self.reads.did_not_work(Instant::now());
+                // Until then it counts as under way, and what comes live is kept for it.
+                self.reads.put_off(read);
+            }
+        }
+    }
+
+    fn retry_reads(&mut self) {
+        for Read { stream, life, .. } in self.reads.take_failed() {
+            let Some(kept) = self.streams.get_mut(&stream).filter(|kept| kept.life == life) else { continue };
+            kept.chain.failed();
+            if let Some(span) = kept.chain.check() {
+                self.reads.ask(stream, life, span);
             }
         }
     }
@@ -267,8 +283,8 @@ impl Keeper {
     fn compared(&mut self, streams: Vec<StreamId>, heads: Result<Vec<Option<Position>>, Unavailable>) {
         self.comparing = false;
         let Ok(heads) = heads else {
-            self.backoff.failed(Instant::now());
-            self.compare(streams);
+            self.reads.did_not_work(Instant::now());
+            self.doubt(streams);
             return;
         };
         for (stream, head) in streams.into_iter().zip(heads) {
@@ -276,13 +292,13 @@ impl Keeper {
             if head != kept.chain.head()
                 && let Some(span) = kept.chain.check()
             {
-                self.to_read.push_back((stream, span));
+                self.reads.ask(stream, kept.life, span);
             }
         }
     }
 
     /// Notes streams whose head is to be compared with the shard's.
-    fn compare(&mut self, streams: impl IntoIterator<Item = StreamId>) {
+    fn doubt(&mut self, streams: impl IntoIterator<Item = StreamId>) {
         for stream in streams {
             if let Some(kept) = self.streams.get_mut(&stream)
                 && !std::mem::replace(&mut kept.doubted, true)
@@ -301,13 +317,13 @@ impl Keeper {
                 self.audits.push_back((quiet_at, stream));
             } else {
                 kept.audited = false;
-                self.compare([stream]);
+                self.doubt([stream]);
             }
         }
         if now >= self.touch_at {
             self.touch_at = now + self.touch_every;
             let all: Vec<_> = self.streams.keys().cloned().collect();
-            self.compare(all);
+            self.doubt(all);
         }
         if now >= self.census_at {
             self.census_at = now + CENSUS;
@@ -326,51 +342,58 @@ impl Keeper {
         }
     }
 
-    /// Starts what is due and may start. After a failure nothing starts for a while.
+    /// Starts what is due and may start. What failed waits for a while, and holds nothing else up.
     fn act(&mut self, now: Instant) {
-        if self.backoff.pauses(now) {
-            return;
+        if !self.step_pause.pauses(now)
+            && let Some(step) = self.interest.next_step(now)
+        {
+            self.take_step(step);
         }
-        if let Some(step) = self.interest.next_step(now) {
-            let shard = self.shard.clone();
-            let (Step::Subscribe(streams) | Step::Unsubscribe(streams)) = &step;
-            self.report.subscribe_churn.fetch_add(streams.len() as u64, Relaxed);
-            self.under_way.push(Box::pin(async move {
-                match step {
-                    Step::Subscribe(streams) => {
-                        let done = shard.subscribe(&streams).await;
-                        Done::Subscribed(streams, done)
-                    }
-                    Step::Unsubscribe(streams) => {
-                        let done = shard.unsubscribe(&streams).await;
-                        Done::Unsubscribed(streams, done)
-                    }
-                }
-            }));
+        let may_retry = !self.reads.pauses(now);
+        if may_retry {
+            self.retry_reads();
         }
-        while self.reads < READS {
-            let Some((stream, span)) = self.to_read.pop_front() else { break };
-            self.reads += 1;
+        while let Some(read) = self.reads.begin() {
             let shard = self.shard.clone();
             self.under_way.push(Box::pin(async move {
-                let window = shard.read(&stream, span).await;
-                Done::Read(stream, window)
+                let window = shard.read(&read.stream, read.span).await;
+                Done::Read(read, window)
             }));
         }
-        if !self.comparing && !self.to_compare.is_empty() {
-            self.comparing = true;
-            let some = self.to_compare.len().min(HEADS);
-            let streams: Vec<_> = self.to_compare.drain(..some).collect();
-            for stream in &streams {
-                if let Some(kept) = self.streams.get_mut(stream) {
-                    kept.doubted = false;
-                }
+        if may_retry && !self.comparing && !self.to_compare.is_empty() {
+            self.compare();
+        }
+    }
+
+    fn take_step(&mut self, step: Step) {
+        let shard = self.shard.clone();
+        let (Step::Subscribe(streams) | Step::Unsubscribe(streams)) = &step;
+        self.report.subscribe_churn.fetch_add(streams.len() as u64, Relaxed);
+        self.under_way.push(match step {
+            Step::Subscribe(streams) => Box::pin(async move {
+                let done = shard.subscribe(&streams).await;
+                Done::Subscribed(streams, done)
+            }),
+            Step::Unsubscribe(streams) => Box::pin(async move {
+                let done = shard.unsubscribe(&streams).await;
+                Done::Unsubscribed(streams, done)
+            }),
+        });
+    }
+
+    fn compare(&mut self) {
+        self.comparing = true;
+        let some = self.to_compare.len().min(HEADS);
+        let streams: Vec<_> = self.to_compare.drain(..some).collect();
+        for stream in &streams {
+            if let Some(kept) = self.streams.get_mut(stream) {
+                kept.doubted = false;
             }
-            let shard = self.shard.clone();
-            self.under_way.push(Box::pin(async move {
-                let heads = shard.heads(&streams).await;
-                Done::Compared(streams, heads)
-            }));
         }
+        let shard = self.shard.clone();
+        self.under_way.push(Box::pin(async move {
+            let heads = shard.heads(&streams).await;
+            Done::Compared(streams, heads)
+        }));
     }
 }

@@ -13,6 +13,7 @@ mod link;
 mod list;
 mod nudges;
 mod pause;
+mod reads;
 mod report;
 mod ring;
 mod shard;

@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use crate::world::{Join, Pod, eventually, pause, stream_for};
+use super::home;
+use crate::world::{Join, eventually, pause, stream_for};
 
 /// PROTOCOL `skipped`: who lags and catches up in time is told exactly how much it missed, and misses nothing else.
 #[tokio::test]
 async fn who_lags_is_told_exactly_what_it_missed() {
     const COMMENTS: usize = 6_000;
-    let (pod, stream) = (Pod::shared(), stream_for("lagging"));
+    let (pod, stream) = (home::shared(), stream_for("lagging"));
     let mut slow = Join::new(&pod, &stream).short_of_buffer().open().await;
     let mut prompt = Join::new(&pod, &stream).open().await;
     let prompt_reads = prompt.comments(COMMENTS);
@@ -36,7 +37,7 @@ async fn who_lags_is_told_exactly_what_it_missed() {
 /// G8 and the table of closes: who takes nothing for 10 s is closed for 3008, as the log says, and harms nobody.
 #[tokio::test]
 async fn g8_who_never_reads_is_closed_and_harms_nobody() {
-    let (pod, stream) = (Pod::start(&[]), stream_for("stuck"));
+    let (pod, stream) = (home::start(&[]), stream_for("stuck"));
     let mut stuck = Join::new(&pod, &stream).short_of_buffer().open().await;
     let mut control = Join::new(&pod, &stream).open().await;
     pod.fill(&stream, 1_000, &"x".repeat(200)).await;

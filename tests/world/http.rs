@@ -63,7 +63,7 @@ pub(crate) async fn post(address: SocketAddr, path: &str, body: &Value) -> Answe
     request(address, "POST", path, &[("content-type", "application/json")], body.as_bytes()).await
 }
 
-/// Makes any well-formed request.
+/// Makes any well-formed request, which must be answered.
 pub(crate) async fn request(
     address: SocketAddr,
     method: &str,
@@ -71,19 +71,30 @@ pub(crate) async fn request(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Answer {
+    let answer = try_request(address, method, path, headers, body).await;
+    answer.unwrap_or_else(|| panic!("no answer to {method} {path}"))
+}
+
+/// Makes a request of a server that may be gone.
+pub(crate) async fn try_request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Option<Answer> {
     let mut bytes = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
     headers.iter().for_each(|(name, value)| bytes.push_str(&format!("{name}: {value}\r\n")));
     if !body.is_empty() {
         bytes.push_str(&format!("content-length: {}\r\n", body.len()));
     }
     bytes.push_str("\r\n");
-    let answer = exchange(address, &[bytes.as_bytes(), body].concat()).await;
-    answer.unwrap_or_else(|| panic!("no answer to {method} {path}"))
+    exchange(address, &[bytes.as_bytes(), body].concat()).await
 }
 
-/// Sends bytes and reads one answer; none if the connection is closed without one.
+/// Sends bytes and reads one answer; none if the connection is refused, or closed without one.
 pub(crate) async fn exchange(address: SocketAddr, bytes: &[u8]) -> Option<Answer> {
-    let socket = TcpStream::connect(address).await.unwrap();
+    let socket = TcpStream::connect(address).await.ok()?;
     let (mut reading, mut writing) = socket.into_split();
     // The answer may come, and the connection end, before everything is sent.
     let send = async { writing.write_all(bytes).await };

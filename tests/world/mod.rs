@@ -3,20 +3,25 @@
 //! A [`Pod`] is the real binary in a process of its own. A [`Viewer`] speaks WebSocket as a good client does and keeps a
 //! log; a [`Peer`] sends whatever bytes it is told to. Every wait has a deadline.
 
+mod home;
 mod http;
 mod patience;
 mod peer;
 mod pod;
 mod raw;
+#[expect(unreachable_pub, reason = "shared with the tests inside the crate")]
+mod redis;
 mod viewer;
 
 use std::time::Duration;
 
-pub(crate) use http::{Answer, exchange, get, post, request};
+pub(crate) use home::{embedded, on_redis};
+pub(crate) use http::{Answer, exchange, get, post, request, try_request};
 pub(crate) use patience::eventually;
 pub(crate) use peer::{Heard, Peer};
 pub(crate) use pod::{Pod, Signal};
 pub(crate) use raw::{RawFrame, opcode};
+pub(crate) use redis::RedisServer;
 pub(crate) use viewer::{Join, Viewer};
 
 /// How long anything may take that has no bound of its own.

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Answer, PATIENCE, eventually, http};
+use super::{Answer, PATIENCE, RedisServer, eventually, http};
 
 /// How long a pod may take to say where it listens.
 const START: Duration = Duration::from_secs(20);
@@ -25,6 +25,8 @@ pub(crate) struct Pod {
     /// Where probes connect.
     pub(crate) ops: SocketAddr,
     log: Log,
+    /// A Redis that ends with the pod.
+    shard: Option<RedisServer>,
 }
 
 /// How a process ended.
@@ -41,6 +43,9 @@ pub(crate) struct Ended {
 pub(crate) enum Signal {
     Term,
     Int,
+    Kill,
+    Stop,
+    Cont,
 }
 
 /// Lines that a process wrote, as they come.
@@ -119,7 +124,13 @@ impl Pod {
             }
         }
         let [public, ops] = addresses.map(|(_, address)| address.unwrap());
-        Ok(Self { pid: child.id(), child: Mutex::new(child), public, ops, log })
+        Ok(Self { pid: child.id(), child: Mutex::new(child), public, ops, log, shard: None })
+    }
+
+    /// The same pod, which keeps its Redis.
+    pub(crate) fn with_shard(mut self, shard: RedisServer) -> Self {
+        self.shard = Some(shard);
+        self
     }
 
     fn ended(child: &mut Child, log: &Log) -> Ended {
@@ -141,6 +152,9 @@ impl Pod {
         let name = match signal {
             Signal::Term => "TERM",
             Signal::Int => "INT",
+            Signal::Kill => "KILL",
+            Signal::Stop => "STOP",
+            Signal::Cont => "CONT",
         };
         let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.pid)]).status().unwrap();
         assert!(sent.success(), "the pod was gone before the signal");
@@ -220,6 +234,7 @@ impl Drop for Pod {
         let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
         let _ = child.kill();
         let _ = child.wait();
+        drop(self.shard.take());
         let lines = self.log.lines();
         if thread::panicking() {
             let from = lines.len().saturating_sub(20);

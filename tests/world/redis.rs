@@ -87,6 +87,16 @@ impl RedisServer {
         assert!(self.answers(), "redis-server did not start again");
     }
 
+    /// Ends it at once; a copy of it, as old as it is, takes its place behind its port.
+    pub fn fail_over(&mut self, mut copy: Self) {
+        assert_eq!(copy.cli(&["SAVE"]), "OK");
+        copy.crash();
+        self.crash();
+        std::mem::swap(&mut self.folder, &mut copy.folder);
+        std::mem::swap(&mut self.options, &mut copy.options);
+        self.restart();
+    }
+
     /// Stops the process without ending it: its connections stay, and nothing answers.
     pub fn freeze(&self) {
         self.signal("-STOP");

@@ -82,24 +82,34 @@ impl Join {
 
     /// Connects and waits for `hello`.
     pub(crate) async fn open(&self) -> Viewer {
+        self.try_open().await.expect("a pod that takes viewers")
+    }
+
+    /// Connects, if the pod is there, and waits for `hello`.
+    pub(crate) async fn try_open(&self) -> Option<Viewer> {
+        let mut viewer = self.connect().await?;
+        viewer.until("hello", |viewer| viewer.has("hello")).await;
+        Some(viewer)
+    }
+
+    /// Connects, if the pod is there, and waits for nothing.
+    pub(crate) async fn connect(&self) -> Option<Viewer> {
         let socket = TcpSocket::new_v4().unwrap();
         if let Some(bytes) = self.receive_buffer {
             socket.set_recv_buffer_size(bytes).unwrap();
         }
-        let socket = socket.connect(self.address).await.unwrap();
+        let socket = socket.connect(self.address).await.ok()?;
         socket.set_nodelay(true).unwrap();
         let url = format!("ws://{}{}", self.address, self.path);
-        let (socket, _) = client_async(url, socket).await.unwrap();
-        let mut viewer = Viewer {
+        let (socket, _) = client_async(url, socket).await.ok()?;
+        Some(Viewer {
             socket,
             log: Vec::new(),
             seen: Vec::new(),
             position: String::new(),
             closed: None,
             references: 0,
-        };
-        viewer.until("hello", |viewer| viewer.has("hello")).await;
-        viewer
+        })
     }
 }
 

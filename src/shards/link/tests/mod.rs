@@ -6,24 +6,15 @@ mod hearing;
 mod library_facts;
 mod speed;
 
-#[expect(unreachable_pub, reason = "shared with the tests outside the crate")]
-#[path = "../../../../tests/world"]
-mod world {
-    pub mod redis;
-
-    mod patience;
-    pub(super) use patience::eventually;
-}
-
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use self::world::redis::RedisServer;
 use super::*;
 use crate::{
     domain::{Author, Comment, EntryId, Key},
     protocol::Fragment,
+    shards::tests::world::{self, redis::RedisServer},
 };
 
 /// What is promised within a second or so is given three times that here.

@@ -1,4 +1,4 @@
-//! The room as a whole, on the embedded shard and a paused clock: hub, keeper and shard, with seats without sockets.
+//! What time alone does, on the embedded shard and a paused clock.
 
 use std::{
     io::{self, IoSlice},
@@ -7,10 +7,10 @@ use std::{
 
 use tokio::time::sleep;
 
-use super::{Nudges, Settings, Shards};
 use crate::{
     domain::{Author, Comment, EntryId, Kind, Position, Publish as _, StreamId},
     hub::{Hub, Outlet, Seat},
+    shards::{Nudges, Settings, Shards},
     shutdown::Tasks,
     telemetry::Sli,
 };

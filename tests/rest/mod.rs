@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::world::{Answer, Heard, Join, Peer, Pod, RawFrame, exchange, get, post, request, stream_for};
+use super::home;
+use crate::world::{Answer, Join, Peer, exchange, get, post, request, stream_for};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -15,7 +16,7 @@ fn comments(stream: &str) -> String {
 /// PROTOCOL "REST": a comment is created, with its number; the history then has it.
 #[tokio::test]
 async fn a_comment_is_created() {
-    let (pod, stream) = (Pod::shared(), stream_for("create"));
+    let (pod, stream) = (home::shared(), stream_for("create"));
     let path = comments(&stream);
     let gift = json!({"kind": "gift", "author": {"id": "u7", "name": "Rui"}, "body": " wow ", "data": {"n": 1}, "later": 1});
     let created = post(pod.public, &path, &gift).await;
@@ -37,7 +38,7 @@ async fn a_comment_is_created() {
 /// PROTOCOL "REST": pages by position reach the end of the window, at most 200 at a time, and nothing twice.
 #[tokio::test]
 async fn history_is_paged_by_position() {
-    let (pod, stream) = (Pod::shared(), stream_for("paging"));
+    let (pod, stream) = (home::shared(), stream_for("paging"));
     pod.fill(&stream, 333, "").await;
     let path = comments(&stream);
     let seqs = |page: &Value| -> Vec<u64> {
@@ -75,7 +76,7 @@ async fn history_is_paged_by_position() {
 /// PROTOCOL "REST": a stream without comments is empty, not unknown.
 #[tokio::test]
 async fn an_unused_stream_is_empty() {
-    let (pod, stream) = (Pod::shared(), stream_for("unused"));
+    let (pod, stream) = (home::shared(), stream_for("unused"));
     let page = pod.get(&comments(&stream)).await;
     assert_eq!(
         (page.status, &page.json()["comments"], &page.json()["more"]),
@@ -88,7 +89,7 @@ async fn an_unused_stream_is_empty() {
 /// PROTOCOL "REST": a stream's attributes count what was posted, by kind.
 #[tokio::test]
 async fn a_stream_has_attributes() {
-    let (pod, stream) = (Pod::shared(), stream_for("attributes"));
+    let (pod, stream) = (home::shared(), stream_for("attributes"));
     for kind in ["comment", "comment", "gift", "follow", "mission"] {
         assert_eq!(
             post(pod.public, &comments(&stream), &json!({"kind": kind, "body": "x"})).await.status,
@@ -107,7 +108,7 @@ async fn a_stream_has_attributes() {
 /// PROTOCOL "REST": a batch has one result a comment, in their order; a bad one spoils no other.
 #[tokio::test]
 async fn a_batch_has_one_result_each() {
-    let (pod, one, two) = (Pod::shared(), stream_for("batch"), stream_for("batch"));
+    let (pod, one, two) = (home::shared(), stream_for("batch"), stream_for("batch"));
     let mut viewer = Join::new(&pod, &one).open().await;
     let batch = json!({"comments": [
         {"stream": one, "kind": "comment", "body": "first", "id": "k"},
@@ -142,7 +143,7 @@ async fn a_batch_has_one_result_each() {
 /// PROTOCOL "REST": 500 comments, 1 MiB.
 #[tokio::test]
 async fn a_batch_has_its_limits() {
-    let (pod, stream) = (Pod::shared(), stream_for("limits"));
+    let (pod, stream) = (home::shared(), stream_for("limits"));
     let line = json!({"stream": stream, "kind": "comment", "body": "x".repeat(400)});
     let many = post(pod.public, "/v1/comments", &json!({"comments": vec![line.clone(); 501]})).await;
     many.assert_problem(422, "bad_request");
@@ -159,7 +160,7 @@ async fn a_batch_has_its_limits() {
 /// PROTOCOL "Errors": a method that a route does not have is 405, with those that it has.
 #[tokio::test]
 async fn methods_that_a_route_lacks_are_405_with_allow() {
-    let pod = Pod::shared();
+    let pod = home::shared();
     let routes = [
         ("/v1/streams/a/comments", "GET,HEAD,POST", vec!["PUT", "PATCH", "DELETE"]),
         ("/v1/streams/a", "GET,HEAD", vec!["POST", "PUT", "PATCH", "DELETE"]),
@@ -183,7 +184,7 @@ async fn methods_that_a_route_lacks_are_405_with_allow() {
 /// PROTOCOL "Listeners": what one listener serves is not there on the other; what is not built is not there at all.
 #[tokio::test]
 async fn each_listener_serves_its_own_routes_only() {
-    let pod = Pod::shared();
+    let pod = home::shared();
     for path in [
         "/ready",
         "/live",
@@ -213,13 +214,13 @@ async fn each_listener_serves_its_own_routes_only() {
 /// PROTOCOL "Errors": a body that does not come is 408 after 5 s, and the connection is not used again.
 #[tokio::test]
 async fn a_body_that_does_not_come_is_408() {
-    let pod = Pod::shared();
+    let pod = home::shared();
     let begin = std::time::Instant::now();
     let head = format!("POST {} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n", comments("a"));
     let counted = format!("{head}content-length: 100\r\n\r\n{{\"kind\":");
     let chunked = format!("{head}transfer-encoding: chunked\r\n\r\n5\r\n{{\"kin");
     for answer in futures_util::future::join_all([counted, chunked].map(|bytes| async move {
-        exchange(Pod::shared().public, bytes.as_bytes()).await.expect("an answer")
+        exchange(home::shared().public, bytes.as_bytes()).await.expect("an answer")
     }))
     .await
     {
@@ -233,7 +234,7 @@ async fn a_body_that_does_not_come_is_408() {
 /// The page is there in open mode, runs only what it holds, and is no place for other pages to frame.
 #[tokio::test]
 async fn the_page_is_served_in_open_mode() {
-    let pod = Pod::shared();
+    let pod = home::shared();
     let page: Answer = pod.get("/").await;
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
     let policy = page.header("content-security-policy").unwrap();
@@ -245,21 +246,21 @@ async fn the_page_is_served_in_open_mode() {
 /// PROTOCOL "Probes": both probes answer, and say what they are.
 #[tokio::test]
 async fn probes_answer() {
-    let pod = Pod::shared();
-    let ready = pod.ready().await;
+    let pod = home::shared();
+    let (ready, live) = (pod.probe("/ready").await, pod.probe("/live").await);
+    assert_eq!((ready.status, live.status), (200, 200));
+    let ready = ready.json();
     assert_eq!((&ready["ready"], &ready["reasons"]), (&json!(true), &json!([])));
     assert!(
         ready["viewers"].is_u64() && ready["shards"].as_object().is_some_and(|shards| shards.len() == 1),
         "{ready}"
     );
-    let live = pod.probe("/live").await;
-    assert_eq!((live.status, live.header("content-type")), (200, Some("application/json")));
 }
 
 /// A client may keep its connection: requests one behind the other are answered in order, and idle ones are closed.
 #[tokio::test]
 async fn connections_are_kept_and_pipelined() {
-    let (pod, stream) = (Pod::shared(), stream_for("kept"));
+    let (pod, stream) = (home::shared(), stream_for("kept"));
     let mut peer = Peer::connect(pod.public).await;
     let one = |body: &str| {
         let body = json!({"kind": "comment", "body": body}).to_string();
@@ -287,43 +288,4 @@ async fn connections_are_kept_and_pipelined() {
         .map(|comment| comment["body"].as_str().unwrap())
         .collect();
     assert_eq!(bodies, ["a", "b", "c"]);
-}
-
-/// G9 and G10: without its shard a stream answers 503 soon, its viewers are told and stay, and the pod stays ready.
-#[tokio::test]
-async fn g9_without_a_shard_the_answer_is_503_and_the_pod_stays_ready() {
-    // Nothing listens at this port.
-    let pod = Pod::start(&[("FANFARE_SHARDS", "dead=redis://127.0.0.1:1")]);
-    let ready = pod.ready().await;
-    assert!(ready["shards"]["dead"].is_object(), "a dead shard is shown, and is no reason: {ready}");
-    let begin = std::time::Instant::now();
-    let comment = json!({"kind": "comment", "body": "x"});
-    let answers = [
-        post(pod.public, "/v1/streams/a/comments", &comment).await,
-        pod.get("/v1/streams/a/comments").await,
-        pod.get("/v1/streams/a").await,
-    ];
-    for answer in answers {
-        answer.assert_problem(503, "shard_unavailable");
-        assert!(answer.header("retry-after").is_some_and(|after| after.parse::<u32>().is_ok()), "{answer:?}");
-    }
-    let batch = json!({"comments": [{"stream": "a", "kind": "comment", "body": "x"}, {"stream": "a b"}]});
-    let results = post(pod.public, "/v1/comments", &batch).await.json();
-    let statuses = [0, 1].map(|place: usize| results["results"][place]["status"].as_u64());
-    assert_eq!(statuses, [Some(503), Some(400)], "{results}");
-    assert!(
-        begin.elapsed() < Duration::from_secs(18),
-        "four answers, 1.5 s each, thrice: {:?}",
-        begin.elapsed()
-    );
-    let mut peer = Peer::watch(&pod, "a").await;
-    let told = |heard: &Heard| matches!(heard, Heard::Text(text) if text.contains("shard_unavailable"));
-    assert!(told(&peer.hear_until(told).await));
-    peer.send(&RawFrame::text(r#"{"type":"ping"}"#).bytes()).await;
-    let pong = |heard: &Heard| matches!(heard, Heard::Text(text) if text.contains("pong"));
-    assert!(pong(&peer.hear_until(pong).await), "and its socket lives");
-    peer.send(&RawFrame::text(r#"{"type":"post","ref":"r9","body":"x"}"#).bytes()).await;
-    let refused = |heard: &Heard| told(heard) && matches!(heard, Heard::Text(text) if text.contains("r9"));
-    assert!(refused(&peer.hear_until(refused).await));
-    pod.ready().await;
 }

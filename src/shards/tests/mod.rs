@@ -1,0 +1,14 @@
+//! Hub, keepers and shards together, without one socket: on a real Redis, and on the embedded shard with a paused clock.
+
+mod house;
+mod silence;
+mod storms;
+
+#[expect(unreachable_pub, dead_code, reason = "shared with the tests outside the crate")]
+#[path = "../../../tests/world"]
+pub(super) mod world {
+    pub mod redis;
+
+    mod patience;
+    pub(in crate::shards) use patience::eventually;
+}

@@ -1,0 +1,93 @@
+//! Streams that are watched and left by the thousand, while connections die.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
+
+use tokio::task::yield_now;
+
+use super::{house::House, world::eventually};
+use crate::domain::StreamId;
+
+fn streams(count: usize) -> Vec<StreamId> {
+    (0..count).map(|number| format!("s{number}").parse().unwrap()).collect()
+}
+
+/// S1: the last viewer leaves while the first comes, a hundred thousand times, and comments come all the while: what is
+/// watched at the end is heard and complete, and nothing else is heard.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s1_last_leaves_against_first_joins() {
+    const FLAPS: usize = 100_000;
+    let house = House::open(Duration::ZERO).await;
+    let streams = streams(40);
+    let over = AtomicBool::new(false);
+    let flapping = async {
+        for flap in 0..FLAPS {
+            let stream = &streams[rand::random_range(0..streams.len())];
+            drop(house.sit(stream));
+            if flap % 8 == 0 {
+                yield_now().await;
+            }
+        }
+        over.store(true, Relaxed);
+    };
+    let publishing = async {
+        while !over.load(Relaxed) {
+            house.post(&streams[rand::random_range(0..streams.len())]).await;
+        }
+    };
+    tokio::join!(flapping, publishing);
+    let churn = house.status().subscribe_churn;
+    assert!(churn > 100, "the subscriptions followed: {churn}");
+    let seats: Vec<_> = streams[..20].iter().map(|stream| (stream, house.sit(stream))).collect();
+    house.hears(20).await;
+    for (stream, seat) in &seats {
+        seat.opened().await;
+        house.post(stream).await;
+        house.has_everything(stream, seat).await;
+    }
+    drop(seats);
+    house.hears(0).await;
+    eventually("no stream is left", Duration::from_secs(10), async || {
+        (house.hub.totals().streams == 0).then_some(())
+    })
+    .await;
+    house.close().await;
+}
+
+/// S5: the connection is killed when half of 10,000 streams are subscribed to again, and once more; then exactly what
+/// is watched is heard, and what was posted meanwhile is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s5_a_second_reconnect_during_resubscription() {
+    const STREAMS: usize = 10_000;
+    let house = House::open(Duration::ZERO).await;
+    let streams = streams(STREAMS + 1);
+    let mut seats: Vec<_> = streams[..STREAMS].iter().map(|stream| house.sit(stream)).collect();
+    house.hears(STREAMS).await;
+    for seat in &seats {
+        seat.opened().await;
+    }
+    let kill = || house.redis.cli(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    kill();
+    for round in 0..2 {
+        let half_done = async || (1..STREAMS).contains(&house.channels()).then_some(());
+        eventually("half of them", Duration::from_secs(20), half_done).await;
+        for stream in &streams[round * 50..(round + 1) * 50] {
+            house.post(stream).await;
+        }
+        kill();
+    }
+    // One more is watched meanwhile, and one is left.
+    seats.push(house.sit(&streams[STREAMS]));
+    drop(seats.swap_remove(0));
+    house.hears(STREAMS).await;
+    let left = house.redis.cli(&["PUBSUB", "NUMSUB", "ff:{s0}"]);
+    assert_eq!(left, "ff:{s0}\n0");
+    for (stream, seat) in streams[1..100].iter().zip(&seats[1..]) {
+        house.has_everything(stream, seat).await;
+    }
+    drop(seats);
+    house.hears(0).await;
+    house.close().await;
+}

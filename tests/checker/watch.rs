@@ -1,0 +1,98 @@
+//! What one viewer saw, over all its sockets.
+
+use serde_json::Value;
+
+/// A viewer's log, read for the checker.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Watch {
+    pub(crate) stream: String,
+    pub(crate) told: Vec<Told>,
+}
+
+/// A place in a stream's order, as far as a number tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    pub(crate) epoch: String,
+    pub(crate) seq: u64,
+}
+
+/// What a viewer was told of the order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// A `hello` after the first: the viewer goes on after this place.
+    Resumed(Place),
+    /// A comment.
+    Comment { at: Place, id: String, body: String },
+    /// `skipped` or `gap`: what there is up to this place is not shown. The first `hello` counts as one.
+    Hole(Place),
+    /// The history began anew after this place.
+    Reset(Place),
+}
+
+impl Watch {
+    /// Reads the frames of a viewer.
+    pub(crate) fn of(stream: &str, frames: &[Value]) -> Self {
+        let mut watch = Self { stream: stream.to_owned(), told: Vec::new() };
+        frames.iter().for_each(|frame| watch.note(frame));
+        watch
+    }
+
+    fn note(&mut self, frame: &Value) {
+        let Some(position) = frame["position"].as_str() else { return };
+        let place = Place::parse(position);
+        match frame["type"].as_str().unwrap_or_default() {
+            "hello" if self.told.is_empty() => self.told.push(Told::Hole(place)),
+            // What it says of `gap` and `reset` is followed by these frames.
+            "hello" if frame["resumed"] != "reset" => self.told.push(Told::Resumed(place)),
+            "comments" => {
+                for comment in frame["comments"].as_array().into_iter().flatten() {
+                    let text = |field: &str| comment[field].as_str().unwrap_or_default().to_owned();
+                    let seq = comment["seq"].as_u64().unwrap_or_default();
+                    let at = Place { epoch: place.epoch.clone(), seq };
+                    self.told.push(Told::Comment { at, id: text("id"), body: text("body") });
+                }
+            }
+            "skipped" | "gap" => self.told.push(Told::Hole(place)),
+            "reset" => self.told.push(Told::Reset(place)),
+            _ => {}
+        }
+    }
+
+    /// Everything after the last `reset`; all, if there was none.
+    pub(crate) fn present(&self) -> &[Told] {
+        let last = self.told.iter().rposition(|told| matches!(told, Told::Reset(_)));
+        &self.told[last.unwrap_or(0)..]
+    }
+
+    /// How often the history began anew.
+    pub(crate) fn resets(&self) -> usize {
+        self.told.iter().filter(|told| matches!(told, Told::Reset(_))).count()
+    }
+
+    /// How often the viewer was told that it misses something of this history.
+    pub(crate) fn holes(&self) -> usize {
+        self.told.iter().skip(1).filter(|told| matches!(told, Told::Hole(_))).count()
+    }
+
+    /// All comments: where, id, text.
+    pub(crate) fn comments(&self) -> impl Iterator<Item = (&Place, &str, &str)> {
+        comments(&self.told)
+    }
+}
+
+/// The comments among these.
+pub(crate) fn comments(told: &[Told]) -> impl Iterator<Item = (&Place, &str, &str)> {
+    told.iter().filter_map(|told| match told {
+        Told::Comment { at, id, body } => Some((at, id.as_str(), body.as_str())),
+        _ => None,
+    })
+}
+
+impl Place {
+    /// Reads what is opaque to clients, and open to a checker.
+    fn parse(position: &str) -> Self {
+        let mut parts = position.split('.');
+        let epoch = parts.next().unwrap_or_default().to_owned();
+        Self { epoch, seq: parts.next().and_then(|seq| seq.parse().ok()).unwrap_or_default() }
+    }
+}

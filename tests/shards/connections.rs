@@ -1,0 +1,122 @@
+//! Connections to a Redis that are cut or denied, and pods that die.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::cluster::{Cluster, HEALED};
+use crate::{
+    checker::{Drill, Ledger, Outcome, Posted, Watch},
+    world::{Join, RedisServer, Signal, eventually, pause, post, stream_for},
+};
+
+/// R8, G2, G5: subscribers that are killed again and again lose nothing, and nobody is told anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn r8_a_loop_of_client_kill_loses_nothing() {
+    let cluster = Cluster::start(2, 2, &[]).await;
+    let streams: Vec<_> = (0..4).map(|_| stream_for("kills")).collect();
+    let drill = Drill { pods: &cluster.pods, streams: &streams, viewers: 1, posts_per_second: 100 };
+    let ledger = drill
+        .run(async {
+            for round in 0..25 {
+                pause(Duration::from_millis(200)).await;
+                cluster.redis(round % 2).cli(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+            }
+            cluster.healed().await;
+        })
+        .await;
+    ledger.assert_nothing_lost();
+    let repaired = cluster.status(0, 0).await["filled"].as_u64().unwrap();
+    println!("holes of the first shard that a pod filled: {repaired}");
+}
+
+/// P1, G5: a pod is killed, and its viewers go on at the other without loss.
+#[tokio::test(flavor = "multi_thread")]
+async fn p1_viewers_of_a_killed_pod_go_on_at_another() {
+    let cluster = Cluster::start(2, 2, &[]).await;
+    let streams: Vec<_> = (0..4).map(|_| stream_for("podkill")).collect();
+    let drill = Drill { pods: &cluster.pods, streams: &streams, viewers: 5, posts_per_second: 100 };
+    let ledger = drill
+        .run(async {
+            pause(Duration::from_secs(1)).await;
+            cluster.pods[0].signal(Signal::Kill);
+            pause(Duration::from_secs(2)).await;
+        })
+        .await;
+    ledger.assert_nothing_lost();
+    assert_eq!(ledger.watches.len(), 40);
+}
+
+/// R7: a Redis that cuts a subscriber whose output buffer is full: the pod, which was stopped, reads what it missed.
+#[tokio::test(flavor = "multi_thread")]
+async fn r7_a_subscriber_that_is_cut_for_its_full_buffer_loses_nothing() {
+    const BATCH: usize = 250;
+    let cluster = Cluster::start(2, 1, &[("FANFARE_HISTORY_COMMENTS", "10000")]).await;
+    let (stream, [stopped, other]) = (stream_for("buffer"), &cluster.pods[..]) else { panic!("two pods") };
+    cluster.redis(0).cli(&["CONFIG", "SET", "client-output-buffer-limit", "pubsub 500000 0 0"]);
+    let mut viewer = Join::new(stopped, &stream).open().await;
+    let subscribers = || cluster.redis(0).cli(&["CLIENT", "LIST", "TYPE", "pubsub"]).lines().count();
+    assert_eq!(subscribers(), 2);
+    stopped.signal(Signal::Stop);
+    let mut posts = Vec::new();
+    while subscribers() == 2 {
+        assert!(posts.len() < 10_000, "never cut");
+        posts.extend(batch(other, &stream, posts.len(), BATCH).await);
+    }
+    stopped.signal(Signal::Cont);
+    posts.extend(batch(other, &stream, posts.len(), 1).await);
+    let newest = u64::try_from(posts.len()).unwrap();
+    viewer.until("the newest", |viewer| viewer.seqs().last() == Some(&newest)).await;
+    let frames: Vec<_> = viewer.log.into_iter().map(|frame| frame.json).collect();
+    let watches = vec![Watch::of(&stream, &frames)];
+    Ledger { posts, watches, rolled_back: false }.assert_kept();
+}
+
+/// Posts a batch of comments of about 4 KB.
+async fn batch(pod: &crate::world::Pod, stream: &str, from: usize, count: usize) -> Vec<Posted> {
+    let text = |number: usize| format!("{number}{}", "x".repeat(450));
+    let one = |number: usize| json!({"stream": stream, "kind": "comment", "body": text(number), "data": {"d": "y".repeat(2_000)}});
+    let comments: Vec<_> = (from..from + count).map(one).collect();
+    let sent = std::time::Instant::now();
+    let answer = post(pod.public, "/v1/comments", &json!({"comments": comments})).await;
+    assert_eq!(answer.status, 207, "{answer:?}");
+    let answered = std::time::Instant::now();
+    let result = |(number, result): (usize, &serde_json::Value)| {
+        let id = result["id"].as_str().unwrap().to_owned();
+        let outcome = Outcome::Acked { id, seq: result["seq"].as_u64().unwrap(), duplicate: false };
+        Posted { stream: stream.to_owned(), body: text(from + number), sent, answered, outcome }
+    };
+    answer.json()["results"].as_array().unwrap().iter().enumerate().map(result).collect()
+}
+
+/// R11: a Redis that denies SUBSCRIBE: who comes is told, and is greeted once it allows it; other shards are fine.
+#[tokio::test(flavor = "multi_thread")]
+async fn r11_a_redis_that_denies_subscribe_is_told_and_heals() {
+    let servers = vec![RedisServer::start(), RedisServer::start()];
+    servers[0].cli(&["ACL", "SETUSER", "fanfare", "on", ">secret", "~*", "&*", "+@all"]);
+    let list = format!("a={},b={}", servers[0].url_of("fanfare", "secret"), servers[1].url());
+    let cluster = Cluster::with_list(&list, servers, 1, &[]);
+    cluster.healed().await;
+    let here = cluster.streams_of(0, "denied", 2).await;
+    let elsewhere = cluster.streams_of(1, "denied", 1).await;
+    let pod = &cluster.pods[0];
+    let mut early = Join::new(pod, &here[0]).open().await;
+    cluster.redis(0).cli(&["ACL", "SETUSER", "fanfare", "-subscribe"]);
+    let mut late = Join::new(pod, &here[1]).connect().await.unwrap();
+    late.until("an error", |viewer| viewer.has("error")).await;
+    assert_eq!(late.log[0].json["code"], "shard_unavailable", "first, before hello");
+    let mut other = Join::new(pod, &elsewhere[0]).open().await;
+    other.say("fine").await;
+    other.comments(1).await;
+    pause(Duration::from_secs(2)).await;
+    cluster.redis(0).cli(&["ACL", "SETUSER", "fanfare", "+subscribe"]);
+    late.until("hello", |viewer| viewer.has("hello")).await;
+    assert_eq!(late.all("error").count(), 1, "told once");
+    for viewer in [&mut early, &mut late] {
+        viewer.say("hi").await;
+        viewer.comments(1).await;
+        viewer.assert_contiguous(1);
+    }
+    eventually("the shard is up", HEALED, async || (cluster.status(0, 0).await["up"] == true).then_some(()))
+        .await;
+}

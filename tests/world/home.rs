@@ -1,0 +1,50 @@
+//! Two homes for the same tests.
+
+/// The shard in the pod's own memory.
+pub(crate) mod embedded {
+    use std::sync::Arc;
+
+    use crate::world::Pod;
+
+    /// How many entries a history may keep beyond its window.
+    pub(crate) const KEPT_LONGER: usize = 0;
+
+    /// The pod with default settings that tests share.
+    pub(crate) fn shared() -> Arc<Pod> {
+        Pod::shared()
+    }
+
+    /// A pod of the test's own.
+    pub(crate) fn start(settings: &[(&str, &str)]) -> Pod {
+        Pod::start(settings)
+    }
+}
+
+/// A Redis as the only shard.
+pub(crate) mod on_redis {
+    use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+    use crate::world::{Pod, RedisServer};
+
+    /// How many entries a history may keep beyond its window: Redis trims whole nodes of 100 (`MAXLEN ~`).
+    pub(crate) const KEPT_LONGER: usize = 100;
+
+    /// The pod with default settings that tests share; it ends with the last test that uses it.
+    pub(crate) fn shared() -> Arc<Pod> {
+        static SHARED: Mutex<Weak<Pod>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let pod = Arc::new(start(&[]));
+            *shared = Arc::downgrade(&pod);
+            pod
+        })
+    }
+
+    /// A pod of the test's own, on a Redis that ends with it.
+    pub(crate) fn start(settings: &[(&str, &str)]) -> Pod {
+        let redis = RedisServer::start();
+        let shards = format!("a={}", redis.url());
+        let pod = Pod::start(&[settings, &[("FANFARE_SHARDS", &shards)]].concat());
+        pod.with_shard(redis)
+    }
+}
