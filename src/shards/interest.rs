@@ -58,8 +58,9 @@ impl Interest {
         }
     }
 
-    /// Takes note of whether a stream is watched now. `jitter` (0 to 1) spreads what would end together.
-    pub(super) fn look(&mut self, stream: &StreamId, watched: bool, now: Instant, jitter: f64) {
+    /// Takes note of whether a stream is watched now. `jitter` (0 to 1) spreads what would end together. Returns
+    /// whether the stream is wanted or lingers.
+    pub(super) fn look(&mut self, stream: &StreamId, watched: bool, now: Instant, jitter: f64) -> bool {
         if watched {
             if self.wanted.insert(stream.clone()) {
                 self.linger_hits += u64::from(self.end_linger(stream));
@@ -73,6 +74,7 @@ impl Interest {
             self.lingering.insert(stream.clone(), end);
             self.ends.insert((end, stream.clone()));
         }
+        watched || self.lingering.contains_key(stream)
     }
 
     fn end_linger(&mut self, stream: &StreamId) -> bool {

@@ -132,7 +132,10 @@ impl Keeper {
 
     fn look(&mut self, stream: &StreamId, now: Instant) {
         let watched = self.hub.is_watched(stream);
-        self.interest.look(stream, watched, now, rand::random());
+        if !self.interest.look(stream, watched, now, rand::random()) {
+            // Its viewers came and went between two looks: nothing was subscribed to, and no linger will end.
+            self.retire(stream);
+        }
     }
 
     fn event(&mut self, event: Event) {
