@@ -389,9 +389,7 @@ impl Keeper {
         let some = self.to_compare.len().min(HEADS);
         let streams: Vec<_> = self.to_compare.drain(..some).collect();
         for stream in &streams {
-            if let Some(kept) = self.streams.get_mut(stream) {
-                kept.doubted = false;
-            }
+            self.streams.entry(stream.clone()).and_modify(|kept| kept.doubted = false);
         }
         let shard = self.shard.clone();
         self.under_way.push(Box::pin(async move {
