@@ -50,7 +50,7 @@ async fn g11_posting_works_until_a_viewer_is_closed() {
     assert!(watcher.seen.len() as u64 >= acknowledged);
 }
 
-/// PROTOCOL "Probes": a pod that leaves says so, is alive, and still serves who comes before balancers have noticed.
+/// README "REST": a pod that leaves says so, is alive, and still serves who comes before balancers have noticed.
 #[tokio::test]
 async fn a_leaving_pod_is_not_ready_but_alive() {
     let pod = Pod::start(&[("FANFARE_SETTLE", "3s"), ("FANFARE_DRAIN", "1s")]);
@@ -166,7 +166,7 @@ async fn a_pod_that_releases_takes_nobody_new() {
     );
 }
 
-/// PROTOCOL "Settings": every bad one is named at once, and the start fails as wrong use.
+/// README "Settings": every bad one is named at once, and the start fails as wrong use.
 #[test]
 fn every_bad_setting_is_named_at_once() {
     let bad = [
@@ -196,7 +196,7 @@ fn every_bad_setting_is_named_at_once() {
     assert!(filter.code == Some(2) && filter.said.contains("RUST_LOG"), "{filter:?}");
 }
 
-/// PROTOCOL "Listeners": open mode beyond loopback is refused unless it is asked for.
+/// README "Settings": open mode beyond loopback is refused unless it is asked for.
 #[test]
 fn an_open_pod_beyond_loopback_is_refused_unless_asked_for() {
     let everywhere = ("FANFARE_LISTEN", "0.0.0.0:0");

@@ -103,7 +103,7 @@ fn none(faults: &[String]) {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
-/// ARCHITECTURE "One staircase".
+/// README "The house": one staircase.
 #[test]
 fn a_room_imports_only_rooms_below_it() {
     let sources = sources();
@@ -124,7 +124,7 @@ fn a_room_imports_only_rooms_below_it() {
     assert!(imported > 50, "the imports are read");
 }
 
-/// ARCHITECTURE "A third-party crate stands behind one room".
+/// README "The house": a third-party crate stands behind one room.
 #[test]
 fn third_party_crates_stand_behind_one_room() {
     let mut faults = Vec::new();
@@ -138,7 +138,7 @@ fn third_party_crates_stand_behind_one_room() {
     none(&faults);
 }
 
-/// STYLE "Held by eye": every task has an owner, and handles hide their locks.
+/// every task has an owner, and handles hide their locks.
 #[test]
 fn tasks_have_an_owner_and_signatures_hide_locks() {
     let mut faults = Vec::new();
@@ -158,7 +158,7 @@ fn tasks_have_an_owner_and_signatures_hide_locks() {
     none(&faults);
 }
 
-/// STYLE "Held by eye": a file can be read in a sitting.
+/// a file can be read in a sitting.
 #[test]
 fn no_file_is_over_400_lines() {
     let long = sources().into_iter().map(|source| (source.path, source.code.lines().count()));

@@ -131,7 +131,7 @@ async fn g14_messages() {
     control.unharmed("JSON", cases.len(), 50).await;
 }
 
-/// PROTOCOL: what is odd but right is understood; unknown fields are ignored.
+/// README "Watching": what is odd but right is understood; unknown fields are ignored.
 #[tokio::test]
 async fn odd_but_right_messages_are_understood() {
     let control = Control::begin("odd").await;

@@ -1,6 +1,6 @@
 //! Bad input: tables of named cases, each with its exact answer, beside a control viewer who must not notice.
 //!
-//! The cases are those of GUARANTEES "Bad input" (G14) and of the catalogue's sections 3.1 and 3.2.
+//! They show the promise G14.
 
 mod frames;
 mod handshakes;

@@ -90,7 +90,7 @@ fn not_stored() -> Vec<Case> {
     ]
 }
 
-/// G14 and PROTOCOL "Bodies": each text by WebSocket and by REST is stored or refused alike.
+/// G14 and README "Watching": each text by WebSocket and by REST is stored or refused alike.
 #[tokio::test]
 async fn g14_texts() {
     let mut control = Control::begin("text").await;

@@ -13,7 +13,7 @@ fn comments(stream: &str) -> String {
     format!("/v1/streams/{stream}/comments")
 }
 
-/// PROTOCOL "REST": a comment is created, with its number; the history then has it.
+/// README "REST": a comment is created, with its number; the history then has it.
 #[tokio::test]
 async fn a_comment_is_created() {
     let (pod, stream) = (home::shared(), stream_for("create"));
@@ -35,7 +35,7 @@ async fn a_comment_is_created() {
     assert_eq!(page["comments"][1]["author"]["id"], "open", "without an author it is the key's name");
 }
 
-/// PROTOCOL "REST": pages by position reach the end of the window, at most 200 at a time, and nothing twice.
+/// README "REST": pages by position reach the end of the window, at most 200 at a time, and nothing twice.
 #[tokio::test]
 async fn history_is_paged_by_position() {
     let (pod, stream) = (home::shared(), stream_for("paging"));
@@ -73,7 +73,7 @@ async fn history_is_paged_by_position() {
     assert_eq!(viewer.seqs(), [334]);
 }
 
-/// PROTOCOL "REST": a stream without comments is empty, not unknown.
+/// README "REST": a stream without comments is empty, not unknown.
 #[tokio::test]
 async fn an_unused_stream_is_empty() {
     let (pod, stream) = (home::shared(), stream_for("unused"));
@@ -86,7 +86,7 @@ async fn an_unused_stream_is_empty() {
     assert_eq!((&attributes["viewers"], &attributes["comments"]), (&json!(0), &json!(0)));
 }
 
-/// PROTOCOL "REST": a stream's attributes count what was posted, by kind.
+/// README "REST": a stream's attributes count what was posted, by kind.
 #[tokio::test]
 async fn a_stream_has_attributes() {
     let (pod, stream) = (home::shared(), stream_for("attributes"));
@@ -105,7 +105,7 @@ async fn a_stream_has_attributes() {
     assert!(attributes["shard"].as_str().is_some_and(|shard| !shard.is_empty()), "{attributes}");
 }
 
-/// PROTOCOL "REST": a batch has one result a comment, in their order; a bad one spoils no other.
+/// README "REST": a batch has one result a comment, in their order; a bad one spoils no other.
 #[tokio::test]
 async fn a_batch_has_one_result_each() {
     let (pod, one, two) = (home::shared(), stream_for("batch"), stream_for("batch"));
@@ -140,7 +140,7 @@ async fn a_batch_has_one_result_each() {
     assert_eq!((empty.status, empty.json()), (207, json!({"results": []})));
 }
 
-/// PROTOCOL "REST": 500 comments, 1 MiB.
+/// README "REST": 500 comments, 1 MiB.
 #[tokio::test]
 async fn a_batch_has_its_limits() {
     let (pod, stream) = (home::shared(), stream_for("limits"));
@@ -157,7 +157,7 @@ async fn a_batch_has_its_limits() {
     assert_eq!(request(pod.public, "POST", "/v1/comments", &[JSON], largest.as_bytes()).await.status, 207);
 }
 
-/// PROTOCOL "Errors": a method that a route does not have is 405, with those that it has.
+/// README "REST": a method that a route does not have is 405, with those that it has.
 #[tokio::test]
 async fn methods_that_a_route_lacks_are_405_with_allow() {
     let pod = home::shared();
@@ -181,7 +181,7 @@ async fn methods_that_a_route_lacks_are_405_with_allow() {
     }
 }
 
-/// PROTOCOL "Listeners": what one listener serves is not there on the other; what is not built is not there at all.
+/// README "Settings": what one listener serves is not there on the other; what is not built is not there at all.
 #[tokio::test]
 async fn each_listener_serves_its_own_routes_only() {
     let pod = home::shared();
@@ -211,7 +211,7 @@ async fn each_listener_serves_its_own_routes_only() {
     }
 }
 
-/// PROTOCOL "Errors": a body that does not come is 408 after 5 s, and the connection is not used again.
+/// README "REST": a body that does not come is 408 after 5 s, and the connection is not used again.
 #[tokio::test]
 async fn a_body_that_does_not_come_is_408() {
     let pod = home::shared();
@@ -243,7 +243,7 @@ async fn the_page_is_served_in_open_mode() {
     assert!(page.body.contains("<script") && page.body.contains("/v1/streams/"));
 }
 
-/// PROTOCOL "Probes": both probes answer, and say what they are.
+/// README "REST": both probes answer, and say what they are.
 #[tokio::test]
 async fn probes_answer() {
     let pod = home::shared();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::home;
 use crate::world::{Join, eventually, pause, stream_for};
 
-/// PROTOCOL `skipped`: who lags and catches up in time is told exactly how much it missed, and misses nothing else.
+/// README "Watching", `skipped`: who lags and catches up in time is told exactly how much it missed, and misses nothing else.
 #[tokio::test]
 async fn who_lags_is_told_exactly_what_it_missed() {
     const COMMENTS: usize = 6_000;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::home;
 use crate::world::{Join, Viewer, eventually, post, request, stream_for};
 
-/// PROTOCOL `hello`: first, with every field; an empty stream has no history.
+/// README "Watching", `hello`: first, with every field; an empty stream has no history.
 #[tokio::test]
 async fn a_fresh_viewer_is_greeted() {
     let (pod, stream) = (home::shared(), stream_for("greeting"));
@@ -43,7 +43,7 @@ async fn a_fresh_viewer_is_greeted() {
     assert!(!viewer.has("comments"), "no history of a stream without comments");
 }
 
-/// PROTOCOL `comments`: history is the newest 50, in frames of at most 32 KiB, before anything live.
+/// README "Watching", `comments`: history is the newest 50, in frames of at most 32 KiB, before anything live.
 #[tokio::test]
 async fn history_comes_in_pages_before_live_comments() {
     let (pod, stream) = (home::shared(), stream_for("pages"));
@@ -85,7 +85,7 @@ async fn a_comment_reaches_every_viewer_of_its_stream_and_nobody_else() {
     assert!(stranger.seen.is_empty());
 }
 
-/// G13 and PROTOCOL "A comment": the server alone says who the author is and what kind it is.
+/// G13 and README "Watching": the server alone says who the author is and what kind it is.
 #[tokio::test]
 async fn a_comment_has_its_documented_form() {
     let (pod, stream) = (home::shared(), stream_for("form"));
@@ -119,7 +119,7 @@ async fn a_comment_has_its_documented_form() {
     }
 }
 
-/// PROTOCOL `viewers`: told when the number changes, at most once every 2 s.
+/// README "Watching", `viewers`: told when the number changes, at most once every 2 s.
 #[tokio::test]
 async fn viewers_are_counted() {
     let (pod, stream) = (home::shared(), stream_for("counted"));
@@ -137,7 +137,7 @@ async fn viewers_are_counted() {
     assert!(first.all("viewers").count() <= 3, "and not more often than it changes");
 }
 
-/// PROTOCOL `pong`: the server answers a `ping` with its time.
+/// README "Watching", `pong`: the server answers a `ping` with its time.
 #[tokio::test]
 async fn a_ping_is_answered_with_the_time() {
     let pod = home::shared();
@@ -231,7 +231,7 @@ async fn g1_all_viewers_see_one_order_without_holes() {
     }
 }
 
-/// PROTOCOL "Listeners": in open mode a viewer without a name is its session.
+/// README "Settings": in open mode a viewer without a name is its session.
 #[tokio::test]
 async fn a_viewer_without_a_name_is_its_session() {
     let (pod, stream) = (home::shared(), stream_for("nameless"));

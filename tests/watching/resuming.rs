@@ -38,7 +38,7 @@ async fn g5_who_resumes_gets_all_that_it_missed() {
     assert_eq!((resumed(&viewer), viewer.hello()["position"].as_str()), ("all", Some(after.as_str())));
 }
 
-/// PROTOCOL `hello`: at the newest place nothing follows but what is live.
+/// README "Watching", `hello`: at the newest place nothing follows but what is live.
 #[tokio::test]
 async fn who_resumes_at_the_newest_place_gets_only_live_comments() {
     let (pod, stream) = (home::shared(), stream_for("newest"));
@@ -71,7 +71,7 @@ async fn g5_who_resumes_far_back_gets_the_whole_window() {
     assert_eq!(beside.seen, viewer.seen);
 }
 
-/// PROTOCOL `gap`: what is trimmed is told, at once and exactly; the rest follows.
+/// README "Watching", `gap`: what is trimmed is told, at once and exactly; the rest follows.
 #[tokio::test]
 async fn what_is_trimmed_is_a_gap() {
     let (pod, stream) =
