@@ -24,6 +24,6 @@ pub use server::{
 };
 
 /// The WebSocket subprotocol of this version of the protocol.
-pub const SUBREADME "Watching": &str = "fanfare.v1";
+pub const SUBPROTOCOL: &str = "fanfare.v1";
 /// The largest message that a viewer may send, in bytes, in one frame or in fragments.
 pub const MAX_CLIENT_MESSAGE_BYTES: usize = 16 * 1024;
