@@ -17,5 +17,6 @@ mod bad_input;
 mod exits;
 mod layers;
 mod rest;
+mod tls;
 mod watching;
 mod world;

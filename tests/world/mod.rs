@@ -8,6 +8,8 @@ mod patience;
 mod peer;
 mod pod;
 mod raw;
+#[allow(dead_code, unreachable_pub, reason = "shared with the library's own tests, which use more of it")]
+mod redis;
 mod viewer;
 
 use std::time::Duration;
@@ -17,6 +19,7 @@ pub(crate) use patience::eventually;
 pub(crate) use peer::{Heard, Peer};
 pub(crate) use pod::{Pod, Signal};
 pub(crate) use raw::{RawFrame, opcode};
+pub(crate) use redis::RedisServer;
 pub(crate) use viewer::{Join, Viewer};
 
 /// How long anything may take that has no bound of its own.
