@@ -13,7 +13,7 @@ use fanfare::{domain::StreamId, shards::ShardStatus};
 use tokio::time::sleep;
 
 use crate::{
-    redis::Console,
+    redis::{Console, RedisServer},
     rig::{Rig, until},
 };
 
@@ -69,20 +69,7 @@ pub(crate) async fn measure() {
         for stream in &streams {
             rig.watch(stream).await;
         }
-        let mut generators = Vec::new();
-        for (status, server) in rig.shards.status().iter().zip(&rig.servers) {
-            let own = streams.iter().filter(|stream| rig.shards.owner(stream) == status.name);
-            let names: Vec<_> = own.map(|stream| format!("ff:{{{stream}}}")).collect();
-            let names: Vec<_> = names.iter().map(String::as_str).collect();
-            server.cli(&[&["RPUSH", "bench:streams"], &names[..]].concat());
-            let script = server.cli(&["SCRIPT", "LOAD", GENERATOR]);
-            generators.push(Generator {
-                console: server.console(),
-                script,
-                streams: names.len() as u64,
-                last: 0,
-            });
-        }
+        let mut generators = Generator::of_each_shard(&rig, &streams);
         let mut best = None;
         for rate in RATES {
             let mut step;
@@ -173,18 +160,33 @@ fn sum(status: &[ShardStatus]) -> [u64; 4] {
 }
 
 impl Generator {
+    /// One for each shard, with the streams that it owns.
+    fn of_each_shard(rig: &Rig, streams: &[StreamId]) -> Vec<Self> {
+        let of_shard = |(status, server): (&ShardStatus, &RedisServer)| {
+            let own = streams.iter().filter(|stream| rig.shards.owner(stream) == status.name);
+            let names: Vec<_> = own.map(|stream| format!("ff:{{{stream}}}")).collect();
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            server.cli(&[&["RPUSH", "bench:streams"], &names[..]].concat());
+            let script = server.cli(&["SCRIPT", "LOAD", GENERATOR]);
+            Self { console: server.console(), script, streams: names.len() as u64, last: 0 }
+        };
+        rig.shards.status().iter().zip(&rig.servers).map(of_shard).collect()
+    }
+
     /// Publishes at a rate until it is over. A shard that does not keep up is offered less, not a burst later.
     fn publish(mut self, per_second: u64, over: &AtomicBool, published: &AtomicU64) -> Self {
-        let a_turn = per_second as f64 * EVERY.as_secs_f64();
-        let mut due = 0.0;
+        // Counted in millionths of a message, so that nothing is lost in rounding.
+        let a_turn = u128::from(per_second) * EVERY.as_micros();
+        let a_round = u128::from(self.streams) * 1_000_000;
+        let mut due = 0;
         let mut looked = Instant::now();
         while !over.load(Relaxed) {
-            due += per_second as f64 * looked.elapsed().as_secs_f64();
+            due += u128::from(per_second) * looked.elapsed().as_micros();
             looked = Instant::now();
-            due = due.min(4.0 * a_turn);
-            let count = (due / self.streams as f64) as u64;
+            due = due.min(4 * a_turn.max(a_round));
+            let count = u64::try_from(due / a_round).unwrap();
             if count > 0 {
-                due -= (count * self.streams) as f64;
+                due %= a_round;
                 let Self { script, last, .. } = &self;
                 let answer = self.console.ask(&format!("EVALSHA {script} 0 {last} {count}"));
                 self.last += count;

@@ -4,11 +4,11 @@ mod faults;
 mod functions;
 mod hearing;
 mod library_facts;
-mod speed;
 
 #[expect(unreachable_pub, reason = "shared with the tests outside the crate")]
 #[path = "../../../../tests/world"]
 mod world {
+    #[allow(dead_code, reason = "others use more of it")]
     pub mod redis;
 
     mod patience;
