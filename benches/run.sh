@@ -42,7 +42,7 @@ stop() {
 
 # figure <file> <name>: the first number of this name in a report. The server's stands before the tester's.
 figure() {
-  grep -m 1 "\"$2\":" "$1" | tr -dc '0-9.\n'
+  sed -n "s/^.*\"$2\": *\([0-9.]*\),*$/\1/p" "$1" | head -n 1
 }
 
 # note <name> <number>: one round's figure.
