@@ -1,13 +1,13 @@
 # Run `make` to see the recipes.
 
 # What the tests need from Debian: package names, each with the command that shows it is there.
-PACKAGES := redis-server:redis-server
+PACKAGES := redis-server:redis-server openssl:openssl
 
 CARGO_FLAGS := --workspace --locked
 # Debug information and incremental files cost more than they give in a clean run.
 export CARGO_INCREMENTAL := 0
 
-.PHONY: help run test tools lint unit docs verify
+.PHONY: help run test tools lint unit docs verify bench
 
 help: ## List the recipes
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -37,3 +37,6 @@ docs: ## The documentation builds without a warning
 
 verify: ## The release build under load: minutes more
 	./tests/verify.sh
+
+bench: tools ## How fast it is, as tables: the shards' benchmarks and the socket figures, ten minutes
+	./benches/run.sh

@@ -19,6 +19,7 @@ mod documents;
 mod exits;
 mod layers;
 mod shards;
+mod tls;
 mod world;
 
 /// The same tests on the shard in the pod's own memory, and on a Redis.

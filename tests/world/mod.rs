@@ -9,7 +9,7 @@ mod patience;
 mod peer;
 mod pod;
 mod raw;
-#[expect(unreachable_pub, reason = "shared with the tests inside the crate")]
+#[expect(unreachable_pub, dead_code, reason = "shared with the tests inside the crate and the benchmarks")]
 mod redis;
 mod viewer;
 

@@ -63,6 +63,11 @@ impl RedisServer {
         self.port
     }
 
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Runs a command through redis-cli, and returns its answer's lines.
     pub fn cli(&self, args: &[&str]) -> String {
         let output =

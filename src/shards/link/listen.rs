@@ -34,6 +34,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Losses within this time are told as one: who is told about each loses more.
 const OVERRUN_EVERY: Duration = Duration::from_millis(100);
 
+/// The most messages that are handed on together.
+const BURST: usize = 64;
+
 /// The subscribing connection.
 pub(super) struct Listening {
     /// The pod's own channel.
@@ -75,8 +78,11 @@ impl Listening {
     }
 
     /// Hands on messages for as long as they come.
+    ///
+    /// What is there already goes together: one look at the clock, and one at the keeper's room, for many messages.
     pub(super) async fn route(&self, messages: &mut Receiver<Message>) {
         let mut overrun_due = None;
+        let mut burst = Vec::with_capacity(BURST);
         loop {
             let next = match overrun_due {
                 None => messages.recv().await,
@@ -89,31 +95,57 @@ impl Listening {
                     }
                 },
             };
-            match next {
-                Ok(message) => self.hand_on(message).await,
-                Err(RecvError::Lagged(lost)) => {
-                    self.pulse.overrun.fetch_add(lost, Relaxed);
-                    overrun_due.get_or_insert_with(|| Instant::now() + OVERRUN_EVERY);
+            let lost = match next {
+                Ok(message) => {
+                    burst.extend(self.event_of(message));
+                    self.take_ready(messages, &mut burst)
                 }
+                Err(RecvError::Lagged(lost)) => lost,
                 Err(RecvError::Closed) => return,
+            };
+            if lost > 0 {
+                self.pulse.overrun.fetch_add(lost, Relaxed);
+                overrun_due.get_or_insert_with(|| Instant::now() + OVERRUN_EVERY);
+            }
+            self.hand_on(&mut burst).await;
+        }
+    }
+
+    /// Takes what is there, up to a burst, and returns how many messages were lost before.
+    fn take_ready(&self, messages: &mut Receiver<Message>, burst: &mut Vec<Event>) -> u64 {
+        let mut all_lost = 0;
+        for _ in 1..BURST {
+            match messages.try_recv() {
+                Ok(message) => burst.extend(self.event_of(message)),
+                Err(TryRecvError::Lagged(lost)) => all_lost += lost,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
             }
         }
+        all_lost
     }
 
     /// Hands on what a connection still brought before its end.
     async fn route_rest(&self, mut messages: Receiver<Message>) {
-        loop {
-            match messages.try_recv() {
-                Ok(message) => self.hand_on(message).await,
-                // What is lost here is looked for at the next connection, as everything of the time between is.
-                Err(TryRecvError::Lagged(lost)) => _ = self.pulse.overrun.fetch_add(lost, Relaxed),
-                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
-            }
+        let mut burst = Vec::new();
+        // What is lost here is looked for at the next connection, as everything of the time between is.
+        while !messages.is_empty() {
+            let lost = self.take_ready(&mut messages, &mut burst);
+            self.pulse.overrun.fetch_add(lost, Relaxed);
+            self.hand_on(&mut burst).await;
         }
     }
 
-    async fn hand_on(&self, message: Message) {
+    async fn hand_on(&self, burst: &mut Vec<Event>) {
         self.pulse.hear();
+        // Without a keeper nobody needs to know.
+        if let Ok(places) = self.events.reserve_many(burst.len()).await {
+            places.zip(burst.drain(..)).for_each(|(place, event)| place.send(event));
+        }
+        burst.clear();
+    }
+
+    /// What the keeper is told of a message, if it concerns it.
+    fn event_of(&self, message: Message) -> Option<Event> {
         let channel: &str = &message.channel;
         if let Some(stream) = names::stream_of(channel) {
             self.pulse.messages.fetch_add(1, Relaxed);
@@ -122,12 +154,14 @@ impl Listening {
                 Value::Bytes(bytes) => bytes,
                 _ => bytes::Bytes::new(),
             };
-            self.tell(Event::Message { stream, payload }).await;
-        } else if channel == self.probe_channel {
+            return Some(Event::Message { stream, payload });
+        }
+        if channel == self.probe_channel {
             self.pulse.probe_heard(message.value.as_str().as_deref().unwrap_or_default());
         } else {
             self.pulse.strangers.fetch_add(1, Relaxed);
         }
+        None
     }
 
     /// Watches for deafness.

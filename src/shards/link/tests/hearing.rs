@@ -126,13 +126,3 @@ async fn the_users_that_we_ship_can_do_what_they_must_and_no_more() {
     assert_eq!(kept.link.tally(&stream).await.unwrap().unwrap().comment, 2);
     kept.link.unsubscribe(&[stream]).await.unwrap();
 }
-
-/// TLS needs a server with a certificate that the system trusts: started by hand, with its URL in the environment.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs FANFARE_TEST_REDISS_URL"]
-async fn rediss_is_spoken() {
-    let kept = keep(std::env::var("FANFARE_TEST_REDISS_URL").unwrap(), "pod-1");
-    kept.wait_up().await;
-    let stream = stream("s");
-    kept.post(&stream, "hi").await;
-}

@@ -4,7 +4,6 @@ mod faults;
 mod functions;
 mod hearing;
 mod library_facts;
-mod speed;
 
 use std::time::Duration;
 
