@@ -24,7 +24,7 @@ trap finish EXIT
 
 # Starts a pod on free ports; sets pid and url.
 start() {
-  FANFARE_LISTEN=127.0.0.1:0 FANFARE_OPS_LISTEN=127.0.0.1:0 FANFARE_SETTLE=0s FANFARE_DRAIN=1s FANFARE_FANOUT_WINDOW=0s \
+  FANFARE_LISTEN=127.0.0.1:0 FANFARE_OPS_LISTEN=127.0.0.1:0 FANFARE_SETTLE=0s FANFARE_DRAIN=1s \
     taskset -c 0 "$pod" >"$work/out" 2>"$work/log" &
   pid=$!
   for _ in $(seq 100); do

@@ -58,7 +58,7 @@ pub async fn serve(listener: Listener, router: Router, tasks: Tasks, stop: Cance
             Err(error) => {
                 if warned.is_none_or(|warned: Instant| warned.elapsed() >= WARN_EVERY) {
                     warned = Some(Instant::now());
-                    tracing::warn!(%error, "no connection can be accepted for now");
+                    tracing::warn!(%error, "no connection can be accepted at the moment");
                 }
                 sleep(EXHAUSTED_PAUSE).await;
             }
