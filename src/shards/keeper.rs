@@ -16,10 +16,11 @@ use super::{
     backoff::Backoff,
     chain::{Chain, Outcome, Repair},
     interest::{Interest, Step},
+    kinds::Shard,
     nudges::Dirty,
     reads::{Read, Reads},
     report::{Report, count},
-    shard::{ConnectionId, Event, Events, Shard, Unavailable, Window},
+    shard::{ConnectionId, Event, Events, Unavailable, Window},
 };
 use crate::{
     domain::{Position, StreamId},

@@ -9,6 +9,7 @@ mod embedded;
 mod history;
 mod interest;
 mod keeper;
+mod kinds;
 mod link;
 mod list;
 mod nudges;
@@ -39,9 +40,10 @@ use crate::{
 };
 use embedded::{Embedded, Keep};
 use keeper::Keeper;
+use kinds::Shard;
 use link::{Link, LinkSettings};
 use report::Report;
-use shard::{Events, Post, Shard};
+use shard::{Events, Post};
 use windows::Windows;
 
 /// How the shards are used.

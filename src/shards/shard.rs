@@ -1,4 +1,4 @@
-//! What a shard is to the rest of the room.
+//! What a shard and the rest of the room say to each other.
 
 use std::{
     sync::{
@@ -12,9 +12,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::{embedded::Embedded, link::Link};
 use crate::{
-    domain::{Accepted, EntryId, Epoch, Key, Kind, Position, PublishError, StreamId},
+    domain::{EntryId, Epoch, Key, Kind, Position, StreamId},
     protocol::{Entry, Fragment},
 };
 
@@ -145,78 +144,5 @@ impl Events {
             return 1;
         }
         self.queue.recv_many(into, most).await
-    }
-}
-
-/// A shard. Every operation answers within about a second, or says [`Unavailable`].
-#[derive(Clone)]
-pub(super) enum Shard {
-    /// In this process's memory.
-    Embedded(Embedded),
-    /// A Redis.
-    Redis(Link),
-}
-
-impl Shard {
-    /// Gives a comment its place, in one atomic step.
-    pub(super) async fn publish(&self, stream: &StreamId, post: Post) -> Result<Accepted, PublishError> {
-        match self {
-            Self::Embedded(embedded) => embedded.publish(stream, post),
-            Self::Redis(link) => link.publish(stream, post).await,
-        }
-    }
-
-    /// Reads a part of the history; a stream without one gets an epoch, so that its loss can be noticed.
-    pub(super) async fn read(&self, stream: &StreamId, span: Span) -> Result<Window, Unavailable> {
-        match self {
-            Self::Embedded(embedded) => Ok(embedded.read(stream, span)),
-            Self::Redis(link) => link.read(stream, span, Epoch::random()).await,
-        }
-    }
-
-    /// Where the order of each stream stands; none for a stream without a history.
-    pub(super) async fn heads(&self, streams: &[StreamId]) -> Result<Vec<Option<Position>>, Unavailable> {
-        match self {
-            Self::Embedded(embedded) => Ok(embedded.heads(streams)),
-            Self::Redis(link) => link.heads(streams).await,
-        }
-    }
-
-    /// How many comments the stream's history took; none for a stream without a history.
-    pub(super) async fn tally(&self, stream: &StreamId) -> Result<Option<Tally>, Unavailable> {
-        match self {
-            Self::Embedded(embedded) => Ok(embedded.tally(stream)),
-            Self::Redis(link) => link.tally(stream).await,
-        }
-    }
-
-    /// Subscribes to streams; the answer names the connection on which all of them are now in force.
-    pub(super) async fn subscribe(&self, streams: &[StreamId]) -> Result<ConnectionId, Unavailable> {
-        match self {
-            Self::Embedded(embedded) => Ok(embedded.subscribe(streams)),
-            Self::Redis(link) => link.subscribe(streams).await,
-        }
-    }
-
-    /// Ends subscriptions.
-    pub(super) async fn unsubscribe(&self, streams: &[StreamId]) -> Result<(), Unavailable> {
-        match self {
-            Self::Embedded(embedded) => {
-                embedded.unsubscribe(streams);
-                Ok(())
-            }
-            Self::Redis(link) => link.unsubscribe(streams).await,
-        }
-    }
-
-    /// Whether it answers, and how fast.
-    pub(super) fn health(&self) -> Health {
-        match self {
-            Self::Embedded(_) => Health { up: true, probe: None },
-            Self::Redis(link) => {
-                let health = link.health();
-                Health { up: health.up, probe: health.probe }
-            }
-        }
     }
 }

@@ -9,7 +9,10 @@ use futures_util::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::shard::{Shard, Span, Unavailable, Window};
+use super::{
+    kinds::Shard,
+    shard::{Span, Unavailable, Window},
+};
 use crate::domain::StreamId;
 
 /// How long a read serves those who come later. What it does not show, the tape does.
