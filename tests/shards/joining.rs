@@ -95,19 +95,30 @@ async fn what_strangers_say_on_a_channel_is_counted_and_skipped() {
 /// the keeper does, and the pauses grew.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_history_that_cannot_be_read_holds_up_no_other() {
-    let (cluster, broken) = (Cluster::start(1, 1, &[]).await, stream_for("broken"));
-    let pod = &cluster.pods[0];
+    let (cluster, broken) = (Cluster::start(4, 1, &[]).await, stream_for("broken"));
     let set = cluster.redis(0).cli(&["SET", &format!("ff:{{{broken}}}:m"), "a stranger's"]);
     assert_eq!(set, "OK");
-    let mut waiting = Join::new(pod, &broken).connect().await.unwrap();
-    waiting.until("an error", |viewer| viewer.has("error")).await;
-    // The pauses grow for this long.
-    pause(Duration::from_secs(6)).await;
-    for _ in 0..4 {
-        let viewer = Join::new(pod, &stream_for("whole")).open().await;
+    let broken_on = |pod| {
+        let join = Join::new(pod, &broken);
+        async move {
+            let mut waiting = join.connect().await.unwrap();
+            waiting.until("an error", |viewer| viewer.has("error")).await;
+            waiting
+        }
+    };
+    let mut waiting = join_all(cluster.pods.iter().map(broken_on)).await;
+    // The pauses grow for this long; where each pod is in one of them is chance, hence the four.
+    pause(Duration::from_secs(8)).await;
+    let whole = stream_for("whole");
+    let joins = join_all(cluster.pods.iter().map(|pod| {
+        let join = Join::new(pod, &whole);
+        async move { join.open().await }
+    }));
+    for viewer in joins.await {
         assert!(!viewer.has("error"), "it waited for more than a second");
-        pause(Duration::from_millis(300)).await;
     }
     cluster.redis(0).cli(&["DEL", &format!("ff:{{{broken}}}:m")]);
-    waiting.until("hello", |viewer| viewer.has("hello")).await;
+    for viewer in &mut waiting {
+        viewer.until("hello", |viewer| viewer.has("hello")).await;
+    }
 }
