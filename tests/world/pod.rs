@@ -1,12 +1,12 @@
 //! A pod: the real binary in a process of its own.
 
 use std::{
-    io::{BufRead as _, BufReader, Read},
-    net::SocketAddr,
+    io::{BufRead as _, BufReader, Read, Write as _},
+    net::{SocketAddr, TcpStream},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, PoisonError, Weak, mpsc},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -124,6 +124,7 @@ impl Pod {
             }
         }
         let [public, ops] = addresses.map(|(_, address)| address.unwrap());
+        Self::wait_started(ops);
         Ok(Self { pid: child.id(), child: Mutex::new(child), public, ops, log, shard: None })
     }
 
@@ -131,6 +132,23 @@ impl Pod {
     pub(crate) fn with_shard(mut self, shard: RedisServer) -> Self {
         self.shard = Some(shard);
         self
+    }
+
+    /// Addresses are told a moment before the pod is ready.
+    fn wait_started(ops: SocketAddr) {
+        let deadline = Instant::now() + START;
+        let starting = || {
+            let mut answer = String::new();
+            let mut socket = TcpStream::connect(ops)?;
+            socket.set_read_timeout(Some(START))?;
+            socket.write_all(b"GET /ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
+            socket.read_to_string(&mut answer)?;
+            Ok::<_, std::io::Error>(answer.contains("\"starting\""))
+        };
+        // A pod that does not answer either is for the test to find.
+        while starting().is_ok_and(|starting| starting) && Instant::now() < deadline {
+            thread::park_timeout(Duration::from_millis(5));
+        }
     }
 
     fn ended(child: &mut Child, log: &Log) -> Ended {
