@@ -27,7 +27,14 @@ end
 -- The epoch, last seq (a number), last id and further fields of a stream; nothing where it has no history, or a broken
 -- meta.
 local function head_of(name, ...)
-  local found = redis.call('HMGET', name .. ':m', 'e', 's', 'i', ...)
+  local found = redis.pcall('HMGET', name .. ':m', 'e', 's', 'i', ...)
+  if found.err then
+    -- Somebody wrote another type there: that is no meta, and no reason to fail the other streams of the call.
+    if string.find(found.err, 'WRONGTYPE', 1, true) then
+      return
+    end
+    error(found)
+  end
   local seq = tonumber(found[2])
   if found[1] and seq and found[3] then
     return found[1], seq, found[3], unpack(found, 4)

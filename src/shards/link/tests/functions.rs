@@ -241,3 +241,17 @@ async fn lost_functions_are_loaded_again() {
     futures_util::future::join_all(posts).await;
     assert_eq!(kept.all(&stream).await.head.seq, 51);
 }
+
+/// Symptom: of 500 streams that were compared together none was, where one had a key of another type. Cause: the
+/// function failed as a whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strangers_key_in_the_place_of_one_stream_fails_no_other() {
+    let server = RedisServer::start();
+    let kept = Kept::up(&server).await;
+    let (spoiled, sound) = (stream("spoiled"), stream("sound"));
+    kept.post(&sound, "hi").await;
+    server.cli(&["SET", "ff:{spoiled}:m", "not a hash"]);
+    let heads = kept.link.heads(&[spoiled.clone(), sound]).await.unwrap();
+    assert_eq!(heads.iter().map(|head| head.map(|head| head.seq)).collect::<Vec<_>>(), [None, Some(1)]);
+    assert_eq!(kept.post(&spoiled, "hi").await.seq, 1, "a post makes it a stream again");
+}
