@@ -22,7 +22,7 @@ pub struct Flags {
     /// Serve the demo page at / although the pod is not in open mode
     #[arg(long, env = "FANFARE_DEMO", value_name = "true|false", default_value = "false")]
     demo: String,
-    /// Redis shards: name=redis://[user:password@]host:port[?weight=1..100],name=rediss://… [default: the embedded shard]
+    /// Redis shards, separated by commas: name=redis://user:password@host:port?weight=N; none: the embedded shard
     #[arg(long, env = "FANFARE_SHARDS", value_name = "LIST", hide_env_values = true)]
     shards: Option<String>,
     /// File that holds the list of shards instead, so that passwords stay out of the environment
