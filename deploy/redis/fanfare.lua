@@ -3,8 +3,8 @@
 --
 -- A stream has, all under the name ff:{stream} (KEYS[1]), which is also the channel its entries are published on:
 --
---   <name>:m          hash, "meta": e epoch, s last seq, i last id, k when the TTLs were set (s), g the newest generation
---                     below, and comment, gift, ...: how many entries of a kind
+--   <name>:m          hash, "meta": e epoch, s last seq, i last id, k when the TTLs were set (s), g and p the newest
+--                     generation below and the one before it, and comment, gift, ...: how many entries of a kind
 --   <name>:h          stream, the history: the entry numbered n has the id n-0 and one field e, the envelope
 --   <name>:i:<gen>    hash, idempotency: owner, newline, post id -> digest, seq, id, epoch. A generation lasts 10
 --                     minutes of the shard's time and is asked for as long again: hash fields do not expire in Redis 7.0
@@ -52,14 +52,20 @@ local function keep(name, ttl_ms)
   redis.call('PEXPIRE', name .. ':h', ttl_ms)
 end
 
--- The earlier answer to a post with this idempotency key: digest, seq, id, or nothing.
-local function earlier(name, generation, key, epoch, last)
-  for back = 0, 1 do
-    local text = redis.call('HGET', name .. ':i:' .. generation - back, key)
+-- The earlier answer to a post with this idempotency key: digest, seq, id, or nothing. Only generations that are young
+-- enough and, as meta knows, hold keys are asked; without a meta, whichever there may be.
+local function earlier(name, generation, key, meta)
+  local generations = { meta.newest, meta.before }
+  if not meta.epoch then
+    generations = { generation, generation - 1 }
+  end
+  for _, each in pairs(generations) do
+    local text = tonumber(each) and tonumber(each) >= generation - 1
+      and redis.call('HGET', name .. ':i:' .. each, key)
     if text then
       local digest, seq, id, under = string.match(text, '^(%S+) (%S+) (%S+) (%S+)$')
       -- An answer beyond meta is of a call that failed before its commit.
-      if digest and not (under == epoch and tonumber(seq) > last) then
+      if digest and not (under == meta.epoch and tonumber(seq) > meta.last) then
         return digest, seq, id
       end
     end
@@ -96,9 +102,10 @@ local function publish(keys, args)
 
   local now = redis.call('TIME')
   local generation = math.floor(now[1] / GENERATION_SECONDS)
-  local epoch, last, previous, count, kept, keyed = head_of(name, kind, 'k', 'g')
+  local epoch, last, previous, count, kept, keyed, before = head_of(name, kind, 'k', 'g', 'p')
   if key then
-    local digest, seq, first_id = earlier(name, generation, key, epoch, last)
+    local meta = { epoch = epoch, last = last, newest = keyed, before = before }
+    local digest, seq, first_id = earlier(name, generation, key, meta)
     if digest then
       return digest == args[10] and { 'duplicate', seq, first_id } or { 'reused' }
     end
@@ -127,7 +134,7 @@ local function publish(keys, args)
     redis.call('HSET', hash, key, args[10] .. ' ' .. seq .. ' ' .. id .. ' ' .. epoch)
     if tonumber(keyed) ~= generation then
       redis.call('EXPIREAT', hash, (generation + 2) * GENERATION_SECONDS)
-      meta[7], meta[8] = 'g', generation
+      meta[7], meta[8], meta[9], meta[10] = 'g', generation, 'p', keyed or ''
     end
   end
   -- The TTLs are set again when a sixteenth of them is gone: two calls fewer for most posts.
