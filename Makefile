@@ -15,7 +15,7 @@ help: ## List the recipes
 run: ## Serve on the embedded shard: the page at http://127.0.0.1:8080/
 	cargo run --release --locked
 
-test: tools lint unit docs ## Everything that a change must pass, in minutes
+test: tools lint docs unit ## Everything that a change must pass, in minutes
 
 tools: ## Install what the tests need from Debian (as root), or say how
 	@missing=; for pair in $(PACKAGES); do \

@@ -21,8 +21,8 @@ use crate::{
     telemetry::Sli,
 };
 
-/// What an exit may take beyond the time for viewers, whatever hangs.
-const EXIT_MARGIN: Duration = Duration::from_secs(10);
+/// What an exit may take beyond the times for load balancers and viewers, whatever hangs.
+const EXIT_MARGIN: Duration = Duration::from_secs(5);
 /// How long HTTP requests that are under way may take at the end.
 const LAST_REQUESTS: Duration = Duration::from_secs(2);
 /// The longest time that a viewer has to leave after it was asked to.
@@ -119,7 +119,6 @@ impl App {
             hub,
             tasks: tasks.clone(),
             service: Service { name: "open".to_owned() },
-            demo: config.demo,
         });
         let refuse = CancellationToken::new();
         let accept = http::serve(public, http::router(api), tasks.clone(), refuse.clone());
@@ -165,7 +164,7 @@ impl Pod {
 
     /// The phases of exit. Each ends at once when there is nothing to wait for, and all of them at one deadline.
     async fn leave(self) {
-        let deadline = Instant::now() + self.drain + EXIT_MARGIN;
+        let deadline = Instant::now() + self.settle + self.drain + EXIT_MARGIN;
         if timeout_at(deadline, self.phases()).await.is_err() {
             tracing::warn!(viewers = self.tasks.sockets(), "the time for the exit is over");
         }

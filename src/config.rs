@@ -19,9 +19,6 @@ pub struct Flags {
     /// Let anybody watch and post although the public listener is not on a loopback address
     #[arg(long, env = "FANFARE_OPEN", value_name = "true|false", default_value = "false")]
     open: String,
-    /// Serve the demo page at / although the pod is not in open mode
-    #[arg(long, env = "FANFARE_DEMO", value_name = "true|false", default_value = "false")]
-    demo: String,
     /// Redis shards, separated by commas: name=redis://user:password@host:port?weight=N; none: the embedded shard
     #[arg(long, env = "FANFARE_SHARDS", value_name = "LIST", hide_env_values = true)]
     shards: Option<String>,
@@ -61,8 +58,6 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Address of the ops listener.
     pub ops_listen: SocketAddr,
-    /// Whether the demo page is served.
-    pub demo: bool,
     /// The Redis shards; none for the embedded one.
     pub shards: Vec<ShardAddress>,
     /// Number of changes of the list of shards.
@@ -100,8 +95,6 @@ impl Flags {
         let config = Config {
             listen,
             ops_listen: faults.address("FANFARE_OPS_LISTEN", &self.ops_listen),
-            // There are no keys that a viewer or backend could have: every pod is open.
-            demo: faults.boolean("FANFARE_DEMO", &self.demo) || listen.ip().is_loopback() || open,
             shards: faults.shards(self.shards, self.shards_file),
             ring_epoch: faults.number("FANFARE_RING_EPOCH", &self.ring_epoch, 1..=u64::from(u32::MAX)),
             pod: faults.name("FANFARE_POD", self.pod.unwrap_or_else(host_name)),
@@ -182,6 +175,11 @@ impl Faults {
             (None, None) => return Vec::new(),
         };
         match text {
+            // A file that was never filled must not make a fleet of pods that know nothing of each other.
+            Ok(text) if name == "FANFARE_SHARDS_FILE" && text.trim().is_empty() => {
+                self.0.push(format!("{name}: the file names no shard"));
+                Vec::new()
+            }
             Ok(text) => parse_shards(&text).unwrap_or_else(|wrong| {
                 self.0.extend(wrong.into_iter().map(|fault| format!("{name}: {fault}")));
                 Vec::new()
@@ -218,7 +216,7 @@ mod tests {
     fn the_defaults_are_open_on_loopback() {
         let config = check(&[]).unwrap();
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-        assert!(config.demo && !config.pod.is_empty());
+        assert!(!config.pod.is_empty());
         assert_eq!((config.history_comments, config.linger), (500, Duration::from_secs(10)));
     }
 
@@ -254,6 +252,6 @@ mod tests {
     #[test]
     fn an_open_pod_listens_elsewhere_only_if_told_so() {
         assert!(check(&["--listen=0.0.0.0:8080"]).is_err());
-        assert!(check(&["--listen=0.0.0.0:8080", "--open=true"]).unwrap().demo);
+        assert!(check(&["--listen=0.0.0.0:8080", "--open=true"]).is_ok());
     }
 }

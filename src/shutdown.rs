@@ -46,6 +46,8 @@ impl Tasks {
         self.0.core.spawn(async move {
             let stopped = inner.stop.cancelled();
             tokio::select! {
+                // What ends because the others were stopped did not break.
+                biased;
                 () = stopped => {}
                 end = AssertUnwindSafe(task).catch_unwind() => {
                     tracing::error!(task = name, panicked = end.is_err(), "a core task ended");

@@ -173,7 +173,6 @@ fn every_bad_setting_is_named_at_once() {
         ("FANFARE_LISTEN", "nowhere"),
         ("FANFARE_OPS_LISTEN", "127.0.0.1"),
         ("FANFARE_OPEN", "perhaps"),
-        ("FANFARE_DEMO", "1"),
         ("FANFARE_POD", "a b"),
         ("FANFARE_TRACK", ""),
         ("FANFARE_HISTORY_COMMENTS", "0"),

@@ -4,8 +4,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cargo build --release --workspace --locked
-pod=target/release/fanfare
-tester=target/release/loadtest
+target=${CARGO_TARGET_DIR:-target}
+pod=$target/release/fanfare
+tester=$target/release/loadtest
 work=$(mktemp -d)
 pid=
 

@@ -30,12 +30,6 @@ impl Kind {
             Self::Mission => "mission",
         }
     }
-
-    /// Whether a viewer who cannot have everything loses other comments before this one.
-    #[must_use]
-    pub const fn has_priority(self) -> bool {
-        !matches!(self, Self::Comment)
-    }
 }
 
 /// Who is shown as having posted.

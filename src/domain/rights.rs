@@ -40,7 +40,7 @@ impl Rights {
     }
 }
 
-/// Somebody who watches: who they are is the server's knowledge, never the client's claim.
+/// Somebody who watches. Where there are no keys they are whoever they say; a comment never says more than this.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Viewer {
     /// The user, as shown on their comments; `author.id` is the `sub` of idempotency.

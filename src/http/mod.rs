@@ -57,8 +57,6 @@ pub struct Parts {
     pub tasks: Tasks,
     /// Who backends are, while there are no keys.
     pub service: Service,
-    /// Whether the demo page is served.
-    pub demo: bool,
 }
 
 impl Api {
@@ -71,16 +69,12 @@ impl Api {
 
 /// The public routes: the table of contents.
 pub fn router(api: Api) -> Router {
-    let demo = api.0.demo;
-    let mut routes = Router::new()
+    Router::new()
+        .route("/", get(page::page))
         .route("/v1/streams/{stream}/watch", get(watch::watch))
         .route("/v1/streams/{stream}/comments", get(comments::history).post(comments::post))
         .route("/v1/streams/{stream}", get(stream::show))
-        .route("/v1/comments", post(batch::post));
-    if demo {
-        routes = routes.route("/", get(page::page));
-    }
-    routes
+        .route("/v1/comments", post(batch::post))
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .fallback(|| async { Problem::not_found("no such route") })
         .layer(middleware::from_fn(deadline))

@@ -68,8 +68,6 @@ pub struct Entry {
     pub at_ms: u64,
     /// When the poster's pod accepted it, in milliseconds since the Unix epoch.
     pub accepted_at_ms: u64,
-    /// Whether a viewer loses other comments before this one.
-    pub priority: bool,
     /// The comment.
     pub fragment: Fragment,
 }
@@ -138,7 +136,7 @@ impl Entry {
     }
 
     fn from_words<'a>(mut words: impl Iterator<Item = &'a str>, fragment: Fragment) -> Option<Self> {
-        Some(Self {
+        let entry = Self {
             ring_epoch: words.next()?.parse().ok()?,
             epoch: words.next()?.parse().ok()?,
             seq: words.next()?.parse().ok()?,
@@ -149,9 +147,10 @@ impl Entry {
             },
             at_ms: words.next()?.parse().ok()?,
             accepted_at_ms: words.next()?.parse().ok()?,
-            priority: words.next()? != crate::domain::Kind::Comment.name(),
             fragment,
-        })
+        };
+        // The kind, which is in the fragment too.
+        words.next().map(|_| entry)
     }
 }
 
@@ -171,10 +170,7 @@ mod tests {
     #[test]
     fn the_golden_envelope_reads_and_writes_back() {
         let entry = Entry::decode(&golden()).unwrap();
-        assert_eq!(
-            (entry.ring_epoch, entry.seq, entry.at_ms, entry.priority),
-            (3, 7, 1_700_000_000_123, true)
-        );
+        assert_eq!((entry.ring_epoch, entry.seq, entry.at_ms), (3, 7, 1_700_000_000_123));
         assert_eq!(entry.position().to_string(), "abcdefgh.7.ABCDEFGHIJKLMNOP");
         assert_eq!(entry.before().to_string(), "abcdefgh.6.QRSTUVWXYZabcdef");
         assert_eq!(entry.encode("gift"), golden());

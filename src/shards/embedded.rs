@@ -150,10 +150,10 @@ impl Embedded {
 impl Store {
     /// The stream's history; a new one under the epoch given, if it has none or its time is over.
     fn record(&mut self, stream: &StreamId, epoch: Epoch, keep: &Keep, now: Instant) -> &mut Record {
-        if self.records.get(stream).is_some_and(|record| !record.is_fresh(keep, now)) {
-            self.forget(stream);
-        }
         let record = self.records.entry(stream.clone()).or_insert_with(|| Record::new(epoch, now));
+        if !record.is_fresh(keep, now) {
+            self.bytes -= record.begin_anew(epoch);
+        }
         record.touched = now;
         record
     }
@@ -196,6 +196,15 @@ impl Record {
         now.saturating_duration_since(self.touched) < keep.ttl
     }
 
+    /// Ends a history whose time is over; its idempotency ids have a time of their own. Returns the bytes set free.
+    fn begin_anew(&mut self, epoch: Epoch) -> usize {
+        let freed = self.entries.drain(..).map(|entry| cost(&entry)).sum();
+        self.bytes -= freed;
+        self.head = Position::start_of(epoch);
+        self.tally = Tally::default();
+        freed
+    }
+
     /// The answer that a repeated post gets; none for a new one.
     fn known(&mut self, post: &Post, now: Instant) -> Option<Result<Accepted, PublishError>> {
         let generations = now.saturating_duration_since(self.keys_since).as_secs() / KEY_GENERATION.as_secs();
@@ -225,7 +234,6 @@ impl Record {
             previous: self.head.id,
             at_ms: now_ms(),
             accepted_at_ms: post.accepted_at_ms,
-            priority: post.kind.has_priority(),
             fragment: post.fragment,
         };
         let envelope = entry.encode(post.kind.name());

@@ -111,7 +111,7 @@ impl Link {
         let LinkSettings { shard, url, pod, history_entries, history_ttl } = settings;
         let address = Address::parse(&url)?;
         let probe_channel = names::of_probe(&pod);
-        let (pulse, library) = (Arc::new(Pulse::new()), Arc::new(Library::default()));
+        let (pulse, library) = (Arc::new(Pulse::new()), Arc::new(Library::new(shard.clone())));
         let (events, heard) = mpsc::channel(BACKLOG);
         let (subscribing, listening) = Upkeep::new("subscribing", &shard, address.clone(), BACKLOG);
         let (posting, post_upkeep) = Upkeep::new("posting", &shard, address.clone(), NO_BACKLOG);

@@ -24,13 +24,18 @@ const SOURCE: &str = include_str!("../../../deploy/redis/fanfare.lua");
 const AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
 /// The library of functions on one shard.
-#[derive(Default)]
 pub(super) struct Library {
+    /// The shard's name, for the log.
+    shard: String,
     /// When it was loaded last; held while it is being loaded, so that many callers load it once.
     loaded: Mutex<Option<Instant>>,
 }
 
 impl Library {
+    pub(super) fn new(shard: String) -> Self {
+        Self { shard, loaded: Mutex::default() }
+    }
+
     /// Loads the library if the server has none. A pod that may not load it leaves that to the deployment.
     pub(super) async fn offer(&self, client: &Client) {
         let args = vec!["LOAD", SOURCE];
@@ -46,7 +51,7 @@ impl Library {
             *loaded = Some(Instant::now());
             let args = vec!["LOAD", "REPLACE", SOURCE];
             if let Err(error) = Box::pin(client.custom::<Value, _>(command("FUNCTION"), args)).await {
-                error!(%error, "the shard lacks Fanfare's functions, and this pod could not load them");
+                error!(shard = self.shard, %error, "the shard lacks Fanfare's functions, and this pod could not load them");
             }
         }
     }
@@ -92,7 +97,7 @@ impl Caller {
         let mut logged = self.logged.lock();
         if logged.is_none_or(|at| at.elapsed() >= AT_MOST_EVERY) {
             *logged = Some(Instant::now());
-            error!(%error, "the shard refused a call");
+            error!(shard = self.library.shard, %error, "the shard refused a call");
         }
     }
 }
