@@ -249,6 +249,15 @@ mod tests {
         assert_eq!(sorted, wanted);
     }
 
+    /// Symptom: pods whose list of shards was mounted empty knew nothing of each other, and were ready. Cause: an empty
+    /// list is the embedded shard, and an empty file was an empty list.
+    #[test]
+    fn a_file_that_names_no_shard_is_a_fault() {
+        let Err(BadConfig(faults)) = check(&["--shards-file=/dev/null"]) else { panic!("accepted") };
+        assert_eq!(faults, ["FANFARE_SHARDS_FILE: the file names no shard"]);
+        assert_eq!(check(&["--shards="]).unwrap().shards, []);
+    }
+
     #[test]
     fn an_open_pod_listens_elsewhere_only_if_told_so() {
         assert!(check(&["--listen=0.0.0.0:8080"]).is_err());

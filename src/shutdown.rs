@@ -182,6 +182,23 @@ mod tests {
         tasks.stop().await;
     }
 
+    /// Symptom: a clean exit logged that a keeper had broken. Cause: its link was stopped first, and it ended for that.
+    #[tokio::test]
+    async fn what_ends_because_others_were_stopped_did_not_break() {
+        for _ in 0..50 {
+            let tasks = Tasks::default();
+            let (keeps, mut ends) = tokio::sync::mpsc::channel::<()>(1);
+            tasks.core("link", async move {
+                let _keeps = keeps;
+                std::future::pending::<()>().await;
+            });
+            tasks.core("keeper", async move { assert!(ends.recv().await.is_none()) });
+            tokio::task::yield_now().await;
+            tasks.stop().await;
+            assert!(!tasks.0.broken.is_cancelled());
+        }
+    }
+
     #[tokio::test]
     async fn a_place_counts_before_its_task_begins() {
         let tasks = Tasks::default();
