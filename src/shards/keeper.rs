@@ -14,8 +14,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::{
     Settings,
     backoff::Backoff,
-    chain::{Chain, Outcome, Repair},
+    chain::{Outcome, Repair},
     interest::{Interest, Step},
+    kept::Kept,
     kinds::Shard,
     nudges::Dirty,
     reads::{Read, Reads},
@@ -61,20 +62,6 @@ pub(super) struct Keeper {
     step_pause: Backoff,
     under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send>>>,
     report: Arc<Report>,
-}
-
-/// What the keeper knows of a stream.
-#[derive(Default)]
-struct Kept {
-    /// Tells it from an earlier stream of the name, of which a read may be under way still.
-    life: u64,
-    chain: Chain,
-    spoke: Option<Instant>,
-    /// Whether it stands in `audits`.
-    audited: bool,
-    /// Whether it stands in `to_compare`.
-    doubted: bool,
-    told_viewers: u64,
 }
 
 /// A command that was answered.

@@ -9,6 +9,7 @@ mod embedded;
 mod history;
 mod interest;
 mod keeper;
+mod kept;
 mod kinds;
 mod link;
 mod list;
