@@ -96,8 +96,9 @@ async fn what_strangers_say_on_a_channel_is_counted_and_skipped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_history_that_cannot_be_read_holds_up_no_other() {
     let (cluster, broken) = (Cluster::start(4, 1, &[]).await, stream_for("broken"));
-    let set = cluster.redis(0).cli(&["SET", &format!("ff:{{{broken}}}:m"), "a stranger's"]);
-    assert_eq!(set, "OK");
+    let (meta, history) = (format!("ff:{{{broken}}}:m"), format!("ff:{{{broken}}}:h"));
+    cluster.redis(0).cli(&["HSET", &meta, "e", "abcdefgh", "s", "1", "i", "ABCDEFGHIJKLMNOP"]);
+    assert_eq!(cluster.redis(0).cli(&["SET", &history, "a stranger's"]), "OK");
     let broken_on = |pod| {
         let join = Join::new(pod, &broken);
         async move {
@@ -117,7 +118,7 @@ async fn one_history_that_cannot_be_read_holds_up_no_other() {
     for viewer in joins.await {
         assert!(!viewer.has("error"), "it waited for more than a second");
     }
-    cluster.redis(0).cli(&["DEL", &format!("ff:{{{broken}}}:m")]);
+    cluster.redis(0).cli(&["DEL", &meta, &history]);
     for viewer in &mut waiting {
         viewer.until("hello", |viewer| viewer.has("hello")).await;
     }
