@@ -102,8 +102,11 @@ local function publish(keys, args)
 
   local now = redis.call('TIME')
   local generation = math.floor(now[1] / GENERATION_SECONDS)
-  local epoch, last, previous, count, kept, keyed, before = head_of(name, kind, 'k', 'g', 'p')
-  if key then
+  local epoch, last, previous, kept, count, keyed, before
+  if not key then
+    epoch, last, previous, kept, count = head_of(name, 'k', kind)
+  else
+    epoch, last, previous, kept, count, keyed, before = head_of(name, 'k', kind, 'g', 'p')
     local meta = { epoch = epoch, last = last, newest = keyed, before = before }
     local digest, seq, first_id = earlier(name, generation, key, meta)
     if digest then
