@@ -32,7 +32,9 @@ const GENERATOR: &str = r#"
 local streams = redis.call('LRANGE', 'bench:streams', 0, -1)
 local last, count = tonumber(ARGV[1]), tonumber(ARGV[2])
 local heads = {}
-for n, name in ipairs(streams) do heads[n] = '1 1 ' .. redis.call('HGET', name .. ':m', 'e') .. ' ' end
+for n, name in ipairs(streams) do
+  heads[n] = '1 1 ' .. string.match(redis.call('GET', name .. ':m'), '^%S+') .. ' '
+end
 local body = '"kind":"comment","author":{"id":"v:u1","name":"Ann"},"body":"' .. string.rep('x', 200) .. '"'
 local id = string.format('%016d', last)
 for seq = last + 1, last + count do
@@ -41,7 +43,10 @@ for seq = last + 1, last + count do
   local rest = seq .. ' ' .. id .. ' ' .. previous .. ' 1700000000123 1700000000100 comment\n"id":"' .. id .. '",' .. body
   for n, name in ipairs(streams) do redis.call('PUBLISH', name, heads[n] .. rest) end
 end
-for _, name in ipairs(streams) do redis.call('HSET', name .. ':m', 's', last + count, 'i', id) end
+for _, name in ipairs(streams) do
+  local meta, head = name .. ':m', '%1 ' .. (last + count) .. ' ' .. id
+  redis.call('SET', meta, (string.gsub(redis.call('GET', meta), '^(%S+) %S+ %S+', head)), 'KEEPTTL')
+end
 return last + count
 "#;
 

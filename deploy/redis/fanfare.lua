@@ -3,8 +3,9 @@
 --
 -- A stream has, all under the name ff:{stream} (KEYS[1]), which is also the channel its entries are published on:
 --
---   <name>:m          hash, "meta": e epoch, s last seq, i last id, k when the TTLs were set (s), g and p the newest
---                     generation below and the one before it, and comment, gift, ...: how many entries of a kind
+--   <name>:m          string, "meta": epoch, last seq, last id ("~" before the first), when the TTLs are due again (s),
+--                     the newest idempotency generation and the one before it, and " kind=count" for each kind but
+--                     comment: what is left of seq. One string, since a hash costs a post 7 look-ups more
 --   <name>:h          stream, the history: the entry numbered n has the id n-0 and one field e, the envelope
 --   <name>:i:<gen>    hash, idempotency: owner, newline, post id -> digest, seq, id, epoch. A generation lasts 10
 --                     minutes of the shard's time and is asked for as long again: hash fields do not expire in Redis 7.0
@@ -12,32 +13,38 @@
 --
 -- Scripts are not rolled back, so each write here is ordered by what its loss would do. Meta is the commit: an entry is
 -- in the stream if and only if its seq is at most meta's. What the history holds beyond was left by a call that failed
--- between XADD and HSET (a command that the ACL denies, say): it was neither published nor answered, nobody reads it,
+-- between XADD and SET (a command that the ACL denies, say): it was neither published nor answered, nobody reads it,
 -- and the next publish takes it out.
 
 local GENERATION_SECONDS = 600
 -- Lua's numbers, and JavaScript's, count exactly to here.
 local SEQ_END = 9007199254740992
+-- A history is trimmed at each such seq: it may be longer than its window by so many entries, and by what Redis keeps
+-- in a node of a stream.
+local TRIM_EVERY = 16
 local RING_KEY = 'ff:ring'
+local META = '^(%S+) (%d+) (%S+) (%d+) (%d+) (%d+)(.*)$'
 
+-- The whole part of a number, in digits.
 local function whole(number)
-  return string.format('%.0f', number)
+  return string.format('%d', number)
 end
 
--- The epoch, last seq (a number), last id and further fields of a stream; nothing where it has no history, or a broken
--- meta.
-local function head_of(name, ...)
-  local found = redis.pcall('HMGET', name .. ':m', 'e', 's', 'i', ...)
-  if found.err then
-    -- Somebody wrote another type there: that is no meta, and no reason to fail the other streams of the call.
-    if string.find(found.err, 'WRONGTYPE', 1, true) then
-      return
-    end
-    error(found)
+-- The meta of streams, false where there is none: a key of another type, which is a stranger's, fails no other stream
+-- of the call.
+local function metas_of(names)
+  local keys = {}
+  for index, name in ipairs(names) do
+    keys[index] = name .. ':m'
   end
-  local seq = tonumber(found[2])
-  if found[1] and seq and found[3] then
-    return found[1], seq, found[3], unpack(found, 4)
+  return redis.call('MGET', unpack(keys))
+end
+
+-- The epoch, last seq (a number), last id and counts in a meta; nothing where there is none, or a broken one.
+local function head_in(meta)
+  local epoch, seq, id, _, _, _, counts = string.match(meta or '', META)
+  if epoch then
+    return epoch, tonumber(seq), id ~= '~' and id or '', counts
   end
 end
 
@@ -52,24 +59,51 @@ local function keep(name, ttl_ms)
   redis.call('PEXPIRE', name .. ':h', ttl_ms)
 end
 
--- The earlier answer to a post with this idempotency key: digest, seq, id, or nothing. Only generations that are young
--- enough and, as meta knows, hold keys are asked; without a meta, whichever there may be.
-local function earlier(name, generation, key, meta)
-  local generations = { meta.newest, meta.before }
-  if not meta.epoch then
-    generations = { generation, generation - 1 }
+-- Whether the stream took the post that is remembered as this entry. What lies beyond the last seq is of a call that
+-- failed before its commit; so is an entry that another post took the number of. One that was trimmed is trusted.
+local function took(name, seq, id, last)
+  if last and tonumber(seq) > tonumber(last) then
+    return false
   end
-  for _, each in pairs(generations) do
-    local text = tonumber(each) and tonumber(each) >= generation - 1
-      and redis.call('HGET', name .. ':i:' .. each, key)
+  local place = seq .. '-0'
+  local found = redis.call('XRANGE', name .. ':h', place, place)[1]
+  return not found or string.match(found[2][2], '^%S+ %S+ %S+ %S+ (%S+)') == id
+end
+
+-- The earlier answer to a post with this idempotency key, in generations that may hold it: digest, seq, id, or nothing.
+local function earlier(name, key, generations, epoch, last)
+  for _, each in ipairs(generations) do
+    local text = redis.call('HGET', name .. ':i:' .. each, key)
     if text then
       local digest, seq, id, under = string.match(text, '^(%S+) (%S+) (%S+) (%S+)$')
-      -- An answer beyond meta is of a call that failed before its commit.
-      if digest and not (under == meta.epoch and tonumber(seq) > meta.last) then
+      if digest and (under ~= epoch or took(name, seq, id, last)) then
         return digest, seq, id
       end
     end
   end
+end
+
+-- The generations that are young enough and, as meta knows, hold keys; without a meta, whichever there may be.
+local function generations_of(generation, newest, before)
+  local oldest, found = generation - 1, {}
+  if not newest then
+    return { generation, oldest }
+  end
+  if tonumber(newest) >= oldest then
+    found[1] = newest
+    if tonumber(before) >= oldest then
+      found[2] = before
+    end
+  end
+  return found
+end
+
+-- The counts with one more of this kind.
+local function counted(counts, kind)
+  local more, found = string.gsub(counts, ' (' .. kind .. ')=(%d+)', function(name, count)
+    return ' ' .. name .. '=' .. whole(count + 1)
+  end)
+  return found > 0 and more or counts .. ' ' .. kind .. '=1'
 end
 
 -- Takes out of the history what calls that failed before their commit left from this seq on, and its memory of them.
@@ -80,14 +114,12 @@ local function take_back(history, seq)
   redis.call('XSETID', history, whole(seq - 1) .. '-0', 'ENTRIESADDED', whole(seq - 1), 'MAXDELETEDID', '0-0')
 end
 
--- Appends an entry to the history, which follows the last one; answers as XADD does.
-local function append(history, last, seq, window, envelope)
-  local answer = redis.pcall('XADD', history, 'MAXLEN', '~', window, seq .. '-0', 'e', envelope)
-  if answer.err and string.find(answer.err, 'equal or smaller', 1, true) then
-    take_back(history, last + 1)
+-- Appends the entry numbered seq to the history; answers as XADD does.
+local function append(history, seq, window, envelope)
+  if seq % TRIM_EVERY == 0 then
     return redis.pcall('XADD', history, 'MAXLEN', '~', window, seq .. '-0', 'e', envelope)
   end
-  return answer
+  return redis.pcall('XADD', history, seq .. '-0', 'e', envelope)
 end
 
 -- fanfare_publish ff:{stream} <ring epoch> <candidate epoch> <id> <kind> <accepted at, ms> <fragment>
@@ -95,60 +127,71 @@ end
 -- answers {'ok' or 'duplicate', seq, id}, or {'reused'}; errors FFRING (older ring epoch) and FFSEQ (no number left).
 local function publish(keys, args)
   local name, ring, id, kind, ttl_ms, key = keys[1], args[1], args[3], args[4], args[8], args[9]
-  local newest_ring = redis.call('GET', RING_KEY)
-  if newest_ring and newest_ring ~= ring and tonumber(newest_ring) > tonumber(ring) then
+  local meta_key = name .. ':m'
+  -- One call for both: a call costs more than what most of them do.
+  local stored = redis.call('MGET', RING_KEY, meta_key)
+  local newest_ring = stored[1]
+  if newest_ring ~= ring and newest_ring and tonumber(newest_ring) > tonumber(ring) then
     return redis.error_reply('FFRING a newer list of shards is in force: ' .. newest_ring)
   end
 
+  local epoch, last, previous, due, newest, before, counts
+  if stored[2] then
+    epoch, last, previous, due, newest, before, counts = string.match(stored[2], META)
+  end
   local now = redis.call('TIME')
-  local generation = math.floor(now[1] / GENERATION_SECONDS)
-  local epoch, last, previous, kept, count, keyed, before
-  if not key then
-    epoch, last, previous, kept, count = head_of(name, 'k', kind)
-  else
-    epoch, last, previous, kept, count, keyed, before = head_of(name, 'k', kind, 'g', 'p')
-    local meta = { epoch = epoch, last = last, newest = keyed, before = before }
-    local digest, seq, first_id = earlier(name, generation, key, meta)
+  local second = now[1]
+  local generation
+  if key then
+    generation = whole(second / GENERATION_SECONDS)
+    local digest, seq, first_id = earlier(name, key, generations_of(generation, newest, before), epoch, last)
     if digest then
       return digest == args[10] and { 'duplicate', seq, first_id } or { 'reused' }
     end
   end
   if not epoch then
     forget(name)
-    epoch, last, previous = args[2], 0, ''
+    epoch, last, previous, due, newest, before, counts = args[2], 0, '~', 0, 0, 0, ''
   end
-  if last + 1 >= SEQ_END then
+  local number = last + 1
+  if number >= SEQ_END then
     return redis.error_reply('FFSEQ the epoch has no sequence number left')
   end
 
-  local seq = whole(last + 1)
-  local at = now[1] .. string.sub('00000' .. now[2], -6, -4)
+  local seq = whole(number)
+  local at = second .. string.sub('00000' .. now[2], -6, -4)
   -- One expression: Lua joins it without a table, and without the strings between.
-  local envelope = '1 ' .. ring .. ' ' .. epoch .. ' ' .. seq .. ' ' .. id .. ' ' .. (last == 0 and '~' or previous)
-    .. ' ' .. at .. ' ' .. args[5] .. ' ' .. kind .. '\n' .. args[6]
-  local added = append(name .. ':h', last, seq, args[7], envelope)
+  local envelope = '1 ' .. ring .. ' ' .. epoch .. ' ' .. seq .. ' ' .. id .. ' ' .. previous .. ' ' .. at .. ' '
+    .. args[5] .. ' ' .. kind .. '\n' .. args[6]
+  local history = name .. ':h'
+  local added = append(history, seq, args[7], envelope)
+  if added.err and string.find(added.err, 'equal or smaller', 1, true) then
+    take_back(history, number)
+    added = append(history, seq, args[7], envelope)
+  end
   if added.err then
     return added
   end
 
-  local meta = { 's', seq, 'i', id, kind, (count or 0) + 1 }
   if key then
     local hash = name .. ':i:' .. generation
     redis.call('HSET', hash, key, args[10] .. ' ' .. seq .. ' ' .. id .. ' ' .. epoch)
-    if tonumber(keyed) ~= generation then
+    if newest ~= generation then
       redis.call('EXPIREAT', hash, (generation + 2) * GENERATION_SECONDS)
-      meta[7], meta[8], meta[9], meta[10] = 'g', generation, 'p', keyed or ''
+      newest, before = generation, newest
     end
   end
-  -- The TTLs are set again when a sixteenth of them is gone: two calls fewer for most posts.
-  local stale = last == 0 or now[1] - (kept or 0) >= ttl_ms / 16000
-  if stale then
-    local n = #meta
-    meta[n + 1], meta[n + 2], meta[n + 3], meta[n + 4] = 'e', epoch, 'k', now[1]
+  if kind ~= 'comment' then
+    counts = counted(counts, kind)
   end
-  redis.call('HSET', name .. ':m', unpack(meta))
-  if stale then
-    keep(name, ttl_ms)
+  local tail = ' ' .. newest .. ' ' .. before .. counts
+  -- The TTLs are set again when a sixteenth of them is gone: a call fewer for most posts.
+  if tonumber(second) < tonumber(due) then
+    redis.call('SET', meta_key, epoch .. ' ' .. seq .. ' ' .. id .. ' ' .. due .. tail, 'KEEPTTL')
+  else
+    due = whole(second + ttl_ms / 16000)
+    redis.call('SET', meta_key, epoch .. ' ' .. seq .. ' ' .. id .. ' ' .. due .. tail, 'PX', ttl_ms)
+    redis.call('PEXPIRE', history, ttl_ms)
   end
   if newest_ring ~= ring then
     redis.call('SET', RING_KEY, ring)
@@ -162,11 +205,11 @@ end
 -- that whoever watches an empty stream sees it when the shard is wiped.
 local function read(keys, args)
   local name = keys[1]
-  local epoch, seq, id = head_of(name)
+  local epoch, seq, id = head_in(metas_of(keys)[1])
   if not epoch then
     forget(name)
     epoch, seq, id = args[3], 0, ''
-    redis.call('HSET', name .. ':m', 'e', epoch, 's', '0', 'i', '')
+    redis.call('SET', name .. ':m', epoch .. ' 0 ~ 0 0 0')
   end
   keep(name, args[4])
   local answer = { epoch, whole(seq), id }
@@ -183,10 +226,10 @@ end
 -- fanfare_heads ff:{stream} ... <TTL, ms> answers, for each stream, {epoch, seq, id}, or {} where it has no history.
 local function heads(keys, args)
   local answer = {}
-  for index, name in ipairs(keys) do
-    local epoch, seq, id = head_of(name)
+  for index, meta in ipairs(metas_of(keys)) do
+    local epoch, seq, id = head_in(meta)
     if epoch then
-      keep(name, args[1])
+      keep(keys[index], args[1])
       answer[index] = { epoch, whole(seq), id }
     else
       answer[index] = {}
@@ -198,12 +241,18 @@ end
 -- fanfare_tally ff:{stream} <kind> ... answers how many entries of each kind the stream took, or {} where it has no
 -- history.
 local function tally(keys, args)
-  local found = { head_of(keys[1], unpack(args)) }
+  local _, seq, _, counts = head_in(metas_of(keys)[1])
+  if not seq then
+    return {}
+  end
+  local of = { comment = seq }
+  for kind, count in string.gmatch(counts, ' (%l+)=(%d+)') do
+    of[kind] = count
+    of.comment = of.comment - count
+  end
   local answer = {}
-  if found[1] then
-    for index = 1, #args do
-      answer[index] = found[index + 3] or '0'
-    end
+  for index, kind in ipairs(args) do
+    answer[index] = whole(of[kind] or 0)
   end
   return answer
 end
