@@ -5,9 +5,13 @@
 //! sockets itself, without a channel or a task in between. A viewer whose socket is full lags: its own task goes on
 //! writing for it, and what falls off the tape meanwhile is told to it as `skipped`.
 //!
+//! A stream that is *hot* on this pod is flushed at most once a *window*: what came meanwhile goes out in one write. A
+//! stream's first comment after quiet goes out at once, and a stream that is not hot never waits.
+//!
 //! The hub knows neither Redis nor HTTP. When a stream's audience appears or vanishes it says so through [`Nudge`].
 
 mod batch;
+mod heat;
 mod lane;
 mod out;
 mod outlet;
@@ -22,5 +26,5 @@ pub use lane::Lane;
 pub use outlet::Outlet;
 pub use seat::{Drained, Seat};
 pub use stream::Opening;
-pub use streams::{Hub, Nudge, Totals};
+pub use streams::{Fanout, Hub, Nudge, Totals};
 pub use tape::{Item, Located, Mark, RECENT_COMMENTS};

@@ -70,6 +70,17 @@ pub(super) enum Wrote {
     Broken,
 }
 
+/// Points slices at what is due, as much as there are slices for; returns how many are used, and their bytes.
+fn lay<'a>(slices: &mut [IoSlice<'a>], due: impl Iterator<Item = &'a [u8]>) -> (usize, usize) {
+    let (mut count, mut total) = (0, 0);
+    for (slice, bytes) in slices.iter_mut().zip(due) {
+        *slice = IoSlice::new(bytes);
+        count += 1;
+        total += bytes.len();
+    }
+    (count, total)
+}
+
 impl Out {
     pub(super) const fn new(noticed: u64) -> Self {
         Self {
@@ -117,8 +128,7 @@ impl Out {
             self.skip_to(batch);
         }
         loop {
-            let notice = batch.notice_after(self.noticed);
-            match self.write(outlet, batch.after(self.cursor), notice) {
+            match self.write(outlet, batch) {
                 Ok(true) => {}
                 Ok(false) => return Wrote::All,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -132,23 +142,19 @@ impl Out {
     }
 
     /// One write of what is due. Returns false if nothing is; a write that took only a part counts as a full socket.
-    fn write(
-        &mut self,
-        outlet: &dyn Outlet,
-        frames: &[(SharedFrame, Mark)],
-        notice: Option<&Notice>,
-    ) -> io::Result<bool> {
+    fn write(&mut self, outlet: &dyn Outlet, batch: &Batch) -> io::Result<bool> {
+        let frames = batch.after(self.cursor);
+        let notice = batch.notice_after(self.noticed);
         let mut slices = [IoSlice::new(&[]); WRITE_FRAMES];
-        let partial = (!self.partial.is_empty()).then_some(&self.partial);
-        let shared = frames.iter().map(|(frame, _)| frame.bytes());
-        let due = partial.into_iter().chain(&self.own).chain(shared).chain(notice.map(|n| n.frame.bytes()));
-        let mut count = 0;
-        let mut total = 0;
-        for (slice, bytes) in slices.iter_mut().zip(due) {
-            *slice = IoSlice::new(bytes);
-            count += 1;
-            total += bytes.len();
-        }
+        let own = (!self.partial.is_empty()).then_some(&self.partial).into_iter().chain(&self.own);
+        let last = notice.map(|notice| notice.frame.bytes());
+        let (count, total) = match batch.joined_after(self.cursor).filter(|_| self.is_flushed()) {
+            Some(joined) => lay(&mut slices, std::iter::once(joined).chain(last.map(|last| &last[..]))),
+            None => {
+                let shared = frames.iter().map(|(frame, _)| frame.bytes());
+                lay(&mut slices, own.chain(shared).chain(last).map(|bytes| &bytes[..]))
+            }
+        };
         if count == 0 {
             return Ok(false);
         }

@@ -102,9 +102,7 @@ impl SeatCore {
             match out.phase {
                 Phase::Shut(close) => return Drained::Shut(close),
                 Phase::Lagging => self.stream.batch(out.cursor, WRITE_FRAMES, &mut batch),
-                Phase::Joining | Phase::Prompt | Phase::Closing => {
-                    batch = Batch { first: out.cursor, ..Batch::default() };
-                }
+                Phase::Joining | Phase::Prompt | Phase::Closing => batch = Batch::nothing_after(out.cursor),
             }
             match (out.drain(&*self.outlet, &batch, now), out.phase) {
                 (Wrote::Broken, _) => out.phase = Phase::Shut(None),

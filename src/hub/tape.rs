@@ -18,6 +18,8 @@ const MAX_FRAMES: usize = 2_048;
 const MAX_BYTES: usize = 1024 * 1024;
 /// How long a frame stays on the tape beyond the recent comments. A viewer that accepts no byte for 10 s is closed.
 const MAX_AGE: Duration = Duration::from_secs(15);
+/// The most bytes that are taken at once to be written; at least one frame is.
+const BATCH_BYTES: usize = 64 * 1024;
 
 /// One thing that goes to every viewer of a stream, in order.
 #[derive(Debug, Clone)]
@@ -184,8 +186,16 @@ impl Tape {
         into.first = if from.index < self.first.index { self.first } else { from };
         into.floor = Some(self.position_at(start));
         into.frames.clear();
-        let slots = self.slots.range(start..).take(most);
-        into.frames.extend(slots.map(|slot| (slot.item.frame().clone(), slot.after)));
+        let mut bytes = 0;
+        for slot in self.slots.range(start..).take(most) {
+            let frame = slot.item.frame();
+            bytes += frame.bytes().len();
+            if bytes > BATCH_BYTES && !into.frames.is_empty() {
+                break;
+            }
+            into.frames.push((frame.clone(), slot.after));
+        }
+        into.reaches_end = into.end() == self.next;
     }
 
     fn slot_at(&self, mark: Mark) -> usize {

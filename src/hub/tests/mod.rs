@@ -11,4 +11,5 @@ mod model;
 mod property;
 mod rig;
 mod threads;
+mod window;
 mod wire;

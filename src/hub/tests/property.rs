@@ -7,7 +7,7 @@ use tokio::time::{Instant, advance};
 
 use super::{
     model::{Order, Step},
-    rig::{Rig, Viewer, at, comments},
+    rig::{Rig, Viewer, WINDOW, at, comments},
     wire::Wire,
 };
 use crate::{
@@ -34,7 +34,7 @@ enum Op {
     WriteSlice(Index, usize),
     Drain(Index),
     Own(Index),
-    Advance(u64),
+    Advance(Duration),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -54,7 +54,8 @@ fn op() -> impl Strategy<Value = Op> {
         12 => (any_index(), 1..4_usize).prop_map(|(lane, seats)| Op::WriteSlice(lane, seats)),
         8 => any_index().prop_map(Op::Drain),
         2 => any_index().prop_map(Op::Own),
-        3 => (1..20_u64).prop_map(Op::Advance),
+        3 => (1..20_u64).prop_map(|seconds| Op::Advance(Duration::from_secs(seconds))),
+        3 => (1..60_u64).prop_map(|millis| Op::Advance(Duration::from_millis(millis))),
     ]
 }
 
@@ -82,9 +83,9 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(rig: Rig) -> Self {
         let (order, watchers, gone) = (Order(Vec::new()), Vec::new(), Vec::new());
-        Self { rig: Rig::new(2), order, epoch: 'a', seq: 0, told_viewers: 0, watchers, gone }
+        Self { rig, order, epoch: 'a', seq: 0, told_viewers: 0, watchers, gone }
     }
 
     async fn apply(&mut self, op: Op) {
@@ -133,7 +134,7 @@ impl World {
                 Some(bytes) => watcher.viewer.wire.take(bytes),
                 None => watcher.viewer.wire.take_all(),
             }),
-            Op::ReadInbox(lane) => self.rig.lanes[lane.index(2)].read_inbox(),
+            Op::ReadInbox(lane) => self.rig.lanes[lane.index(2)].read_inbox(Instant::now()),
             Op::WriteSlice(lane, seats) => {
                 let _ = self.rig.lanes[lane.index(2)].write_slice(seats, Instant::now());
             }
@@ -143,7 +144,7 @@ impl World {
                 watcher.viewer.push_own(watcher.own);
                 watcher.is_due = true;
             }),
-            Op::Advance(seconds) => advance(Duration::from_secs(seconds)).await,
+            Op::Advance(time) => advance(time).await,
         }
     }
 
@@ -177,7 +178,7 @@ impl World {
     }
 
     /// Every socket takes everything; tasks come when they are due or woken, lanes until they rest.
-    fn settle(&mut self) {
+    async fn settle(&mut self) {
         for watcher in &mut self.watchers {
             watcher.viewer.wire.take_all();
             while watcher.joining.is_some() {
@@ -185,6 +186,7 @@ impl World {
             }
         }
         for _ in 0..3 {
+            advance(WINDOW).await;
             self.rig.turn();
             for watcher in &mut self.watchers {
                 if watcher.viewer.is_woken() || watcher.is_due {
@@ -251,14 +253,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn each_viewer_is_told_the_order_or_what_it_misses(ops in prop::collection::vec(op(), 1..100)) {
+    fn each_viewer_is_told_the_order_or_what_it_misses(hot: bool, ops in prop::collection::vec(op(), 1..100)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.unwrap().block_on(async {
-            let mut world = World::new();
+            let mut world = World::new(if hot { Rig::hot(2) } else { Rig::new(2) });
             for op in ops {
                 world.apply(op).await;
             }
-            world.settle();
+            world.settle().await;
             world.check().map_err(TestCaseError::fail)
         })?;
     }
