@@ -1,6 +1,6 @@
 //! What is taken from a stream at once and written to its seats.
 
-use super::tape::Mark;
+use super::tape::{Mark, Slot};
 use crate::{domain::Position, protocol::SharedFrame};
 
 /// Some frames of a tape, and the newest notice, taken at once for many seats.
@@ -10,6 +10,8 @@ pub(super) struct Batch {
     /// The place before the first frame.
     pub(super) floor: Option<Position>,
     pub(super) frames: Vec<(SharedFrame, Mark)>,
+    /// From this index on the tape has everything; before it, only priority entries are kept.
+    pub(super) whole_from: u64,
     /// Whether it has everything that was on the tape when it was taken.
     pub(super) reaches_end: bool,
     /// The bytes of all frames in a row, for the seats at the first one; empty if they were not laid out.
@@ -17,6 +19,8 @@ pub(super) struct Batch {
     pub(super) notice: Option<Notice>,
 }
 
+/// The most bytes that are taken at once to be written; at least one frame is.
+const BATCH_BYTES: usize = 64 * 1024;
 /// From so many seats on the frames that go to them are laid into one buffer: one slice is written for many.
 const JOIN_FOR_SEATS: usize = 4;
 /// The largest buffer that is kept from one flush to the next.
@@ -33,6 +37,19 @@ pub(super) struct Notice {
 impl Batch {
     pub(super) fn nothing_after(first: Mark) -> Self {
         Self { first, ..Self::default() }
+    }
+
+    /// Takes frames, as far as they fit.
+    pub(super) fn fill<'a>(&mut self, slots: impl Iterator<Item = &'a Slot>) {
+        let mut bytes = 0;
+        for slot in slots {
+            let frame = slot.item.frame();
+            bytes += frame.bytes().len();
+            if bytes > BATCH_BYTES && !self.frames.is_empty() {
+                return;
+            }
+            self.frames.push((frame.clone(), slot.after));
+        }
     }
 
     pub(super) fn end(&self) -> Mark {

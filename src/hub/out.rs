@@ -50,6 +50,8 @@ pub(super) struct Out {
     pub(super) full_since: Option<Instant>,
     /// When the viewer last fell off the tape, and when before that.
     falls: [Option<Instant>; 2],
+    /// Whether it is still among the entries kept from before the tape's oldest: the holes there are of one fall.
+    fallen: bool,
     /// What was not yet counted.
     pub(super) tally: Tally,
 }
@@ -68,6 +70,8 @@ pub(super) enum Wrote {
     All,
     Full,
     Broken,
+    /// Nothing: the viewer fell too far or too often behind to be served.
+    TooSlow,
 }
 
 /// Points slices at what is due, as much as there are slices for; returns how many are used, and their bytes.
@@ -92,6 +96,7 @@ impl Out {
             own_bytes: 0,
             full_since: None,
             falls: [None; 2],
+            fallen: false,
             tally: Tally { delivered: 0, skipped: 0 },
         }
     }
@@ -119,13 +124,16 @@ impl Out {
 
     /// Writes the viewer's own frames, then the batch's frames from the cursor on: the one place that writes.
     pub(super) fn drain(&mut self, outlet: &dyn Outlet, batch: &Batch, now: Instant) -> Wrote {
+        self.fallen &= self.cursor.index < batch.whole_from;
         if self.cursor.index < batch.first.index {
             // When a prompt seat falls, it was the lane that was slow, not the viewer.
-            if self.phase == Phase::Lagging && self.falls_too_often(now) {
-                self.phase = Phase::Shut(Some(Close::TooSlow));
-                return Wrote::All;
+            let is_fall = self.phase == Phase::Lagging && !self.fallen;
+            let misses_priority = self.cursor.priority < batch.first.priority;
+            if misses_priority || (is_fall && self.falls_too_often(now)) {
+                return Wrote::TooSlow;
             }
             self.skip_to(batch);
+            self.fallen = self.cursor.index < batch.whole_from;
         }
         loop {
             match self.write(outlet, batch) {

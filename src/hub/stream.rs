@@ -9,7 +9,8 @@ use super::{
     Fanout,
     batch::{Batch, Notice},
     heat::Heat,
-    tape::{Item, Located, Mark, Tape},
+    item::Item,
+    tape::{Located, Mark, Tape},
 };
 use crate::{
     domain::{Position, StreamId},

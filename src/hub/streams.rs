@@ -14,11 +14,11 @@ use tokio::time::Instant;
 use super::{
     Lane, Mark, Outlet,
     heat::HOT_FROM,
+    item::Item,
     lane::Inbox,
     out::Tally,
     seat::{Seat, SeatCore},
     stream::Stream,
-    tape::Item,
 };
 use crate::{
     domain::{Position, StreamId},

@@ -8,6 +8,7 @@ mod lagging;
 mod lanes;
 mod locating;
 mod model;
+mod priority;
 mod property;
 mod rig;
 mod threads;

@@ -7,11 +7,14 @@ use tokio::time::{Instant, advance};
 
 use super::{
     model::{Order, Step},
-    rig::{Rig, Viewer, WINDOW, at, comments},
+    rig::{Rig, Viewer, WINDOW, at, comments, gifts},
     wire::Wire,
 };
 use crate::{
-    hub::{Drained, Item, Located, Mark},
+    hub::{
+        Drained, Item, Located, Mark,
+        kept::{KEPT_ENTRIES, KEPT_FOR},
+    },
     protocol::Close,
 };
 
@@ -25,6 +28,7 @@ enum Op {
     Page(Index),
     Leave(Index),
     Deliver(u64),
+    Gifts(u64),
     Gap(u64),
     Reset,
     TellViewers,
@@ -46,6 +50,8 @@ fn op() -> impl Strategy<Value = Op> {
         3 => any_index().prop_map(Op::Leave),
         6 => (1..20_u64).prop_map(Op::Deliver),
         2 => (40..90_u64).prop_map(Op::Deliver),
+        3 => (1..4_u64).prop_map(Op::Gifts),
+        1 => (100..300_u64).prop_map(Op::Gifts),
         1 => (1..5_u64).prop_map(Op::Gap),
         1 => Just(Op::Reset),
         2 => Just(Op::TellViewers),
@@ -77,6 +83,8 @@ struct World {
     order: Order,
     epoch: char,
     seq: u64,
+    gifts: u64,
+    began: Instant,
     told_viewers: u64,
     watchers: Vec<Watcher>,
     gone: Vec<(Wire, usize)>,
@@ -85,7 +93,8 @@ struct World {
 impl World {
     fn new(rig: Rig) -> Self {
         let (order, watchers, gone) = (Order(Vec::new()), Vec::new(), Vec::new());
-        Self { rig, order, epoch: 'a', seq: 0, told_viewers: 0, watchers, gone }
+        let (gifts, began) = (0, Instant::now());
+        Self { rig, order, epoch: 'a', seq: 0, gifts, began, told_viewers: 0, watchers, gone }
     }
 
     async fn apply(&mut self, op: Op) {
@@ -112,6 +121,13 @@ impl World {
                 self.seq += n;
                 self.order.0.extend(seqs.clone().map(|seq| Step::Comment((self.epoch, seq))));
                 self.rig.deliver(comments(self.epoch, seqs));
+            }
+            Op::Gifts(n) => {
+                let seqs = self.seq + 1..=self.seq + n;
+                self.seq += n;
+                self.gifts += n;
+                self.order.0.extend(seqs.clone().map(|seq| Step::Gift((self.epoch, seq))));
+                self.rig.deliver(gifts(self.epoch, seqs));
             }
             Op::Gap(width) => {
                 let from = self.seq + 1;
@@ -204,6 +220,12 @@ impl World {
             live += reading.live;
             skipped += reading.skipped;
             ended += u64::from(watcher.shut);
+            // The third fall is not told; and the tape keeps so many gifts for so long.
+            let could_fall_too_often = reading.skips >= 2;
+            let could_miss_gift = self.gifts > KEPT_ENTRIES as u64 || self.began.elapsed() > KEPT_FOR;
+            if watcher.shut && !could_fall_too_often && !could_miss_gift {
+                return Err(format!("shut for nothing: {reading:?} with {} gifts", self.gifts));
+            }
             let viewers = if watcher.knew_viewers == self.told_viewers { 0 } else { self.told_viewers };
             let is_current =
                 (reading.steps, reading.own, reading.viewers) == (self.order.0.len(), watcher.own, viewers);

@@ -62,16 +62,24 @@ fn entry_id((epoch, seq): Place) -> String {
     format!("{}{seq:08}", epoch_name(epoch))
 }
 
-pub(super) fn entry((epoch, seq): Place, body: &str) -> Entry {
+pub(super) fn entry(place: Place, body: &str) -> Entry {
+    entry_of("comment", place, body)
+}
+
+fn entry_of(kind: &str, (epoch, seq): Place, body: &str) -> Entry {
     let previous = if seq == 1 { "~".into() } else { entry_id((epoch, seq - 1)) };
     let (name, id) = (epoch_name(epoch), entry_id((epoch, seq)));
-    let mut text = format!("1 1 {name} {seq} {id} {previous} 0 0 comment\n");
+    let mut text = format!("1 1 {name} {seq} {id} {previous} 0 0 {kind}\n");
     write!(text, r#""id":"{id}","body":"{body}""#).unwrap();
     Entry::decode(&text.into()).unwrap()
 }
 
 pub(super) fn comments(epoch: char, seqs: RangeInclusive<u64>) -> impl Iterator<Item = Item> {
     seqs.map(move |seq| Item::comment(&entry((epoch, seq), "hi")))
+}
+
+pub(super) fn gifts(epoch: char, seqs: RangeInclusive<u64>) -> impl Iterator<Item = Item> {
+    seqs.map(move |seq| Item::comment(&entry_of("gift", (epoch, seq), "hi")))
 }
 
 pub(super) fn live(epoch: char, seqs: RangeInclusive<u64>) -> Vec<Told> {
