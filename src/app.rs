@@ -14,7 +14,7 @@ use crate::{
     connection::{Connections, Context},
     domain::{Desk, Service},
     http::{self, Api, Listener, Ops, Parts},
-    hub::Hub,
+    hub::{Fanout, Hub},
     readiness::{Gate, Reason},
     shards::{Nudges, Settings, Shards},
     shutdown::{Release, Tasks},
@@ -87,7 +87,7 @@ impl App {
             (Gate::default(), Tasks::default(), Release::default(), Sli::default());
         let nudges = Nudges::new(&config.shards);
         let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let (hub, lanes) = Hub::new(workers, nudges.clone(), sli.clone());
+        let (hub, lanes) = Hub::new(Fanout::new(workers, config.fanout_window), nudges.clone(), sli.clone());
         lanes.into_iter().for_each(|lane| tasks.core("lane", lane.run()));
         let settings = Settings {
             shards: config.shards,

@@ -43,6 +43,9 @@ pub struct Flags {
     /// How long a subscription outlives a stream's last viewer
     #[arg(long, env = "FANFARE_LINGER", value_name = "DURATION", default_value = "10s")]
     linger: String,
+    /// How long the comments of a busy stream are gathered before they go out together; 0: never
+    #[arg(long, env = "FANFARE_FANOUT_WINDOW", value_name = "DURATION", default_value = "50ms")]
+    fanout_window: String,
     /// At the end: how long load balancers have to notice that the pod is not ready
     #[arg(long, env = "FANFARE_SETTLE", value_name = "DURATION", default_value = "5s")]
     settle: String,
@@ -72,6 +75,8 @@ pub struct Config {
     pub history_ttl: Duration,
     /// How long a subscription outlives a stream's last viewer.
     pub linger: Duration,
+    /// How long the comments of a hot stream are gathered at the most.
+    pub fanout_window: Duration,
     /// How long load balancers have to notice that the pod is not ready.
     pub settle: Duration,
     /// The time over which viewers are asked to connect elsewhere.
@@ -102,6 +107,7 @@ impl Flags {
             history_comments: faults.number("FANFARE_HISTORY_COMMENTS", &self.history_comments, 1..=10_000),
             history_ttl: faults.duration("FANFARE_HISTORY_TTL", &self.history_ttl, 1, 7 * 86_400),
             linger: faults.duration("FANFARE_LINGER", &self.linger, 0, 3_600),
+            fanout_window: faults.duration("FANFARE_FANOUT_WINDOW", &self.fanout_window, 0, 1),
             settle: faults.duration("FANFARE_SETTLE", &self.settle, 0, 600),
             drain: faults.duration("FANFARE_DRAIN", &self.drain, 0, 3_600),
         };
@@ -218,6 +224,8 @@ mod tests {
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
         assert!(!config.pod.is_empty());
         assert_eq!((config.history_comments, config.linger), (500, Duration::from_secs(10)));
+        assert_eq!(config.fanout_window, Duration::from_millis(50));
+        assert_eq!(check(&["--fanout-window=0"]).unwrap().fanout_window, Duration::ZERO);
     }
 
     #[test]
@@ -229,6 +237,7 @@ mod tests {
             "--history-comments=0",
             "--history-ttl=soon",
             "--linger=-1s",
+            "--fanout-window=2s",
             "--settle=1000h",
         ]);
         let Err(BadConfig(faults)) = faults else { panic!("accepted") };
@@ -240,6 +249,7 @@ mod tests {
             "FANFARE_HISTORY_COMMENTS",
             "FANFARE_HISTORY_TTL",
             "FANFARE_LINGER",
+            "FANFARE_FANOUT_WINDOW",
             "FANFARE_SETTLE",
         ];
         let mut sorted = names.clone();

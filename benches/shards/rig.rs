@@ -8,7 +8,7 @@ use std::{
 
 use fanfare::{
     domain::StreamId,
-    hub::{Hub, Outlet, Seat},
+    hub::{Fanout, Hub, Outlet, Seat},
     shards::{Nudges, Settings, Shards, parse_shards},
     shutdown::Tasks,
     telemetry::Sli,
@@ -50,7 +50,7 @@ impl Rig {
             servers.iter().enumerate().map(|(n, server)| format!("s{n}={}", server.url())).collect();
         let list = parse_shards(&list.join(",")).unwrap();
         let (nudges, sli, tasks) = (Nudges::new(&list), Sli::default(), Tasks::default());
-        let (hub, lanes) = Hub::new(1, nudges.clone(), sli.clone());
+        let (hub, lanes) = Hub::new(Fanout::new(1, Duration::ZERO), nudges.clone(), sli.clone());
         lanes.into_iter().for_each(|lane| tasks.core("lane", lane.run()));
         let settings = Settings {
             shards: list,

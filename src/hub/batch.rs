@@ -1,6 +1,6 @@
 //! What is taken from a stream at once and written to its seats.
 
-use super::tape::Mark;
+use super::tape::{Mark, Slot};
 use crate::{domain::Position, protocol::SharedFrame};
 
 /// Some frames of a tape, and the newest notice, taken at once for many seats.
@@ -10,8 +10,21 @@ pub(super) struct Batch {
     /// The place before the first frame.
     pub(super) floor: Option<Position>,
     pub(super) frames: Vec<(SharedFrame, Mark)>,
+    /// From this index on the tape has everything; before it, only priority entries are kept.
+    pub(super) whole_from: u64,
+    /// Whether it has everything that was on the tape when it was taken.
+    pub(super) reaches_end: bool,
+    /// The bytes of all frames in a row, for the seats at the first one; empty if they were not laid out.
+    joined: Vec<u8>,
     pub(super) notice: Option<Notice>,
 }
+
+/// The most bytes that are taken at once to be written; at least one frame is.
+const BATCH_BYTES: usize = 64 * 1024;
+/// From so many seats on the frames that go to them are laid into one buffer: one slice is written for many.
+const JOIN_FOR_SEATS: usize = 4;
+/// The largest buffer that is kept from one flush to the next.
+const KEEP_BYTES: usize = 64 * 1024;
 
 /// The newest value of something that is told to all and not part of the order. Only the newest counts.
 #[derive(Debug, Clone)]
@@ -22,6 +35,23 @@ pub(super) struct Notice {
 }
 
 impl Batch {
+    pub(super) fn nothing_after(first: Mark) -> Self {
+        Self { first, ..Self::default() }
+    }
+
+    /// Takes frames, as far as they fit.
+    pub(super) fn fill<'a>(&mut self, slots: impl Iterator<Item = &'a Slot>) {
+        let mut bytes = 0;
+        for slot in slots {
+            let frame = slot.item.frame();
+            bytes += frame.bytes().len();
+            if bytes > BATCH_BYTES && !self.frames.is_empty() {
+                return;
+            }
+            self.frames.push((frame.clone(), slot.after));
+        }
+    }
+
     pub(super) fn end(&self) -> Mark {
         self.frames.last().map_or(self.first, |(_, after)| *after)
     }
@@ -32,6 +62,18 @@ impl Batch {
         usize::try_from(passed).ok().and_then(|passed| self.frames.get(passed..)).unwrap_or_default()
     }
 
+    /// Lays the frames into one buffer, if that pays for so many seats.
+    pub(super) fn join_for(&mut self, seats: usize) {
+        if self.frames.len() > 1 && seats >= JOIN_FOR_SEATS {
+            self.frames.iter().for_each(|(frame, _)| self.joined.extend_from_slice(frame.bytes()));
+        }
+    }
+
+    /// All frames in one slice, for a cursor that has yet to pass all of them; none if they were not laid out.
+    pub(super) fn joined_after(&self, cursor: Mark) -> Option<&[u8]> {
+        (cursor.index == self.first.index && !self.joined.is_empty()).then_some(&self.joined)
+    }
+
     /// The notice, unless it is known already.
     pub(super) fn notice_after(&self, noticed: u64) -> Option<&Notice> {
         self.notice.as_ref().filter(|notice| notice.version > noticed)
@@ -40,6 +82,8 @@ impl Batch {
     /// Lets go of the frames: they belong to the tape, and here they would outlive it.
     pub(super) fn clear(&mut self) {
         self.frames.clear();
+        self.joined.clear();
+        self.joined.shrink_to(KEEP_BYTES);
         self.notice = None;
     }
 }

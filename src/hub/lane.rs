@@ -1,12 +1,18 @@
 //! A lane: one worker's share of the seats, and the loop that writes to them.
 
 use std::{
-    collections::{HashMap, VecDeque, hash_map::Entry},
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, VecDeque, hash_map::Entry},
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    select,
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
 
 use super::{batch::Batch, out::Tally, seat::SeatCore, stream::Stream, tape::Mark};
 use crate::telemetry::Sli;
@@ -24,7 +30,7 @@ pub(super) struct Inbox {
     some: Notify,
 }
 
-/// Bounded: a stream stands in `woken` once, a seat once in `joined` and once in `left`.
+/// Bounded: a stream stands in `woken` once (twice at the end of a window), a seat once in `joined` and once in `left`.
 #[derive(Default)]
 struct Lists {
     joined: Vec<(Arc<SeatCore>, Mark)>,
@@ -57,7 +63,21 @@ pub struct Lane {
     rows: HashMap<u64, Row>,
     /// The streams that have something to write, each once, in the order of their turns.
     pub(super) turns: VecDeque<u64>,
+    /// The hot streams that gather frames, each once, and when that ends.
+    pub(super) gathering: BinaryHeap<Reverse<(Instant, u64)>>,
+    window: Duration,
     sli: Sli,
+}
+
+/// Where a stream stands with a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stand {
+    /// Nothing is to be written.
+    Idle,
+    /// In `turns`.
+    Turn,
+    /// In `gathering`. Its flag says "queued", so that nobody wakes the lane for it.
+    Gathering,
 }
 
 /// A stream's seats on this lane.
@@ -72,13 +92,15 @@ struct Row {
     batch: Batch,
     /// How many seats the present walk has passed; none if there is no walk.
     walked: Option<usize>,
-    /// Whether the stream stands in `turns`.
-    waiting: bool,
+    /// When the last flush began; none if the last walk did not have everything that was due.
+    flushed: Option<Instant>,
+    stand: Stand,
 }
 
 impl Lane {
-    pub(super) fn new(number: usize, inbox: Arc<Inbox>, sli: Sli) -> Self {
-        Self { number, inbox, taken: Lists::default(), rows: HashMap::new(), turns: VecDeque::new(), sli }
+    pub(super) fn new(number: usize, inbox: Arc<Inbox>, window: Duration, sli: Sli) -> Self {
+        let (rows, turns, gathering) = (HashMap::new(), VecDeque::new(), BinaryHeap::new());
+        Self { number, inbox, taken: Lists::default(), rows, turns, gathering, window, sli }
     }
 
     /// Writes for ever: whenever a tape of this lane's streams moves on.
@@ -88,14 +110,20 @@ impl Lane {
                 tokio::task::yield_now().await;
             } else {
                 let inbox = Arc::clone(&self.inbox);
-                inbox.some.notified().await;
+                match self.gathering.peek() {
+                    Some(Reverse((until, _))) => select! {
+                        () = inbox.some.notified() => {}
+                        () = sleep_until(*until) => {}
+                    },
+                    None => inbox.some.notified().await,
+                }
             }
         }
     }
 
     /// Reads the inbox, then writes to a slice of seats. Returns whether there is more to write.
     pub(super) fn turn(&mut self, now: Instant) -> bool {
-        self.read_inbox();
+        self.read_inbox(now);
         self.write_slice(SLICE_SEATS, now)
     }
 
@@ -114,15 +142,45 @@ impl Lane {
             self.sli.skipped(tally.skipped);
             // A stream without seats to write to still costs a look.
             budget = budget.saturating_sub(written.max(1));
-            row.waiting = row.has_more();
-            if row.waiting {
-                self.turns.push_back(key);
+            row.stand = Stand::Idle;
+            if row.has_more() {
+                self.line_up(key, now);
             }
         }
         !self.turns.is_empty()
     }
 
-    pub(super) fn read_inbox(&mut self) {
+    /// Gives a stream that has something to write its turn, after the window of its last flush if it is hot.
+    fn line_up(&mut self, key: u64, now: Instant) {
+        let Some(row) = self.rows.get_mut(&key).filter(|row| row.stand == Stand::Idle) else { return };
+        let may_wait = row.walked.is_none() && row.stream.is_hot();
+        let until = row.flushed.filter(|_| may_wait).map(|flushed| flushed + self.window);
+        if let Some(until) = until.filter(|until| *until > now) {
+            row.stand = Stand::Gathering;
+            row.stream.lanes[self.number].queued.store(true, Ordering::Release);
+            self.gathering.push(Reverse((until, key)));
+        } else {
+            row.stand = Stand::Turn;
+            self.turns.push_back(key);
+        }
+    }
+
+    /// Streams whose window is over have their turn.
+    fn end_gathering(&mut self, now: Instant) {
+        while let Some(Reverse((_, key))) = self.gathering.peek().copied().filter(|is| is.0.0 <= now) {
+            self.gathering.pop();
+            if let Some(row) = self.rows.get_mut(&key) {
+                // First the flag, then the tape, as in `read_inbox`.
+                row.stream.lanes[self.number].queued.swap(false, Ordering::AcqRel);
+                row.stand = Stand::Turn;
+                self.turns.push_back(key);
+            }
+        }
+    }
+
+    /// Takes in who came and left, and what is to be written from now on.
+    pub(super) fn read_inbox(&mut self, now: Instant) {
+        self.end_gathering(now);
         std::mem::swap(&mut *self.inbox.lists.lock(), &mut self.taken);
         let mut taken = std::mem::take(&mut self.taken);
         for (seat, mark) in taken.joined.drain(..) {
@@ -132,8 +190,8 @@ impl Lane {
         }
         for seat in taken.left.drain(..) {
             let key = seat.stream.key;
-            // A row that stands in `turns` goes at its turn: else the stream could come to stand there twice.
-            if self.rows.get_mut(&key).is_some_and(|row| row.remove(&seat) && !row.waiting) {
+            // A row that stands somewhere goes at its turn: else the stream could come to stand there twice.
+            if self.rows.get_mut(&key).is_some_and(|row| row.remove(&seat) && row.stand == Stand::Idle) {
                 self.rows.remove(&key);
             }
         }
@@ -141,11 +199,10 @@ impl Lane {
             // Here and not later: the flag says what the inbox holds, whatever becomes of the row. And first the flag,
             // then the tape: what is not seen on the tape wakes the lane again. Reading the flag, too, makes it so for
             // those who found it set.
-            stream.lanes[self.number].queued.swap(false, Ordering::AcqRel);
-            if let Some(row) = self.rows.get_mut(&stream.key)
-                && !std::mem::replace(&mut row.waiting, true)
-            {
-                self.turns.push_back(stream.key);
+            let is_gathering = self.rows.get(&stream.key).is_some_and(|row| row.stand == Stand::Gathering);
+            if !is_gathering {
+                stream.lanes[self.number].queued.swap(false, Ordering::AcqRel);
+                self.line_up(stream.key, now);
             }
         }
         self.taken = taken;
@@ -155,7 +212,7 @@ impl Lane {
 impl Row {
     fn new(stream: Arc<Stream>, done: Mark) -> Self {
         let (seats, batch) = (Vec::new(), Batch::default());
-        Self { stream, seats, done, noticed: 0, batch, walked: None, waiting: false }
+        Self { stream, seats, done, noticed: 0, batch, walked: None, flushed: None, stand: Stand::Idle }
     }
 
     /// Writes what is new to up to `most` seats. Returns how many seats that were, and what they were sent.
@@ -166,6 +223,8 @@ impl Row {
             if !is_new {
                 return (0, Tally::default());
             }
+            self.batch.join_for(self.seats.len());
+            self.flushed = self.batch.reaches_end.then_some(now);
         }
         let from = self.walked.unwrap_or(0);
         let to = self.seats.len().min(from + most);

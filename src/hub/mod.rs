@@ -3,11 +3,18 @@
 //! A *tape* is the bounded ring of frames that a stream's viewers share. A *seat* is a viewer's cursor into the tape and
 //! the write side of its socket. *Lanes* share the seats among the workers: a lane writes each new frame to its seats'
 //! sockets itself, without a channel or a task in between. A viewer whose socket is full lags: its own task goes on
-//! writing for it, and what falls off the tape meanwhile is told to it as `skipped`.
+//! writing for it, and what falls off the tape meanwhile is told to it as `skipped`. Only plain comments are: priority
+//! entries (gifts and the like) outlive them, and a viewer about to miss one is closed, to resume.
+//!
+//! A stream that is *hot* on this pod is flushed at most once a *window*: what came meanwhile goes out in one write. A
+//! stream's first comment after quiet goes out at once, and a stream that is not hot never waits.
 //!
 //! The hub knows neither Redis nor HTTP. When a stream's audience appears or vanishes it says so through [`Nudge`].
 
 mod batch;
+mod heat;
+mod item;
+mod kept;
 mod lane;
 mod out;
 mod outlet;
@@ -18,9 +25,10 @@ mod tape;
 #[cfg(test)]
 mod tests;
 
+pub use item::Item;
 pub use lane::Lane;
 pub use outlet::Outlet;
 pub use seat::{Drained, Seat};
 pub use stream::Opening;
-pub use streams::{Hub, Nudge, Totals};
-pub use tape::{Item, Located, Mark, RECENT_COMMENTS};
+pub use streams::{Fanout, Hub, Nudge, Totals};
+pub use tape::{Located, Mark, RECENT_COMMENTS};

@@ -50,6 +50,8 @@ pub(super) struct Out {
     pub(super) full_since: Option<Instant>,
     /// When the viewer last fell off the tape, and when before that.
     falls: [Option<Instant>; 2],
+    /// Whether it is still among the entries kept from before the tape's oldest: the holes there are of one fall.
+    fallen: bool,
     /// What was not yet counted.
     pub(super) tally: Tally,
 }
@@ -68,6 +70,19 @@ pub(super) enum Wrote {
     All,
     Full,
     Broken,
+    /// Nothing: the viewer fell too far or too often behind to be served.
+    TooSlow,
+}
+
+/// Points slices at what is due, as much as there are slices for; returns how many are used, and their bytes.
+fn lay<'a>(slices: &mut [IoSlice<'a>], due: impl Iterator<Item = &'a [u8]>) -> (usize, usize) {
+    let (mut count, mut total) = (0, 0);
+    for (slice, bytes) in slices.iter_mut().zip(due) {
+        *slice = IoSlice::new(bytes);
+        count += 1;
+        total += bytes.len();
+    }
+    (count, total)
 }
 
 impl Out {
@@ -81,6 +96,7 @@ impl Out {
             own_bytes: 0,
             full_since: None,
             falls: [None; 2],
+            fallen: false,
             tally: Tally { delivered: 0, skipped: 0 },
         }
     }
@@ -108,17 +124,19 @@ impl Out {
 
     /// Writes the viewer's own frames, then the batch's frames from the cursor on: the one place that writes.
     pub(super) fn drain(&mut self, outlet: &dyn Outlet, batch: &Batch, now: Instant) -> Wrote {
+        self.fallen &= self.cursor.index < batch.whole_from;
         if self.cursor.index < batch.first.index {
             // When a prompt seat falls, it was the lane that was slow, not the viewer.
-            if self.phase == Phase::Lagging && self.falls_too_often(now) {
-                self.phase = Phase::Shut(Some(Close::TooSlow));
-                return Wrote::All;
+            let is_fall = self.phase == Phase::Lagging && !self.fallen;
+            let misses_priority = self.cursor.priority < batch.first.priority;
+            if misses_priority || (is_fall && self.falls_too_often(now)) {
+                return Wrote::TooSlow;
             }
             self.skip_to(batch);
+            self.fallen = self.cursor.index < batch.whole_from;
         }
         loop {
-            let notice = batch.notice_after(self.noticed);
-            match self.write(outlet, batch.after(self.cursor), notice) {
+            match self.write(outlet, batch) {
                 Ok(true) => {}
                 Ok(false) => return Wrote::All,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -132,23 +150,19 @@ impl Out {
     }
 
     /// One write of what is due. Returns false if nothing is; a write that took only a part counts as a full socket.
-    fn write(
-        &mut self,
-        outlet: &dyn Outlet,
-        frames: &[(SharedFrame, Mark)],
-        notice: Option<&Notice>,
-    ) -> io::Result<bool> {
+    fn write(&mut self, outlet: &dyn Outlet, batch: &Batch) -> io::Result<bool> {
+        let frames = batch.after(self.cursor);
+        let notice = batch.notice_after(self.noticed);
         let mut slices = [IoSlice::new(&[]); WRITE_FRAMES];
-        let partial = (!self.partial.is_empty()).then_some(&self.partial);
-        let shared = frames.iter().map(|(frame, _)| frame.bytes());
-        let due = partial.into_iter().chain(&self.own).chain(shared).chain(notice.map(|n| n.frame.bytes()));
-        let mut count = 0;
-        let mut total = 0;
-        for (slice, bytes) in slices.iter_mut().zip(due) {
-            *slice = IoSlice::new(bytes);
-            count += 1;
-            total += bytes.len();
-        }
+        let own = (!self.partial.is_empty()).then_some(&self.partial).into_iter().chain(&self.own);
+        let last = notice.map(|notice| notice.frame.bytes());
+        let (count, total) = match batch.joined_after(self.cursor).filter(|_| self.is_flushed()) {
+            Some(joined) => lay(&mut slices, std::iter::once(joined).chain(last.map(|last| &last[..]))),
+            None => {
+                let shared = frames.iter().map(|(frame, _)| frame.bytes());
+                lay(&mut slices, own.chain(shared).chain(last).map(|bytes| &bytes[..]))
+            }
+        };
         if count == 0 {
             return Ok(false);
         }

@@ -74,6 +74,7 @@ impl SeatCore {
             Wrote::All => {}
             Wrote::Full => self.set_aside(&mut out, Phase::Lagging),
             Wrote::Broken => self.set_aside(&mut out, Phase::Shut(None)),
+            Wrote::TooSlow => self.set_aside(&mut out, Phase::Shut(Some(Close::TooSlow))),
         }
         std::mem::take(&mut out.tally)
     }
@@ -102,12 +103,11 @@ impl SeatCore {
             match out.phase {
                 Phase::Shut(close) => return Drained::Shut(close),
                 Phase::Lagging => self.stream.batch(out.cursor, WRITE_FRAMES, &mut batch),
-                Phase::Joining | Phase::Prompt | Phase::Closing => {
-                    batch = Batch { first: out.cursor, ..Batch::default() };
-                }
+                Phase::Joining | Phase::Prompt | Phase::Closing => batch = Batch::nothing_after(out.cursor),
             }
             match (out.drain(&*self.outlet, &batch, now), out.phase) {
                 (Wrote::Broken, _) => out.phase = Phase::Shut(None),
+                (Wrote::TooSlow, _) => out.phase = Phase::Shut(Some(Close::TooSlow)),
                 (Wrote::Full, phase) => {
                     if phase == Phase::Prompt {
                         out.phase = Phase::Lagging;
@@ -115,7 +115,6 @@ impl SeatCore {
                     }
                     return Drained::Full(out.full_since.unwrap_or(now));
                 }
-                (Wrote::All, Phase::Shut(_)) => {}
                 (Wrote::All, Phase::Lagging) => {
                     // Under the tape's lock: what comes later finds a prompt seat.
                     let prompt = || self.aside.store(false, Ordering::Relaxed);
@@ -124,7 +123,7 @@ impl SeatCore {
                         return Drained::All;
                     }
                 }
-                (Wrote::All, Phase::Joining | Phase::Prompt | Phase::Closing) => return Drained::All,
+                (Wrote::All, _) => return Drained::All,
             }
         }
     }

@@ -6,8 +6,11 @@ use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
+    Fanout,
     batch::{Batch, Notice},
-    tape::{Item, Located, Mark, Tape},
+    heat::Heat,
+    item::Item,
+    tape::{Located, Mark, Tape},
 };
 use crate::{
     domain::{Position, StreamId},
@@ -24,6 +27,8 @@ pub(super) struct Stream {
     /// Guards the tape and what belongs to its end.
     core: Mutex<Core>,
     opened: Notify,
+    /// Whether it is so much work that its lanes gather frames; follows from what was put on the tape.
+    hot: AtomicBool,
     pub(super) lanes: Box<[LaneFlag]>,
 }
 
@@ -36,12 +41,12 @@ pub(super) struct LaneFlag {
     pub(super) seats: AtomicU32,
 }
 
-#[derive(Default)]
 struct Core {
     /// None until the stream's place in its order is known.
     tape: Option<Tape>,
     notice: Option<Notice>,
     opening: Option<Opening>,
+    heat: Heat,
 }
 
 /// How far the tape may move on before the shared page for newcomers is encoded anew: what came since is sent after it.
@@ -59,9 +64,11 @@ pub struct Opening {
 }
 
 impl Stream {
-    pub(super) fn new(id: StreamId, key: u64, lanes: usize) -> Self {
-        let lanes = std::iter::repeat_with(LaneFlag::default).take(lanes).collect();
-        Self { id, key, audience: AtomicUsize::new(0), core: Mutex::default(), opened: Notify::new(), lanes }
+    pub(super) fn new(id: StreamId, key: u64, fanout: Fanout) -> Self {
+        let lanes = std::iter::repeat_with(LaneFlag::default).take(fanout.lanes).collect();
+        let core = Core { tape: None, notice: None, opening: None, heat: Heat::new(fanout.hot_from) };
+        let (audience, opened, hot) = (AtomicUsize::new(0), Notify::new(), AtomicBool::new(false));
+        Self { id, key, audience, core: Mutex::new(core), opened, hot, lanes }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -92,9 +99,19 @@ impl Stream {
     }
 
     pub(super) fn push(&self, items: impl IntoIterator<Item = Item>, now: Instant) {
-        if let Some(tape) = &mut self.core.lock().tape {
+        let core = &mut *self.core.lock();
+        if let Some(tape) = &mut core.tape {
+            let before = tape.next().index;
             items.into_iter().for_each(|item| tape.push(item, now));
+            let items = usize::try_from(tape.next().index - before).unwrap_or(usize::MAX);
+            let is_hot = core.heat.add(items, self.viewers(), now);
+            self.hot.store(is_hot, Ordering::Relaxed);
         }
+    }
+
+    /// Whether it was hot when something was last put on its tape.
+    pub(super) fn is_hot(&self) -> bool {
+        self.hot.load(Ordering::Relaxed)
     }
 
     pub(super) fn tell(&self, frame: SharedFrame) {

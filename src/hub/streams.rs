@@ -1,8 +1,11 @@
 //! The map of watched streams, and the way in and out of it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use dashmap::{DashMap, Entry};
@@ -10,11 +13,12 @@ use tokio::time::Instant;
 
 use super::{
     Lane, Mark, Outlet,
+    heat::HOT_FROM,
+    item::Item,
     lane::Inbox,
     out::Tally,
     seat::{Seat, SeatCore},
     stream::Stream,
-    tape::Item,
 };
 use crate::{
     domain::{Position, StreamId},
@@ -31,12 +35,32 @@ pub trait Nudge: Send + Sync {
     fn nudge(&self, stream: &StreamId);
 }
 
+/// How fan-out is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fanout {
+    /// Among how many lanes the viewers are shared; one for each worker. At least one.
+    pub lanes: usize,
+    /// How long the frames of a hot stream are gathered at the most; zero: never.
+    pub window: Duration,
+    /// From how many deliveries a second on (comments × viewers on this pod) a stream is hot.
+    pub hot_from: u32,
+}
+
+impl Fanout {
+    /// So many lanes, and so long a window for the usual sort of hot stream.
+    #[must_use]
+    pub const fn new(lanes: usize, window: Duration) -> Self {
+        Self { lanes, window, hot_from: HOT_FROM }
+    }
+}
+
 /// Fan-out on this pod. Cloning shares it.
 #[derive(Clone)]
 pub struct Hub(Arc<Inner>);
 
 struct Inner {
     streams: DashMap<StreamId, Arc<Stream>>,
+    fanout: Fanout,
     lanes: Box<[Arc<Inbox>]>,
     nudge: Box<dyn Nudge>,
     keys: AtomicU64,
@@ -55,18 +79,20 @@ pub struct Totals {
 }
 
 impl Hub {
-    /// A hub with so many lanes (at least one); each has to be run by its own task.
+    /// A hub and its lanes; each has to be run by its own task.
     #[must_use]
-    pub fn new(lanes: usize, nudge: impl Nudge + 'static, sli: Sli) -> (Self, Vec<Lane>) {
+    pub fn new(fanout: Fanout, nudge: impl Nudge + 'static, sli: Sli) -> (Self, Vec<Lane>) {
+        let fanout = Fanout { lanes: fanout.lanes.max(1), ..fanout };
         let inboxes: Box<[_]> =
-            std::iter::repeat_with(|| Arc::new(Inbox::default())).take(lanes.max(1)).collect();
+            std::iter::repeat_with(|| Arc::new(Inbox::default())).take(fanout.lanes).collect();
         let lanes = inboxes
             .iter()
             .enumerate()
-            .map(|(n, inbox)| Lane::new(n, Arc::clone(inbox), sli.clone()))
+            .map(|(n, inbox)| Lane::new(n, Arc::clone(inbox), fanout.window, sli.clone()))
             .collect();
         let inner = Inner {
             streams: DashMap::new(),
+            fanout,
             lanes: inboxes,
             nudge: Box::new(nudge),
             keys: AtomicU64::new(0),
@@ -89,7 +115,7 @@ impl Hub {
     fn enter_audience(&self, id: &StreamId) -> Arc<Stream> {
         let entry = self.0.streams.entry(id.clone()).or_insert_with(|| {
             let key = self.0.keys.fetch_add(1, Ordering::Relaxed);
-            Arc::new(Stream::new(id.clone(), key, self.0.lanes.len()))
+            Arc::new(Stream::new(id.clone(), key, self.0.fanout))
         });
         // Under the map's lock, so that `retire` sees either this viewer or no stream.
         let stream = Arc::clone(&entry);

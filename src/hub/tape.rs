@@ -4,10 +4,14 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-use super::batch::Batch;
+use super::{
+    batch::Batch,
+    item::{Content, Item},
+    kept::Kept,
+};
 use crate::{
     domain::Position,
-    protocol::{self, Entry, LiveComment, Page, SharedFrame},
+    protocol::{Page, SharedFrame},
 };
 
 /// How many comments a newcomer is shown; the tape keeps at least these.
@@ -18,65 +22,6 @@ const MAX_FRAMES: usize = 2_048;
 const MAX_BYTES: usize = 1024 * 1024;
 /// How long a frame stays on the tape beyond the recent comments. A viewer that accepts no byte for 10 s is closed.
 const MAX_AGE: Duration = Duration::from_secs(15);
-
-/// One thing that goes to every viewer of a stream, in order.
-#[derive(Debug, Clone)]
-pub struct Item {
-    content: Content,
-    position: Position,
-}
-
-#[derive(Debug, Clone)]
-enum Content {
-    Comment(LiveComment),
-    Gap { frame: SharedFrame, width: u64 },
-    Reset { frame: SharedFrame },
-}
-
-impl Item {
-    /// A comment that was just posted.
-    #[must_use]
-    pub fn comment(entry: &Entry) -> Self {
-        Self { content: Content::Comment(protocol::comment(entry, false)), position: entry.position() }
-    }
-
-    /// A comment that follows a reset.
-    #[must_use]
-    pub fn history(entry: &Entry) -> Self {
-        Self { content: Content::Comment(protocol::comment(entry, true)), position: entry.position() }
-    }
-
-    /// Entries that cannot be recovered: those numbered from `from` up to the position.
-    #[must_use]
-    pub fn gap(from: u64, position: Position) -> Self {
-        let frame = protocol::gap(from, position.seq, position);
-        Self { content: Content::Gap { frame, width: position.seq.saturating_sub(from) + 1 }, position }
-    }
-
-    /// The history began anew at the position.
-    #[must_use]
-    pub fn reset(position: Position) -> Self {
-        Self { content: Content::Reset { frame: protocol::reset(position) }, position }
-    }
-
-    /// The type of its frame, in a word.
-    #[must_use]
-    pub const fn kind(&self) -> &'static str {
-        match self.content {
-            Content::Comment(_) => "comment",
-            Content::Gap { .. } => "gap",
-            Content::Reset { .. } => "reset",
-        }
-    }
-
-    fn frame(&self) -> &SharedFrame {
-        match &self.content {
-            Content::Comment(comment) => &comment.frame,
-            Content::Gap { frame, .. } | Content::Reset { frame } => frame,
-        }
-    }
-}
-
 /// A place on a tape. The sums let a seat that fell off the tape know what it missed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mark {
@@ -88,10 +33,12 @@ pub struct Mark {
     pub(super) missing: u64,
     /// How many resets came before it.
     pub(super) resets: u64,
+    /// How many of the comments were priority entries.
+    pub(super) priority: u64,
 }
 
 impl Mark {
-    pub(super) const ZERO: Self = Self { index: 0, comments: 0, missing: 0, resets: 0 };
+    pub(super) const ZERO: Self = Self { index: 0, comments: 0, missing: 0, resets: 0, priority: 0 };
 
     /// How many entries came before it, those that could not be recovered among them.
     pub(super) const fn passed(self) -> u64 {
@@ -101,7 +48,10 @@ impl Mark {
     fn past(self, item: &Item) -> Self {
         let mut past = Self { index: self.index + 1, ..self };
         match &item.content {
-            Content::Comment(_) => past.comments += 1,
+            Content::Comment { priority, .. } => {
+                past.comments += 1;
+                past.priority += u64::from(*priority);
+            }
             Content::Gap { width, .. } => past.missing += width,
             Content::Reset { .. } => past.resets += 1,
         }
@@ -120,14 +70,17 @@ pub enum Located {
     Elsewhere,
 }
 
-struct Slot {
-    item: Item,
-    after: Mark,
-    came: Instant,
+pub(super) struct Slot {
+    pub(super) item: Item,
+    pub(super) after: Mark,
+    pub(super) came: Instant,
 }
 
-/// A stream's bounded ring of items. When it is full, the oldest give way.
+/// A stream's bounded ring of items. When it is full, the oldest give way; priority entries among them are kept for a
+/// while longer, for viewers who are behind.
 pub(super) struct Tape {
+    kept: Kept,
+    /// Without a hole, unlike the kept ones before it.
     slots: VecDeque<Slot>,
     first: Mark,
     next: Mark,
@@ -140,9 +93,10 @@ pub(super) struct Tape {
 
 impl Tape {
     /// An empty tape that begins at a place in the stream's order.
-    pub(super) const fn new(floor: Position) -> Self {
+    pub(super) fn new(floor: Position) -> Self {
         let (first, next) = (Mark::ZERO, Mark::ZERO);
-        Self { slots: VecDeque::new(), first, next, floor, head: floor, bytes: 0 }
+        let (kept, slots) = (Kept::new(), VecDeque::new());
+        Self { kept, slots, first, next, floor, head: floor, bytes: 0 }
     }
 
     pub(super) const fn next(&self) -> Mark {
@@ -161,6 +115,7 @@ impl Tape {
         while self.is_over_full(now) {
             self.evict();
         }
+        self.kept.trim(now);
     }
 
     fn is_over_full(&self, now: Instant) -> bool {
@@ -171,21 +126,31 @@ impl Tape {
     }
 
     fn evict(&mut self) {
-        if let Some(Slot { item, after, .. }) = self.slots.pop_front() {
-            self.bytes -= item.frame().bytes().len();
-            self.first = after;
-            self.floor = item.position;
+        if let Some(slot) = self.slots.pop_front() {
+            self.bytes -= slot.item.frame().bytes().len();
+            let before = (self.first, self.floor);
+            (self.first, self.floor) = (slot.after, slot.item.position);
+            if slot.item.is_priority() {
+                self.kept.push(slot, before);
+            }
         }
     }
 
-    /// Up to `most` frames from a place on; from the oldest one, if the place fell off the tape.
+    /// Up to `most` frames from a place on; from the oldest one, if the place fell off the tape. They are without a hole:
+    /// a batch of kept entries ends where something between them is gone.
     pub(super) fn batch(&self, from: Mark, most: usize, into: &mut Batch) {
-        let start = self.slot_at(from);
-        into.first = if from.index < self.first.index { self.first } else { from };
-        into.floor = Some(self.position_at(start));
         into.frames.clear();
-        let slots = self.slots.range(start..).take(most);
-        into.frames.extend(slots.map(|slot| (slot.item.frame().clone(), slot.after)));
+        into.whole_from = self.first.index;
+        if let Some((before, run)) = self.kept.run_after(from) {
+            (into.first, into.floor) = (before.0, Some(before.1));
+            into.fill(run.take(most));
+        } else {
+            let start = self.slot_at(from);
+            into.first = if from.index < self.first.index { self.first } else { from };
+            into.floor = Some(self.position_at(start));
+            into.fill(self.slots.range(start..).take(most));
+        }
+        into.reaches_end = into.end() == self.next;
     }
 
     fn slot_at(&self, mark: Mark) -> usize {
@@ -258,8 +223,8 @@ impl Tape {
         let mut end = None;
         for Slot { item, after, .. } in self.slots.range(start..) {
             match &item.content {
-                Content::Comment(comment) if page.push_live(comment, item.position) => end = Some(*after),
-                Content::Comment(_) => break,
+                Content::Comment { live, .. } if page.push_live(live, item.position) => end = Some(*after),
+                Content::Comment { .. } => break,
                 Content::Gap { frame, .. } | Content::Reset { frame } if page.comments() == 0 => {
                     return Some((frame.clone(), *after));
                 }

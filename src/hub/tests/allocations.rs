@@ -8,9 +8,9 @@ use std::{
     },
 };
 
-use tokio::time::Instant;
+use tokio::time::{Instant, advance};
 
-use super::rig::{Rig, comments};
+use super::rig::{Rig, WINDOW, comments};
 use crate::hub::{Drained, Outlet, Seat};
 
 const SEATS: usize = 1_000;
@@ -67,6 +67,28 @@ fn frames_that_come_one_by_one_cost_a_viewer_one_write_each_and_no_allocation() 
         rig.deliver(comments('a', seq..=seq));
         assert_eq!(measured(&mut rig, &sink), (0, SEATS));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_of_a_hot_stream_costs_a_viewer_one_write_and_no_allocation() {
+    let mut rig = Rig::hot(1);
+    let sink = Arc::new(Sink::default());
+    let _seats = crowd(&rig, &sink);
+    for window in 0..4 {
+        for seq in 1..=FRAMES {
+            rig.deliver(comments('a', window * FRAMES + seq..=window * FRAMES + seq));
+            let (allocations, writes) = measured(&mut rig, &sink);
+            if window > 1 {
+                // The lane's own lists have grown to their size.
+                assert_eq!((allocations, writes), (0, 0));
+            }
+        }
+        advance(WINDOW).await;
+        let (allocations, writes) = measured(&mut rig, &sink);
+        assert_eq!(writes, SEATS);
+        assert!(window < 2 || allocations == 0, "{allocations}");
+    }
+    assert_eq!(rig.sli.counts().deliveries, 4 * FRAMES * SEATS as u64);
 }
 
 /// The counts above mean something only if this binary's allocator counts.

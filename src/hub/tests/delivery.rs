@@ -117,7 +117,7 @@ fn an_older_number_is_not_told_after_a_newer_one() {
     rig.deliver_and_turn(comments('a', 1..=1));
     let lane = &mut rig.lanes[0];
     rig.hub.tell_viewers(&rig.id, 1);
-    lane.read_inbox();
+    lane.read_inbox(tokio::time::Instant::now());
     assert!(lane.write_slice(1, tokio::time::Instant::now()), "the walk stands before the second seat");
     rig.hub.tell_viewers(&rig.id, 2);
     second.wire.take_all();

@@ -115,14 +115,14 @@ fn a_stream_awaits_its_turn_once_however_often_its_viewers_come_and_go() {
     let _keeper = sit(&rig.hub, &small);
     rig.hub.open(&small, at(('s', 0)), []);
     rig.deliver(comments('a', 1..=1));
-    rig.lanes[0].read_inbox();
+    rig.lanes[0].read_inbox(Instant::now());
     for seq in 1..=10 {
         let viewer = sit(&rig.hub, &small);
         viewer.join();
         rig.hub.deliver(&small, comments('s', seq..=seq));
-        rig.lanes[0].read_inbox();
+        rig.lanes[0].read_inbox(Instant::now());
         drop(viewer);
-        rig.lanes[0].read_inbox();
+        rig.lanes[0].read_inbox(Instant::now());
     }
     assert_eq!(rig.lanes[0].turns.len(), 2);
     rig.turn();
@@ -136,7 +136,7 @@ fn a_viewer_whom_the_lane_meets_late_misses_nothing() {
     let mut rig = Rig::new(1);
     let (first, second) = (rig.viewer(), rig.viewer());
     rig.deliver(comments('a', 1..=1));
-    rig.lanes[0].read_inbox();
+    rig.lanes[0].read_inbox(Instant::now());
     let late = rig.viewer();
     rig.deliver(comments('a', 2..=2));
     assert!(!rig.lanes[0].write_slice(256, Instant::now()));
@@ -155,7 +155,7 @@ fn a_viewer_whom_the_lane_meets_far_behind_catches_up_at_once() {
     let mut rig = Rig::new(1);
     let _first = rig.viewer();
     rig.deliver(comments('a', 1..=1));
-    rig.lanes[0].read_inbox();
+    rig.lanes[0].read_inbox(Instant::now());
     let late = rig.viewer();
     rig.deliver(comments('a', 2..=200));
     while rig.lanes[0].write_slice(256, Instant::now()) {}
@@ -172,7 +172,7 @@ fn a_viewer_whom_the_lane_meets_late_is_told_the_number_of_viewers() {
     let mut rig = Rig::new(1);
     let _first = rig.viewer();
     rig.deliver(comments('a', 1..=1));
-    rig.lanes[0].read_inbox();
+    rig.lanes[0].read_inbox(Instant::now());
     let late = rig.viewer();
     rig.hub.tell_viewers(&rig.id, 5);
     assert!(!rig.lanes[0].write_slice(256, Instant::now()));

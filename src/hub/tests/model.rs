@@ -7,7 +7,12 @@ use crate::{domain::Position, hub::RECENT_COMMENTS};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     Comment(Place),
-    Gap { from: u64, to: Place },
+    /// A priority entry.
+    Gift(Place),
+    Gap {
+        from: u64,
+        to: Place,
+    },
     Reset(Place),
 }
 
@@ -15,14 +20,16 @@ impl Step {
     /// The place after it; no two steps have the same.
     fn after(self) -> Place {
         match self {
-            Self::Comment(place) | Self::Reset(place) | Self::Gap { to: place, .. } => place,
+            Self::Comment(place) | Self::Gift(place) | Self::Reset(place) | Self::Gap { to: place, .. } => {
+                place
+            }
         }
     }
 
     /// How many entries a viewer misses with it.
     fn width(self) -> u64 {
         match self {
-            Self::Comment(_) => 1,
+            Self::Comment(_) | Self::Gift(_) => 1,
             Self::Gap { from, to: (_, to) } => to + 1 - from,
             Self::Reset(_) => 0,
         }
@@ -36,6 +43,8 @@ pub(super) struct Reading {
     pub(super) steps: usize,
     pub(super) live: u64,
     pub(super) skipped: u64,
+    /// How often it was told to have missed something.
+    pub(super) skips: u64,
     pub(super) own: u64,
     pub(super) viewers: u64,
 }
@@ -70,7 +79,7 @@ impl Order {
             let good = match now {
                 Told::Live(place) | Told::Past(place) => {
                     reading.live += u64::from(matches!(now, Told::Live(_)));
-                    reading.step(next == Some(Step::Comment(place)))
+                    reading.step(matches!(next, Some(Step::Comment(at) | Step::Gift(at)) if at == place))
                 }
                 Told::Gap(from, to) => reading
                     .step(matches!(next, Some(Step::Gap { from: f, to: (_, t) }) if (f, t) == (from, to))),
@@ -100,12 +109,17 @@ impl Order {
         let Some(steps) = self.steps_to(place) else { return false };
         let Some(missed) = self.0.get(reading.steps..steps) else { return false };
         // A tape never gives up the recent comments: who is told to have missed those was not too slow.
-        let later = self.0[steps..].iter().filter(|step| matches!(step, Step::Comment(_)));
+        let later = self.0[steps..].iter().filter(|step| matches!(step, Step::Comment(_) | Step::Gift(_)));
         let is_recent = (later.count() as u64) < RECENT_COMMENTS;
+        let is_gift = missed.iter().any(|step| matches!(step, Step::Gift(_)));
         let is_reset = missed.iter().any(|step| matches!(step, Step::Reset(_)));
         reading.steps = steps;
         reading.skipped += count;
-        !is_recent && is_reset == knows_reset && count == missed.iter().map(|step| step.width()).sum::<u64>()
+        reading.skips += 1;
+        !is_recent
+            && !is_gift
+            && is_reset == knows_reset
+            && count == missed.iter().map(|step| step.width()).sum::<u64>()
     }
 }
 

@@ -9,13 +9,16 @@ use tokio::time::Instant;
 use super::wire::{Place, Told, Wire};
 use crate::{
     domain::{Position, StreamId},
-    hub::{Drained, Hub, Item, Lane, Nudge, Seat},
+    hub::{Drained, Fanout, Hub, Item, Lane, Nudge, Seat},
     protocol::{self, Entry},
     telemetry::Sli,
 };
 
 /// Frames that are older than this leave the tape, but for the newest fifty comments.
 pub(super) const TOO_OLD: Duration = Duration::from_secs(16);
+
+/// How long the frames of a hot stream are gathered.
+pub(super) const WINDOW: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Default)]
 pub(super) struct Nudged(Arc<Mutex<Vec<String>>>);
@@ -59,16 +62,24 @@ fn entry_id((epoch, seq): Place) -> String {
     format!("{}{seq:08}", epoch_name(epoch))
 }
 
-pub(super) fn entry((epoch, seq): Place, body: &str) -> Entry {
+pub(super) fn entry(place: Place, body: &str) -> Entry {
+    entry_of("comment", place, body)
+}
+
+fn entry_of(kind: &str, (epoch, seq): Place, body: &str) -> Entry {
     let previous = if seq == 1 { "~".into() } else { entry_id((epoch, seq - 1)) };
     let (name, id) = (epoch_name(epoch), entry_id((epoch, seq)));
-    let mut text = format!("1 1 {name} {seq} {id} {previous} 0 0 comment\n");
+    let mut text = format!("1 1 {name} {seq} {id} {previous} 0 0 {kind}\n");
     write!(text, r#""id":"{id}","body":"{body}""#).unwrap();
     Entry::decode(&text.into()).unwrap()
 }
 
 pub(super) fn comments(epoch: char, seqs: RangeInclusive<u64>) -> impl Iterator<Item = Item> {
     seqs.map(move |seq| Item::comment(&entry((epoch, seq), "hi")))
+}
+
+pub(super) fn gifts(epoch: char, seqs: RangeInclusive<u64>) -> impl Iterator<Item = Item> {
+    seqs.map(move |seq| Item::comment(&entry_of("gift", (epoch, seq), "hi")))
 }
 
 pub(super) fn live(epoch: char, seqs: RangeInclusive<u64>) -> Vec<Told> {
@@ -82,7 +93,20 @@ pub(super) fn past(epoch: char, seqs: RangeInclusive<u64>) -> Vec<Told> {
 impl Rig {
     /// A hub whose stream is open and empty, in epoch `a`.
     pub(super) fn new(lanes: usize) -> Self {
-        let rig = Self::closed(lanes);
+        Self::opened(Self::closed(lanes))
+    }
+
+    /// The same, but every stream is hot and gathers its frames for a window.
+    pub(super) fn hot(lanes: usize) -> Self {
+        Self::opened(Self::with(Fanout { lanes, window: WINDOW, hot_from: 0 }))
+    }
+
+    /// With a window, for streams that are hot in earnest.
+    pub(super) fn small() -> Self {
+        Self::opened(Self::with(Fanout::new(1, WINDOW)))
+    }
+
+    fn opened(rig: Self) -> Self {
         // A stream is there once somebody sits in it.
         let _seat = rig.hub.sit(&rig.id, Arc::new(Wire::default()));
         rig.hub.open(&rig.id, at(('a', 0)), []);
@@ -92,8 +116,12 @@ impl Rig {
     }
 
     pub(super) fn closed(lanes: usize) -> Self {
+        Self::with(Fanout::new(lanes, Duration::ZERO))
+    }
+
+    pub(super) fn with(fanout: Fanout) -> Self {
         let (nudged, sli) = (Nudged::default(), Sli::default());
-        let (hub, lanes) = Hub::new(lanes, nudged.clone(), sli.clone());
+        let (hub, lanes) = Hub::new(fanout, nudged.clone(), sli.clone());
         Self { hub, lanes, nudged, sli, id: "live".parse().unwrap() }
     }
 

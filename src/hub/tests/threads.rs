@@ -23,12 +23,11 @@ fn run(mut lane: Lane, over: &AtomicBool) {
         while lane.turn(Instant::now()) {}
         thread::yield_now();
     }
-    while lane.turn(Instant::now()) {}
+    while lane.turn(Instant::now()) || !lane.gathering.is_empty() {}
 }
 
 /// One round: viewers join, and some leave, while comments come and lanes write.
-fn round() {
-    let mut rig = Rig::new(2);
+fn round(mut rig: Rig) {
     let lanes = std::mem::take(&mut rig.lanes);
     let over = AtomicBool::new(false);
     let viewers: Vec<Viewer> = thread::scope(|scope| {
@@ -65,7 +64,8 @@ fn round() {
 fn nobody_misses_anything_whatever_the_threads_do() {
     let began = std::time::Instant::now();
     for _ in 0..ROUNDS {
-        round();
+        round(Rig::new(2));
+        round(Rig::hot(2));
         if began.elapsed() > Duration::from_secs(5) {
             break;
         }

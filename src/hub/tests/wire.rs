@@ -38,6 +38,8 @@ struct Line {
     broken: bool,
     bytes: Vec<u8>,
     writes: usize,
+    /// How many slices the last write had.
+    slices: usize,
     /// Runs within the next write: what other threads do at that moment.
     meanwhile: Option<Box<dyn FnOnce() + Send>>,
 }
@@ -63,6 +65,11 @@ impl Wire {
     /// How many writes took something.
     pub(super) fn writes(&self) -> usize {
         self.0.lock().writes
+    }
+
+    /// How many slices the last write was made of.
+    pub(super) fn slices(&self) -> usize {
+        self.0.lock().slices
     }
 
     /// How many hold on to the wire, the caller among them.
@@ -118,6 +125,7 @@ impl Outlet for Wire {
         }
         line.room = line.room.map(|room| room - written);
         line.writes += 1;
+        line.slices = slices.len();
         Ok(written)
     }
 }

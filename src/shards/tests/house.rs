@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use super::world::{eventually, redis::RedisServer};
 use crate::{
     domain::{Author, Comment, EntryId, Kind, Publish as _, StreamId},
-    hub::{Hub, Outlet, Seat},
+    hub::{Fanout, Hub, Outlet, Seat},
     shards::{Nudges, Settings, ShardStatus, Shards, parse_shards},
     shutdown::Tasks,
     telemetry::Sli,
@@ -35,7 +35,7 @@ impl House {
         let redis = RedisServer::start();
         let addresses = parse_shards(&format!("a={}", redis.url())).unwrap();
         let (tasks, nudges) = (Tasks::default(), Nudges::new(&addresses));
-        let (hub, lanes) = Hub::new(1, nudges.clone(), Sli::default());
+        let (hub, lanes) = Hub::new(Fanout::new(1, Duration::ZERO), nudges.clone(), Sli::default());
         lanes.into_iter().for_each(|lane| tasks.core("lane", lane.run()));
         let settings = Settings {
             shards: addresses,

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use crate::{
     domain::{Author, Comment, EntryId, Kind, Position, Publish as _, StreamId},
-    hub::{Hub, Outlet, Seat},
+    hub::{Fanout, Hub, Outlet, Seat},
     shards::{Nudges, Settings, Shards},
     shutdown::Tasks,
     telemetry::Sli,
@@ -36,7 +36,7 @@ impl Rig {
     fn new() -> Self {
         let tasks = Tasks::default();
         let nudges = Nudges::new(&[]);
-        let (hub, lanes) = Hub::new(1, nudges.clone(), Sli::default());
+        let (hub, lanes) = Hub::new(Fanout::new(1, Duration::ZERO), nudges.clone(), Sli::default());
         lanes.into_iter().for_each(|lane| tasks.core("lane", lane.run()));
         let settings = Settings {
             shards: Vec::new(),
