@@ -50,7 +50,9 @@ pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Re
     let session = EntryId::random().to_string();
     let name = query.name.filter(|name| !name.is_empty());
     let viewer = Viewer::open(name.as_deref(), &session).map_err(|_| {
-        Problem::bad_request("name must be 1 to 64 visible characters in 128 bytes, without control characters")
+        Problem::bad_request(
+            "name must be 1 to 64 visible characters in 128 bytes, without control characters",
+        )
     })?;
     let after = match query.after.as_deref() {
         None | Some("") => After::Nothing,
