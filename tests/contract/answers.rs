@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     assert_all_seen,
     documents::{elements, escape, members},
-    observe::REST,
+    observe::{self, REST},
 };
 use crate::world::{
     Answer, Detour, Join, Peer, Pod, RedisServer, Signal, embedded, eventually, exchange, get, on_redis,
@@ -136,6 +136,8 @@ async fn edges(pod: &Pod) {
         let answer: Option<Answer> = exchange(pod.public, bytes.as_bytes()).await;
         assert_eq!(answer.map(|answer| answer.status), Some(status), "{bytes}");
     }
+    // A request that is no handshake, on a connection that is closed behind it.
+    get(pod.public, &Pod::watch_path("a")).await.assert_problem(426, "bad_request");
     assert_eq!(pod.probe("/live").await.status, 200);
 }
 
@@ -200,6 +202,7 @@ async fn tour(start: fn(&[(&str, &str)]) -> Pod) {
 /// Issue 4: no status, header, field, value or code of openapi.yaml that a pod does not answer, on the embedded shard.
 #[tokio::test]
 async fn every_answer_of_the_document_is_given_by_an_embedded_pod() {
+    observe::begin();
     Box::pin(tour(embedded::start)).await;
     assert_all_seen(&REST, &TOO_QUICK);
 }
@@ -207,6 +210,7 @@ async fn every_answer_of_the_document_is_given_by_an_embedded_pod() {
 /// The same on a Redis.
 #[tokio::test]
 async fn every_answer_of_the_document_is_given_by_a_pod_on_redis() {
+    observe::begin();
     Box::pin(tour(on_redis::start)).await;
     assert_all_seen(&REST, &TOO_QUICK);
 }

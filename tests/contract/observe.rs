@@ -23,23 +23,32 @@ const OF_THE_CONNECTION: [&str; 6] =
 
 thread_local! {
     /// What this thread's test saw: parts of the documents. A test on one thread sees only its own.
-    static SEEN: RefCell<BTreeSet<String>> = RefCell::default();
+    static SEEN: RefCell<Option<BTreeSet<String>>> = RefCell::default();
 }
 
-/// What this thread's test has seen so far.
+/// From here on, what this thread's test sees is noted.
+pub(super) fn begin() {
+    SEEN.with_borrow_mut(|seen| *seen = Some(BTreeSet::new()));
+}
+
+/// What this thread's test saw since it began.
 pub(super) fn seen() -> BTreeSet<String> {
-    SEEN.with_borrow(Clone::clone)
+    SEEN.take().expect("begin was called")
 }
 
 fn note(part: String) {
-    SEEN.with_borrow_mut(|seen| seen.insert(part));
+    SEEN.with_borrow_mut(|seen| seen.iter_mut().for_each(|seen| _ = seen.insert(part.clone())));
 }
 
 fn check(document: &Document, schema: &str, instance: &Value) {
     if let Some(faults) = document.faults(schema, instance) {
         panic!("{instance} is not as {schema} says: {faults}");
     }
-    SEEN.with_borrow_mut(|seen| document.walk(schema, Some(instance), seen));
+    SEEN.with_borrow_mut(|seen| {
+        if let Some(seen) = seen {
+            document.walk(schema, Some(instance), seen);
+        }
+    });
 }
 
 /// A text frame from the server has a schema, and is as it says.
