@@ -50,7 +50,7 @@ pub(super) async fn serve(context: &Context, socket: TcpStream, early: Bytes, re
 fn log(request: &Request, end: End) {
     let Request { stream, session, .. } = request;
     match end {
-        End::Close(close @ (Close::TooSlow | Close::NoPong | Close::Internal)) => {
+        End::Close(close @ (Close::TooSlow | Close::NoPong)) => {
             tracing::info!(%stream, session, code = close.code(), reason = close.reason(), "closing a viewer");
         }
         End::Close(close) => {

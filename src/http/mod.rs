@@ -17,7 +17,7 @@ use axum::{
     http::{HeaderValue, header::HeaderName},
     middleware,
     response::Response,
-    routing::{get, post},
+    routing::{any, get, post},
 };
 
 use crate::{
@@ -71,7 +71,7 @@ impl Api {
 pub fn router(api: Api) -> Router {
     Router::new()
         .route("/", get(page::page))
-        .route("/v1/streams/{stream}/watch", get(watch::watch))
+        .route("/v1/streams/{stream}/watch", any(watch::watch))
         .route("/v1/streams/{stream}/comments", get(comments::history).post(comments::post))
         .route("/v1/streams/{stream}", get(stream::show))
         .route("/v1/comments", post(batch::post))

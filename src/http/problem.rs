@@ -19,7 +19,7 @@ pub(super) struct Problem {
     pub(super) code: Code,
     pub(super) detail: String,
     #[serde(skip)]
-    header: Option<(&'static str, &'static str)>,
+    headers: &'static [(&'static str, &'static str)],
 }
 
 fn status_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
@@ -29,7 +29,7 @@ fn status_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Re
 impl Problem {
     pub(super) fn new(status: StatusCode, code: Code, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
-        Self { r#type: "about:blank", title, status, code, detail: detail.into(), header: None }
+        Self { r#type: "about:blank", title, status, code, detail: detail.into(), headers: &[] }
     }
 
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
@@ -48,26 +48,27 @@ impl Problem {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadRequest, "the route has no such method; see Allow")
     }
 
-    /// A route that was matched, but not for this method.
-    pub(super) fn only_method(allowed: &'static str) -> Self {
-        Self { header: Some(("allow", allowed)), ..Self::method_not_allowed() }
+    /// A route that answers `GET` only, not even `HEAD`.
+    pub(super) fn only_get() -> Self {
+        Self { headers: &[("allow", "GET")], ..Self::method_not_allowed() }
     }
 
+    /// Only shards are waited for, so that this too means: it may or may not have been posted.
     pub(super) fn deadline() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Internal, "the request took too long").retry_soon()
+        let detail = "the request took too long; repeat it with the same ids";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::ShardUnavailable, detail).retry_soon()
     }
 
-    pub(super) fn internal(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, detail)
-    }
-
-    /// A handshake that has to be made in another way.
-    pub(super) fn upgrade_required(detail: &str, header: (&'static str, &'static str)) -> Self {
-        Self { header: Some(header), ..Self::new(StatusCode::UPGRADE_REQUIRED, Code::BadRequest, detail) }
+    /// A handshake that has to be made in another way: with `Upgrade`, as RFC 9110 section 15.5.22 asks, and with the
+    /// version of RFC 6455 section 4.4.
+    pub(super) fn upgrade_required(detail: &str) -> Self {
+        let headers: &[_] =
+            &[("upgrade", "websocket"), ("connection", "upgrade"), ("sec-websocket-version", "13")];
+        Self { headers, ..Self::new(StatusCode::UPGRADE_REQUIRED, Code::BadRequest, detail) }
     }
 
     fn retry_soon(self) -> Self {
-        Self { header: Some(("retry-after", "1")), ..self }
+        Self { headers: &[("retry-after", "1")], ..self }
     }
 }
 
@@ -95,7 +96,7 @@ impl IntoResponse for Problem {
         let mut response = (self.status, Json(&self)).into_response();
         let json = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
-        if let Some((name, value)) = self.header {
+        for &(name, value) in self.headers {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         response

@@ -35,9 +35,9 @@ struct Query {
 /// Makes a viewer of whoever asks properly.
 pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Response<Body>, Problem> {
     let (mut parts, _) = request.into_parts();
-    // The router takes HEAD for GET; a handshake is a GET (RFC 6455 section 4.1).
+    // A router's `get` also takes HEAD; a handshake is a GET (RFC 6455 section 4.1).
     if parts.method != Method::GET {
-        return Err(Problem::only_method("GET"));
+        return Err(Problem::only_get());
     }
     let Stream(stream) = Stream::from_request_parts(&mut parts, &api).await?;
     let Params(query) = Params::<Query>::from_request_parts(&mut parts, &api).await?;
@@ -45,12 +45,15 @@ pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Re
     let upgrade = parts
         .extensions
         .remove::<OnUpgrade>()
-        .ok_or_else(|| Problem::internal("the connection cannot be upgraded"))?;
+        .ok_or_else(|| Problem::upgrade_required("this connection cannot be upgraded"))?;
 
     let session = EntryId::random().to_string();
     let name = query.name.filter(|name| !name.is_empty());
-    let viewer = Viewer::open(name.as_deref(), &session)
-        .map_err(|refusal| Problem::bad_request(refusal.to_string()))?;
+    let viewer = Viewer::open(name.as_deref(), &session).map_err(|_| {
+        Problem::bad_request(
+            "name must be 1 to 64 visible characters in 128 bytes, without control characters",
+        )
+    })?;
     let after = match query.after.as_deref() {
         None | Some("") => After::Nothing,
         Some(after) => after.parse().map_or(After::Unknown, After::Place),
@@ -83,17 +86,15 @@ fn check_handshake(version: Version, headers: &HeaderMap) -> Result<HeaderValue,
         has_token(headers, header::UPGRADE, "websocket") && has_token(headers, header::CONNECTION, "upgrade");
     if !upgrades {
         let detail = "this is a WebSocket: send Upgrade: websocket and Connection: Upgrade";
-        return Err(Problem::upgrade_required(detail, ("upgrade", "websocket")));
+        return Err(Problem::upgrade_required(detail));
     }
     if only(headers, header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version.as_bytes() != b"13") {
         let detail = "the WebSocket version must be 13";
-        return Err(Problem::upgrade_required(detail, ("sec-websocket-version", "13")));
+        return Err(Problem::upgrade_required(detail));
     }
     let key = only(headers, header::SEC_WEBSOCKET_KEY).filter(|key| is_key(key.as_bytes()));
-    let key =
-        key.ok_or_else(|| Problem::bad_request("Sec-WebSocket-Key must be one value, base64 of 16 bytes"))?;
-    HeaderValue::try_from(connection::accept_key(key.as_bytes()))
-        .map_err(|error| Problem::internal(error.to_string()))
+    let accept = key.and_then(|key| HeaderValue::try_from(connection::accept_key(key.as_bytes())).ok());
+    accept.ok_or_else(|| Problem::bad_request("Sec-WebSocket-Key must be one value, base64 of 16 bytes"))
 }
 
 /// Whether bytes follow the head that are no frames.

@@ -22,8 +22,6 @@ pub enum Close {
     InvalidUtf8,
     /// The viewer sent a message over the limit.
     MessageTooBig,
-    /// The server failed.
-    Internal,
     /// The pod restarts, or gives viewers to other pods.
     Restart,
     /// The viewer takes its frames too slowly.
@@ -34,13 +32,12 @@ pub enum Close {
 
 impl Close {
     /// Every reason, in the order of the codes.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::Normal,
         Self::ProtocolError,
         Self::BinaryMessage,
         Self::InvalidUtf8,
         Self::MessageTooBig,
-        Self::Internal,
         Self::Restart,
         Self::TooSlow,
         Self::NoPong,
@@ -53,7 +50,6 @@ impl Close {
             Self::BinaryMessage => (1003, "text messages only", Advice::Stop),
             Self::InvalidUtf8 => (1007, "not UTF-8", Advice::Stop),
             Self::MessageTooBig => (1009, "message over 16 KiB", Advice::Stop),
-            Self::Internal => (1011, "internal error", Advice::Reconnect),
             Self::Restart => (1012, "restart", Advice::Reconnect),
             Self::TooSlow => (3008, "too slow", Advice::Reconnect),
             Self::NoPong => (3012, "no pong", Advice::Reconnect),
@@ -92,6 +88,6 @@ mod tests {
             .filter(|close| close.advice() == Advice::Reconnect)
             .map(|close| close.code())
             .collect();
-        assert_eq!(again, [1011, 1012, 3008, 3012]);
+        assert_eq!(again, [1012, 3008, 3012]);
     }
 }

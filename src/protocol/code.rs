@@ -18,8 +18,18 @@ pub enum Code {
     IdReused,
     /// The stream's shard did not answer in time.
     ShardUnavailable,
-    /// The server failed; the fault is not the client's.
-    Internal,
+}
+
+impl Code {
+    /// Every code.
+    pub const ALL: [Self; 6] = [
+        Self::BadRequest,
+        Self::TooLong,
+        Self::NotAllowed,
+        Self::NotFound,
+        Self::IdReused,
+        Self::ShardUnavailable,
+    ];
 }
 
 impl From<&Refusal> for Code {

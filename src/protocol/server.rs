@@ -22,6 +22,19 @@ pub enum Resumed {
     Reset,
 }
 
+impl Resumed {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::All => "all",
+            Self::Gap => "gap",
+            Self::Reset => "reset",
+        }
+    }
+}
+
 /// Why a viewer is asked to connect again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

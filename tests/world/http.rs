@@ -10,6 +10,7 @@ use tokio::{
 };
 
 use super::PATIENCE;
+use crate::contract;
 
 /// An answer, taken apart.
 #[derive(Debug)]
@@ -23,6 +24,11 @@ impl Answer {
     /// A header's value, by its name in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The names of all headers, in lower case.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.headers.iter().map(|(name, _)| name.as_str())
     }
 
     /// The body as JSON.
@@ -99,7 +105,9 @@ pub(crate) async fn exchange(address: SocketAddr, bytes: &[u8]) -> Option<Answer
     // The answer may come, and the connection end, before everything is sent.
     let send = async { writing.write_all(bytes).await };
     let (_, answer) = tokio::join!(send, timeout(PATIENCE, read(&mut reading)));
-    answer.expect("an answer, or the end of the connection")
+    let answer = answer.expect("an answer, or the end of the connection");
+    answer.iter().for_each(|answer| contract::answer(bytes, answer));
+    answer
 }
 
 async fn read(reading: &mut (impl tokio::io::AsyncRead + Unpin)) -> Option<Answer> {

@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use super::{PATIENCE, Pod, opcode};
+use crate::contract;
 
 /// A connection to the public listener.
 pub(crate) struct Peer {
@@ -76,15 +77,19 @@ impl Peer {
         loop {
             if let Some((opcode, payload)) = self.frame() {
                 return match opcode {
-                    opcode::TEXT => Heard::Text(String::from_utf8(payload).unwrap()),
+                    opcode::TEXT => {
+                        let text = String::from_utf8(payload).unwrap();
+                        contract::frame(&serde_json::from_str(&text).unwrap());
+                        Heard::Text(text)
+                    }
                     opcode::PING => Heard::Ping,
                     opcode::PONG => Heard::Pong(payload),
                     opcode::CLOSE => {
                         let code = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
-                        Heard::Close(
-                            code,
-                            String::from_utf8_lossy(payload.get(2..).unwrap_or_default()).into(),
-                        )
+                        let reason =
+                            String::from_utf8_lossy(payload.get(2..).unwrap_or_default()).into_owned();
+                        code.iter().for_each(|code| contract::close(*code, &reason));
+                        Heard::Close(code, reason)
                     }
                     other => panic!("the server sent a frame with opcode {other}"),
                 };

@@ -11,6 +11,7 @@ use tokio::{
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
 
 use super::{PATIENCE, Pod};
+use crate::contract;
 
 /// How to join a stream.
 #[derive(Debug, Clone)]
@@ -132,6 +133,7 @@ impl Viewer {
                     return Some(true);
                 }
                 Some(Ok(Message::Close(frame))) => {
+                    frame.iter().for_each(|frame| contract::close(frame.code.into(), &frame.reason));
                     self.closed = Some(frame.map(|frame| frame.code.into()));
                     // The answer to it goes out with the next read.
                     let _ = timeout_at(deadline, self.socket.next()).await;
@@ -147,6 +149,7 @@ impl Viewer {
     }
 
     fn note(&mut self, json: Value, bytes: usize) {
+        contract::frame(&json);
         if let Some(position) = json["position"].as_str() {
             position.clone_into(&mut self.position);
         }

@@ -1,0 +1,235 @@
+//! Everything that goes over a viewer's socket, made to come.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{
+    assert_all_seen,
+    documents::{elements, members},
+    observe::{self, SOCKET},
+};
+use crate::world::{
+    Heard, Join, Peer, Pod, RawFrame, Signal, embedded, on_redis,
+    opcode::{BINARY, TEXT},
+    pause, post, stream_for,
+};
+
+/// How a home starts a pod.
+type Start = fn(&[(&str, &str)]) -> Pod;
+
+/// Sends a text and hears until the answer is there.
+async fn ask(peer: &mut Peer, text: &str) -> Value {
+    peer.send(&RawFrame::text(text).bytes()).await;
+    loop {
+        match peer.hear().await {
+            Heard::Text(text) => {
+                let json: Value = serde_json::from_str(&text).unwrap();
+                if json["type"] == "pong" || json.get("ref").is_some() || json["type"] == "posted" {
+                    return json;
+                }
+            }
+            heard => panic!("{text} is answered with {heard:?}"),
+        }
+    }
+}
+
+/// What viewers send, as the document shows it, is what the server takes.
+async fn examples(pod: &Pod) {
+    let mut peer = Peer::watch(pod, &stream_for("examples")).await;
+    for (kind, answer) in [("post", "posted"), ("ping", "pong")] {
+        for example in elements(&SOCKET.root["components"]["messages"][kind]["examples"]) {
+            observe::sent(&example["payload"]);
+            let answered = ask(&mut peer, &example["payload"].to_string()).await;
+            assert_eq!(answered["type"], answer, "{example}");
+        }
+    }
+}
+
+/// A post that is refused in each way.
+async fn refusals(pod: &Pod) {
+    let mut viewer = Join::new(pod, &stream_for("refusals")).named("ann").open().await;
+    viewer.post(json!({"id": "x", "body": "hi"})).await;
+    let refused = [
+        (json!({"body": ""}), "bad_request"),
+        (json!({"body": "x".repeat(501)}), "too_long"),
+        (json!({"body": "x", "kind": "gift"}), "not_allowed"),
+        (json!({"body": "ho", "id": "x"}), "id_reused"),
+    ];
+    for (message, code) in refused {
+        assert_eq!(viewer.post(message).await["code"], code);
+    }
+    viewer.send("{").await;
+    viewer
+        .until("an error without a ref", |viewer| viewer.all("error").any(|error| error["ref"].is_null()))
+        .await;
+}
+
+/// All kinds of comment, live and from history, and the viewers' number.
+async fn comments(pod: &Pod) {
+    let stream = stream_for("kinds");
+    let mut early = Join::new(pod, &stream).open().await;
+    let path = format!("/v1/streams/{stream}/comments");
+    for kind in ["comment", "gift", "follow", "mission"] {
+        let comment =
+            json!({"kind": kind, "author": {"id": "u7", "name": "Rui"}, "body": "x", "data": {"n": 1}});
+        assert_eq!(post(pod.public, &path, &comment).await.status, 201);
+    }
+    early.comments(4).await;
+    let mut late = Join::new(pod, &stream).open().await;
+    late.comments(4).await;
+    early.until("a number of viewers", |viewer| viewer.has("viewers")).await;
+    let again = Join::new(pod, &stream).after(&early.position).open().await;
+    assert_eq!(again.hello()["resumed"], "all");
+}
+
+/// Positions that lead to what is trimmed, and to no history at all.
+async fn holes(start: Start) {
+    let (pod, stream) =
+        (start(&[("FANFARE_HISTORY_COMMENTS", "10"), ("FANFARE_LINGER", "0s")]), stream_for("holes"));
+    let mut first = Join::new(&pod, &stream).open().await;
+    first.say("one").await;
+    first.comments(1).await;
+    let after = first.position.clone();
+    drop(first);
+    pod.deserted().await;
+    pause(Duration::from_millis(300)).await;
+    pod.fill(&stream, 300, "").await;
+    let mut viewer = Join::new(&pod, &stream).after(&after).open().await;
+    viewer.until("a gap", |viewer| viewer.has("gap")).await;
+    let mut stranger = Join::new(&pod, &stream).after("nowhere").open().await;
+    stranger.until("a reset", |viewer| viewer.has("reset")).await;
+    assert_eq!((&viewer.hello()["resumed"], &stranger.hello()["resumed"]), (&json!("gap"), &json!("reset")));
+}
+
+/// A viewer that falls behind is told, and the third time within a minute it is closed.
+async fn slowness(pod: &Pod) {
+    let stream = stream_for("slowness");
+    let mut slow = Join::new(pod, &stream).short_of_buffer().open().await;
+    let posting = async {
+        loop {
+            pod.fill(&stream, 500, "").await;
+        }
+    };
+    // It reads all the time, so that the close frame gets through, but slower than is posted.
+    let reading = async {
+        while slow.read().await {
+            pause(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        () = reading => {}
+        () = posting => unreachable!("it posts for ever"),
+    }
+    assert!(slow.has("skipped"));
+    assert_eq!(slow.closed, Some(Some(3008)));
+}
+
+/// A viewer that says nothing while others talk.
+async fn silence(pod: &Pod) {
+    let stream = stream_for("silence");
+    let mut silent = Peer::watch(pod, &stream).await;
+    let talk = async {
+        loop {
+            pod.post(&stream, "tick").await;
+            pause(Duration::from_secs(5)).await;
+        }
+    };
+    let closed = tokio::select! {
+        closed = silent.hear_until(|_| false) => closed,
+        () = talk => unreachable!("it talks for ever"),
+    };
+    assert_eq!(closed, Heard::Close(Some(3012), "no pong".into()));
+}
+
+/// The closes that a viewer brings about itself.
+async fn closes(pod: &Pod) {
+    let stream = stream_for("closes");
+    let frames = [
+        (RawFrame::close(1000, "bye"), 1000),
+        (RawFrame::text("{}").unmasked(), 1002),
+        (RawFrame::new(BINARY, ""), 1003),
+        (RawFrame::new(TEXT, b"\xff"), 1007),
+        (RawFrame::text(" ".repeat(16 * 1024 + 1)), 1009),
+    ];
+    for (frame, code) in frames {
+        let mut peer = Peer::watch(pod, &stream).await;
+        peer.send(&frame.bytes()).await;
+        let closed = peer.hear_until(|_| false).await;
+        assert!(matches!(closed, Heard::Close(Some(told), _) if told == code), "{closed:?}");
+    }
+}
+
+/// A pod that goes away asks its viewers to move, and closes those who stay.
+async fn drain(start: Start) {
+    let pod = start(&[]);
+    let mut viewer = Join::new(&pod, &stream_for("drain")).open().await;
+    pod.signal(Signal::Term);
+    assert_eq!(viewer.until_closed().await, Some(1012));
+    assert!(viewer.has("reconnect"));
+}
+
+/// A shard that is not there: said before `hello`, and to who posts.
+async fn dead_shard() {
+    let pod = Pod::start(&[("FANFARE_SHARDS", "dead=redis://127.0.0.1:1")]);
+    let mut viewer = Join::new(&pod, "a").connect().await.unwrap();
+    viewer.until("an error", |viewer| viewer.has("error")).await;
+    assert_eq!(viewer.post(json!({"body": "x"})).await["code"], "shard_unavailable");
+}
+
+async fn tour(start: Start) {
+    let pod = start(&[]);
+    tokio::join!(
+        examples(&pod),
+        refusals(&pod),
+        comments(&pod),
+        holes(start),
+        slowness(&pod),
+        silence(&pod),
+        closes(&pod),
+        drain(start),
+        dead_shard(),
+    );
+}
+
+/// Issue 4: no message, field, value or close code of asyncapi.yaml that a pod does not send, on the embedded shard.
+#[tokio::test]
+async fn every_frame_of_the_document_is_sent_by_an_embedded_pod() {
+    observe::begin();
+    Box::pin(tour(embedded::start)).await;
+    assert_all_seen(&SOCKET, &[]);
+}
+
+/// The same on a Redis.
+#[tokio::test]
+async fn every_frame_of_the_document_is_sent_by_a_pod_on_redis() {
+    observe::begin();
+    Box::pin(tour(on_redis::start)).await;
+    assert_all_seen(&SOCKET, &[]);
+}
+
+/// What is not in the document is found, wherever it stands.
+#[test]
+fn a_field_that_no_schema_knows_is_a_fault() {
+    let mut planted = 0;
+    for (name, message) in members(&SOCKET.root["components"]["messages"]) {
+        let schema = format!("/components/messages/{name}/payload");
+        for example in elements(&message["examples"]) {
+            let mut payload = example["payload"].clone();
+            assert_eq!(SOCKET.faults(&schema, &payload), None);
+            payload["planted"] = 1.into();
+            assert!(
+                SOCKET.faults(&schema, &payload).is_some_and(|faults| faults.contains("planted")),
+                "{name}"
+            );
+            planted += 1;
+            if let Some(comment) = example["payload"]["comments"].get(0) {
+                let mut payload = example["payload"].clone();
+                payload["comments"][0] = comment.clone();
+                payload["comments"][0]["planted"] = 1.into();
+                assert!(SOCKET.faults(&schema, &payload).is_some());
+            }
+        }
+    }
+    assert!(planted >= 12, "{planted}");
+}
