@@ -39,7 +39,7 @@ use crate::{
     hub::Hub,
     protocol::Fragment,
     shutdown::Tasks,
-    telemetry::Sli,
+    telemetry::{Sli, Traceparent},
 };
 use clock::Clock;
 use embedded::{Embedded, Keep};
@@ -201,6 +201,7 @@ impl Publish for Shards {
             id: comment.id,
             kind: comment.kind,
             accepted_at_ms: clock.of_shard(comment.accepted_at_ms),
+            trace: Traceparent::current(),
             fragment: Fragment::of(&comment),
             key,
         };
