@@ -1,6 +1,9 @@
 //! What is taken from a stream at once and written to its seats.
 
-use super::tape::{Mark, Slot};
+use super::{
+    tape::{Mark, Slot},
+    timing::Timing,
+};
 use crate::{domain::Position, protocol::SharedFrame};
 
 /// Some frames of a tape, and the newest notice, taken at once for many seats.
@@ -16,6 +19,7 @@ pub(super) struct Batch {
     pub(super) reaches_end: bool,
     /// The bytes of all frames in a row, for the seats at the first one; empty if they were not laid out.
     joined: Vec<u8>,
+    pub(super) timing: Timing,
     pub(super) notice: Option<Notice>,
 }
 
@@ -40,16 +44,18 @@ impl Batch {
     }
 
     /// Takes frames, as far as they fit.
-    pub(super) fn fill<'a>(&mut self, slots: impl Iterator<Item = &'a Slot>) {
+    pub(super) fn fill<'a>(&mut self, slots: impl Iterator<Item = &'a Slot> + Clone) {
         let mut bytes = 0;
-        for slot in slots {
+        for slot in slots.clone() {
             let frame = slot.item.frame();
             bytes += frame.bytes().len();
             if bytes > BATCH_BYTES && !self.frames.is_empty() {
-                return;
+                break;
             }
             self.frames.push((frame.clone(), slot.after));
         }
+        let taken = slots.take(self.frames.len());
+        self.timing.take(taken.map(|slot| slot.item.live.map(|live| (slot.came, live))));
     }
 
     pub(super) fn end(&self) -> Mark {
@@ -84,6 +90,7 @@ impl Batch {
         self.frames.clear();
         self.joined.clear();
         self.joined.shrink_to(KEEP_BYTES);
+        self.timing.clear();
         self.notice = None;
     }
 }

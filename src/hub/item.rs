@@ -1,5 +1,7 @@
 //! What a stream's viewers are sent, in order.
 
+use std::time::Duration;
+
 use crate::{
     domain::Position,
     protocol::{self, Entry, LiveComment, SharedFrame},
@@ -10,13 +12,23 @@ use crate::{
 pub struct Item {
     pub(super) content: Content,
     pub(super) position: Position,
+    pub(super) live: Option<Live>,
+}
+
+/// What is measured of a comment that was just posted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Live {
+    accepted_at_ms: u64,
+    /// How old it was when it came to this pod.
+    pub(super) age: Duration,
+    pub(super) priority: bool,
 }
 
 #[derive(Debug, Clone)]
 pub(super) enum Content {
     /// A comment, and whether it is a plain one; others are not skipped while the viewer can be served.
     Comment {
-        live: LiveComment,
+        comment: LiveComment,
         priority: bool,
     },
     Gap {
@@ -32,30 +44,47 @@ impl Item {
     /// A comment that was just posted.
     #[must_use]
     pub fn comment(entry: &Entry) -> Self {
-        Self::of(entry, protocol::comment(entry, false))
+        let Entry { accepted_at_ms, priority, .. } = *entry;
+        let live = Some(Live { accepted_at_ms, age: Duration::ZERO, priority });
+        Self::of(entry, protocol::comment(entry, false), live)
     }
 
     /// A comment that follows a reset.
     #[must_use]
     pub fn history(entry: &Entry) -> Self {
-        Self::of(entry, protocol::comment(entry, true))
+        Self::of(entry, protocol::comment(entry, true), None)
     }
 
-    fn of(entry: &Entry, live: LiveComment) -> Self {
-        Self { content: Content::Comment { live, priority: entry.priority }, position: entry.position() }
+    fn of(entry: &Entry, comment: LiveComment, live: Option<Live>) -> Self {
+        let content = Content::Comment { comment, priority: entry.priority };
+        Self { content, position: entry.position(), live }
     }
 
     /// Entries that cannot be recovered: those numbered from `from` up to the position.
     #[must_use]
     pub fn gap(from: u64, position: Position) -> Self {
         let frame = protocol::gap(from, position.seq, position);
-        Self { content: Content::Gap { frame, width: position.seq.saturating_sub(from) + 1 }, position }
+        let content = Content::Gap { frame, width: position.seq.saturating_sub(from) + 1 };
+        Self { content, position, live: None }
     }
 
     /// The history began anew at the position.
     #[must_use]
     pub fn reset(position: Position) -> Self {
-        Self { content: Content::Reset { frame: protocol::reset(position) }, position }
+        Self { content: Content::Reset { frame: protocol::reset(position) }, position, live: None }
+    }
+
+    /// When a live comment was accepted, in milliseconds of its shard's time; none for anything else.
+    #[must_use]
+    pub fn accepted_at_ms(&self) -> Option<u64> {
+        self.live.map(|live| live.accepted_at_ms)
+    }
+
+    /// Says how old a live comment is now that it has come to this pod.
+    pub fn came_at_age(&mut self, age: Duration) {
+        if let Some(live) = &mut self.live {
+            live.age = age;
+        }
     }
 
     /// The type of its frame, in a word.
@@ -75,7 +104,7 @@ impl Item {
 
     pub(super) fn frame(&self) -> &SharedFrame {
         match &self.content {
-            Content::Comment { live, .. } => &live.frame,
+            Content::Comment { comment, .. } => &comment.frame,
             Content::Gap { frame, .. } | Content::Reset { frame } => frame,
         }
     }

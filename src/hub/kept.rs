@@ -53,7 +53,7 @@ impl Kept {
     }
 
     /// The oldest entry that a place comes before, and those that follow it without a hole; and the place before it.
-    pub(super) fn run_after(&self, from: Mark) -> Option<(Place, impl Iterator<Item = &Slot>)> {
+    pub(super) fn run_after(&self, from: Mark) -> Option<(Place, impl Iterator<Item = &Slot> + Clone)> {
         let start = self.entries.partition_point(|entry| entry.slot.after.index <= from.index);
         let before = self.entries.get(start)?.before;
         let mut next = before.0.index;

@@ -24,6 +24,7 @@ mod streams;
 mod tape;
 #[cfg(test)]
 mod tests;
+mod timing;
 
 pub use item::Item;
 pub use lane::Lane;

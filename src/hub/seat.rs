@@ -96,7 +96,7 @@ impl SeatCore {
     }
 
     /// The viewer's task's way: writes what is due until the socket is full or the tape's end is reached.
-    fn drain(&self, now: Instant) -> Drained {
+    fn drain(&self, now: Instant, tally: &mut Tally) -> Drained {
         let mut batch = Batch::default();
         loop {
             let mut out = self.out.lock();
@@ -105,7 +105,10 @@ impl SeatCore {
                 Phase::Lagging => self.stream.batch(out.cursor, WRITE_FRAMES, &mut batch),
                 Phase::Joining | Phase::Prompt | Phase::Closing => batch = Batch::nothing_after(out.cursor),
             }
-            match (out.drain(&*self.outlet, &batch, now), out.phase) {
+            batch.timing.judge(now);
+            let wrote = out.drain(&*self.outlet, &batch, now);
+            tally.add(std::mem::take(&mut out.tally));
+            match (wrote, out.phase) {
                 (Wrote::Broken, _) => out.phase = Phase::Shut(None),
                 (Wrote::TooSlow, _) => out.phase = Phase::Shut(Some(Close::TooSlow)),
                 (Wrote::Full, phase) => {
@@ -219,8 +222,8 @@ impl Seat {
     /// Writes what is due, as far as the socket takes it.
     #[must_use]
     pub fn drain(&self, now: Instant) -> Drained {
-        let drained = self.core.drain(now);
-        let tally = std::mem::take(&mut self.core.out.lock().tally);
+        let mut tally = Tally::ZERO;
+        let drained = self.core.drain(now, &mut tally);
         self.hub.count(tally);
         drained
     }

@@ -223,7 +223,9 @@ impl Tape {
         let mut end = None;
         for Slot { item, after, .. } in self.slots.range(start..) {
             match &item.content {
-                Content::Comment { live, .. } if page.push_live(live, item.position) => end = Some(*after),
+                Content::Comment { comment, .. } if page.push_live(comment, item.position) => {
+                    end = Some(*after)
+                }
                 Content::Comment { .. } => break,
                 Content::Gap { frame, .. } | Content::Reset { frame } if page.comments() == 0 => {
                     return Some((frame.clone(), *after));

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use crate::{
     domain::{EntryId, Epoch, Key, Kind, Position, StreamId},
     protocol::{Entry, Fragment},
+    telemetry::Traceparent,
 };
 
 /// A comment on its way to its shard.
@@ -30,6 +31,8 @@ pub(super) struct Post {
     pub(super) kind: Kind,
     /// When this pod accepted it, in milliseconds since the Unix epoch.
     pub(super) accepted_at_ms: u64,
+    /// The post's span, if it is traced.
+    pub(super) trace: Option<Traceparent>,
     /// The comment.
     pub(super) fragment: Fragment,
     /// Makes a repeated post harmless.
@@ -113,6 +116,8 @@ pub(super) enum Event {
         /// The envelope, unopened.
         payload: Bytes,
     },
+    /// A probe came back through the shard, after so long.
+    Probed(Duration),
     /// Messages were lost on their way from the connection to the keeper: any stream may have a hole.
     Overrun,
 }
@@ -123,6 +128,8 @@ pub(super) struct Health {
     pub(super) up: bool,
     /// How long a message took through the shard and back.
     pub(super) probe: Option<Duration>,
+    /// Connections of all clients, and how many it takes; none if it does not say.
+    pub(super) clients: Option<(u64, u64)>,
 }
 
 /// What a shard tells its keeper, and whether more was lost than could wait.

@@ -60,8 +60,15 @@ impl Kept {
         world::eventually("the link is up", 3 * SOON, || async { self.link.health().up.then_some(()) }).await;
     }
 
+    /// The next event, but for probes that come back.
     async fn event(&mut self) -> Event {
-        tokio::time::timeout(3 * SOON, self.events.recv()).await.expect("an event in time").expect("an event")
+        loop {
+            let event = tokio::time::timeout(3 * SOON, self.events.recv()).await.expect("an event in time");
+            match event.expect("an event") {
+                Event::Probed(_) => {}
+                event => return event,
+            }
+        }
     }
 
     /// Skips events until the subscribing connection is a new one.
@@ -111,6 +118,7 @@ fn a_post(body: &str) -> Post {
         id: comment.id,
         kind: comment.kind,
         accepted_at_ms: comment.accepted_at_ms,
+        trace: None,
         fragment: Fragment::of(&comment),
         key: None,
     }
