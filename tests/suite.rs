@@ -15,9 +15,11 @@
 
 mod bad_input;
 mod checker;
+mod clients;
 mod documents;
 mod exits;
 mod layers;
+mod page;
 mod shards;
 mod tls;
 mod world;

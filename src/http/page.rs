@@ -18,6 +18,7 @@ const PAGE: &str = concat!(
     include_str!("page/body.html"),
     "<script type=\"module\">\n",
     include_str!("page/watch-stream.mjs"),
+    include_str!("page/base.js"),
     include_str!("page/list.js"),
     include_str!("page/posts.js"),
     include_str!("page/page.js"),

@@ -154,6 +154,7 @@ setInterval(() => {
   if (!visit || document.hidden) return;
   const rate = Math.max(0, visit.received - receivedBefore);
   receivedBefore = visit.received;
+  $('received').dataset.count = visit.received;
   $('received').textContent = `${number.format(visit.received)}${rate ? ` · ${number.format(rate)}/s` : ''}`;
   $('position').textContent = $('position').title = visit.watch.position ?? '–';
 }, 1000);
