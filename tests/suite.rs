@@ -15,10 +15,12 @@
 
 mod bad_input;
 mod checker;
+mod clients;
 mod contract;
 mod documents;
 mod exits;
 mod layers;
+mod page;
 mod shards;
 mod tls;
 mod world;

@@ -10,6 +10,7 @@ mod patience;
 mod peer;
 mod pod;
 mod raw;
+mod relay;
 #[expect(unreachable_pub, dead_code, reason = "shared with the tests inside the crate and the benchmarks")]
 mod redis;
 mod viewer;
@@ -24,6 +25,7 @@ pub(crate) use peer::{Heard, Peer};
 pub(crate) use pod::{Pod, Signal};
 pub(crate) use raw::{RawFrame, opcode};
 pub(crate) use redis::RedisServer;
+pub(crate) use relay::Relay;
 pub(crate) use viewer::{Join, Viewer};
 
 /// How long anything may take that has no bound of its own.

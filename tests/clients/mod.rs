@@ -1,0 +1,172 @@
+//! Clients that are not ours, written from docs/clients.md, against a real pod.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc,
+    thread,
+};
+
+use serde_json::Value;
+
+use crate::world::{PATIENCE, Pod, RedisServer, Relay, Signal, eventually, stream_for};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A client in a process of its own: it posts each line that it is given, and prints what happens, a JSON object a line.
+struct Client {
+    child: Child,
+    stdin: ChildStdin,
+    lines: mpsc::Receiver<String>,
+    /// What it printed.
+    told: Vec<Value>,
+}
+
+impl Client {
+    fn start(command: &mut Command, address: SocketAddr, stream: &str) -> Self {
+        let command = command.args([&format!("ws://{address}"), stream]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (stdin, stdout) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let (tell, lines) = mpsc::channel();
+        thread::spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(tell.send(line))));
+        Self { child, stdin, lines, told: Vec::new() }
+    }
+
+    /// Node with the package `ws`, running the module that the page and docs/clients.md share.
+    fn node(address: SocketAddr, stream: &str) -> Self {
+        let mut command = Command::new("node");
+        command.env("NODE_PATH", "/usr/share/nodejs").arg(root().join("tests/clients/client.cjs"));
+        Self::start(command.arg(root().join(MODULE)), address, stream)
+    }
+
+    /// Python with the package `websockets`, and nothing of ours.
+    fn python(address: SocketAddr, stream: &str) -> Self {
+        // Debian's own Python, which Debian's packages belong to.
+        Self::start(Command::new("/usr/bin/python3").arg(PathBuf::from(root()).join(PYTHON)), address, stream)
+    }
+
+    fn say(&mut self, text: &str) {
+        writeln!(self.stdin, "{text}").unwrap();
+    }
+
+    /// Waits until it has printed what is wanted.
+    async fn until(&mut self, what: &str, wanted: impl Fn(&[Value]) -> bool) {
+        eventually(what, PATIENCE, async || {
+            for line in self.lines.try_iter() {
+                self.told.push(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")));
+            }
+            assert!(self.child.try_wait().unwrap().is_none(), "the client ended: {:?}", self.told);
+            wanted(&self.told).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until it shows this text.
+    async fn shows(&mut self, text: &str) {
+        self.until(text, |told| told.iter().any(|told| told["body"] == text)).await;
+    }
+
+    /// The texts that it shows, in order.
+    fn texts(&self) -> Vec<&str> {
+        self.told.iter().filter_map(|told| told["body"].as_str()).collect()
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The client in JavaScript, kept once.
+const MODULE: &str = "src/http/page/watch-stream.mjs";
+/// The client that somebody wrote who had only the documents.
+const PYTHON: &str = "tests/clients/client.py";
+
+/// Joins, posts, resumes after cuts, and shows everything once, in the stream's order.
+async fn shows_everything_once(start: impl Fn(SocketAddr, &str) -> Client) {
+    let (pod, stream) = (Pod::shared(), stream_for("client"));
+    pod.fill(&stream, 3, "").await;
+    let relay = Relay::to(pod.public).await;
+    let mut client = start(relay.address, &stream);
+    client.shows("2").await;
+    client.say("posted by the client");
+    client.shows("posted by the client").await;
+    for number in 3..40 {
+        pod.post(&stream, &number.to_string()).await;
+        if number % 15 == 5 {
+            client.shows(&number.to_string()).await;
+            relay.cut();
+            client.say(&format!("typed at the cut at {number}"));
+        }
+    }
+    for last in ["39", "typed at the cut at 5", "typed at the cut at 20", "typed at the cut at 35"] {
+        client.shows(last).await;
+    }
+    let page = pod.get(&format!("/v1/streams/{stream}/comments?limit=200")).await.json();
+    let stored: Vec<_> = page["comments"].as_array().unwrap().iter().map(|c| c["body"].as_str().unwrap()).collect();
+    assert_eq!(stored.len(), 44);
+    assert_eq!(client.texts(), stored);
+}
+
+/// A pod asks its viewers to move: the client shows everything once, and was never without a connection.
+async fn moves_at_a_drain(start: impl Fn(SocketAddr, &str) -> Client) {
+    let (redis, stream) = (RedisServer::start(), stream_for("moving"));
+    let shards = format!("a={}", redis.url());
+    let pod = || Pod::start(&[("FANFARE_SHARDS", &shards), ("FANFARE_DRAIN", "4s")]);
+    let (old, new) = (pod(), pod());
+    let relay = Relay::to(old.public).await;
+    let mut client = start(relay.address, &stream);
+    client.until("hello", |told| told.iter().any(|told| told["state"] == "live")).await;
+    relay.lead_to(new.public);
+    old.signal(Signal::Term);
+    let mut posted = Vec::new();
+    while client.told.iter().filter(|told| told["state"] == "live").count() < 2 {
+        posted.push(posted.len().to_string());
+        new.post(&stream, &posted[posted.len() - 1]).await;
+        client.until("anything", |_| true).await;
+    }
+    posted.push("after the move".to_owned());
+    new.post(&stream, "after the move").await;
+    client.shows("after the move").await;
+    assert_eq!(client.texts(), posted);
+    let states: Vec<_> = client.told.iter().filter_map(|told| told["state"].as_str()).collect();
+    assert!(!states.contains(&"waiting"), "{states:?}");
+}
+
+#[tokio::test]
+async fn a_node_client_shows_everything_once() {
+    shows_everything_once(Client::node).await;
+}
+
+#[tokio::test]
+async fn a_python_client_shows_everything_once() {
+    shows_everything_once(Client::python).await;
+}
+
+#[tokio::test]
+async fn a_node_client_moves_at_a_drain() {
+    moves_at_a_drain(Client::node).await;
+}
+
+#[tokio::test]
+async fn a_python_client_moves_at_a_drain() {
+    moves_at_a_drain(Client::python).await;
+}
+
+/// docs/clients.md shows the client that the page runs, and the Python client is as short as the document says.
+#[test]
+fn the_document_shows_the_client_that_the_page_runs() {
+    let (document, module) = (fs::read_to_string(root().join("docs/clients.md")).unwrap(), MODULE);
+    let module = fs::read_to_string(root().join(module)).unwrap();
+    assert!(module.lines().count() > 40, "the module is where it is expected");
+    assert!(document.contains(&format!("```js\n{module}```\n")), "docs/clients.md and {MODULE} differ");
+    let python = fs::read_to_string(root().join(PYTHON)).unwrap();
+    assert!(document.contains(PYTHON) && python.lines().count() < 50, "{} lines", python.lines().count());
+}

@@ -1,0 +1,138 @@
+//! The page while connections are cut, pods go, and streams are faster than their viewers.
+
+use std::time::Duration;
+
+use super::{ENTER_KEY, Relay, comments, join, live, numbers, shown, texts};
+use crate::world::{Pod, RedisServer, Signal, stream_for};
+
+/// G5 on the screen: whatever is cut, every comment stands in the list once, in order, and what was typed meanwhile too.
+#[tokio::test]
+async fn g5_a_cut_connection_shows_nothing_twice_and_misses_nothing() {
+    let (pod, stream) = (Pod::shared(), stream_for("cut"));
+    let relay = Relay::to(pod.public).await;
+    let tab = join(relay.address, &stream, "Ann").await;
+    for number in 0..60 {
+        pod.post(&stream, &number.to_string()).await;
+        if number % 25 == 10 {
+            shown(&tab, &number.to_string()).await;
+            relay.cut();
+        }
+        if number == 20 {
+            tab.press(&format!("typed while away{ENTER_KEY}")).await;
+        }
+        if number == 30 {
+            live(&tab).await;
+        }
+    }
+    shown(&tab, "59").await;
+    shown(&tab, "typed while away").await;
+    let (own, others): (Vec<_>, Vec<_>) =
+        comments(&tab).await.into_iter().partition(|text| text.starts_with("typed"));
+    assert_eq!((own.len(), others), (1, numbers(0..60)));
+    let seqs = "const seqs = [...document.querySelectorAll('#list .entry')].map((entry) => Number(entry.dataset.seq));
+        return seqs.every((seq, i) => seq === i + 1)";
+    assert_eq!(tab.run(seqs).await, true, "in the stream's order");
+    assert_eq!(texts(&tab, "#reconnects").await, ["2"]);
+    tab.close().await;
+}
+
+/// G4 on the screen: a server that forgot everything is a marker; what stood there is shown as past, what comes, once.
+#[tokio::test]
+async fn g4_a_restarted_server_is_a_marker_and_later_comments_stand_once() {
+    let (before, stream) = (Pod::start(&[]), stream_for("restart"));
+    let relay = Relay::to(before.public).await;
+    let tab = join(relay.address, &stream, "Ann").await;
+    before.fill(&stream, 5, "").await;
+    shown(&tab, "4").await;
+    let after = Pod::start(&[]);
+    relay.lead_to(after.public);
+    before.signal(Signal::Kill);
+    relay.cut();
+    tab.until("a marker", "document.querySelector('#list .marker.reset')").await;
+    for number in 5..8 {
+        after.post(&stream, &number.to_string()).await;
+    }
+    shown(&tab, "7").await;
+    assert_eq!(comments(&tab).await, numbers(0..8));
+    assert_eq!(texts(&tab, "#list .entry.past .body").await, numbers(0..5));
+    assert_eq!(texts(&tab, "#list .marker.reset ~ .entry .body").await, numbers(5..8));
+    tab.close().await;
+}
+
+/// G11 on the screen: at a drain the page has its new connection before it leaves the old one.
+#[tokio::test]
+async fn g11_the_page_moves_at_a_drain_without_a_gap() {
+    let (redis, stream) = (RedisServer::start(), stream_for("move"));
+    let shards = format!("a={}", redis.url());
+    let pod = |name| Pod::start(&[("FANFARE_SHARDS", &shards), ("FANFARE_POD", name), ("FANFARE_DRAIN", "4s")]);
+    let (old, new) = (pod("pod-old"), pod("pod-new"));
+    let relay = Relay::to(old.public).await;
+    let tab = join(relay.address, &stream, "Ann").await;
+    tab.run(
+        "window.states = [];
+        new MutationObserver(() => states.push(document.getElementById('state').dataset.state))
+            .observe(document.getElementById('state'), { attributes: true })",
+    )
+    .await;
+    relay.lead_to(new.public);
+    old.signal(Signal::Term);
+    // Comments keep coming: before the move, across it and after it.
+    let (mut count, mut moved_at) = (0, usize::MAX);
+    while count < moved_at.saturating_add(20) {
+        new.post(&stream, &count.to_string()).await;
+        count += 1;
+        if moved_at == usize::MAX && texts(&tab, "#pod").await == ["pod-new"] {
+            moved_at = count;
+        }
+    }
+    shown(&tab, &(count - 1).to_string()).await;
+    let (all, seen) = (numbers(0..count), comments(&tab).await);
+    assert!(seen.len() > 40, "the move is among what the list still holds: {}", seen.len());
+    assert_eq!(seen, all[all.len() - seen.len()..], "moved at {moved_at}");
+    let states = tab.run("return [...new Set(states)]").await;
+    assert_eq!(states, serde_json::json!(["moving", "live"]), "never without a connection");
+    assert!(texts(&tab, "#list .marker").await.iter().any(|text| text == "Moved to pod-new, nothing missed"));
+    assert_eq!(old.exit(Duration::from_secs(10)).await, Some(0));
+    tab.close().await;
+}
+
+/// README "No silent loss", on the screen: what a slow viewer missed is counted in the list, and nothing else is missing.
+#[tokio::test]
+async fn what_a_slow_page_missed_stands_in_its_list() {
+    let (pod, stream) = (Pod::shared(), stream_for("slow"));
+    let relay = Relay::to(pod.public).await;
+    let tab = join(relay.address, &stream, "Ann").await;
+    relay.hold(true);
+    pod.fill(&stream, 4_000, &"x".repeat(100)).await;
+    relay.hold(false);
+    pod.post(&stream, "last").await;
+    shown(&tab, "last").await;
+    let missed = tab.run("return Number(document.getElementById('missed').dataset.count)").await;
+    let received = tab.run("return Number(document.getElementById('received').dataset.count)").await;
+    let (missed, received) = (missed.as_u64().unwrap(), received.as_u64().unwrap());
+    assert!(missed > 0 && missed + received == 4_001, "{missed} missed, {received} received");
+    tab.close().await;
+}
+
+/// README "No silent loss", on the screen: what the history no longer held when the page came back is told as a gap.
+#[tokio::test]
+async fn what_was_trimmed_while_the_page_was_away_is_told_as_a_gap() {
+    let (pod, stream) = (Pod::start(&[("FANFARE_HISTORY_COMMENTS", "20")]), stream_for("trimmed"));
+    let relay = Relay::to(pod.public).await;
+    let tab = join(relay.address, &stream, "Ann").await;
+    pod.post(&stream, "before").await;
+    shown(&tab, "before").await;
+    // Away until more has come than tape and history hold.
+    let gone = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+    relay.lead_to(gone);
+    relay.cut();
+    pod.fill(&stream, 3_000, "").await;
+    relay.lead_to(pod.public);
+    shown(&tab, "2999").await;
+    let marker = texts(&tab, "#list .marker.loss").await.concat();
+    let first = texts(&tab, "#list .marker.loss ~ .entry .body").await;
+    let first: usize = first[0].parse().unwrap();
+    // `before` is number 1 of the stream, and 0 is number 2.
+    assert!(marker.contains(&format!("numbers 2 to {}", first + 1)), "{marker}; then {first}");
+    tab.close().await;
+}

@@ -1,0 +1,157 @@
+//! The page in a browser: what a person sees while the network and the server behave, and while they do not.
+
+mod browser;
+mod losses;
+
+use std::net::SocketAddr;
+
+use browser::Tab;
+use serde_json::{Value, json};
+
+use crate::world::{Pod, Relay, post, stream_for};
+
+/// The page, which joins a stream at once.
+async fn join(address: SocketAddr, stream: &str, name: &str) -> Tab {
+    let tab = Tab::open(&format!("http://{address}/?stream={stream}&name={name}")).await;
+    live(&tab).await;
+    tab
+}
+
+async fn live(tab: &Tab) {
+    tab.until("live", "document.getElementById('state').dataset.state === 'live'").await;
+}
+
+/// Waits until a comment with this text is in the list.
+async fn shown(tab: &Tab, text: &str) {
+    let expression =
+        format!("[...document.querySelectorAll('#list .body')].some((p) => p.textContent === {})", json!(text));
+    tab.until(text, &expression).await;
+}
+
+/// The texts of all comments in the list, or of whatever the selector finds.
+async fn texts(tab: &Tab, selector: &str) -> Vec<String> {
+    let script = format!("return [...document.querySelectorAll('{selector}')].map((p) => p.textContent)");
+    serde_json::from_value(tab.run(&script).await).unwrap()
+}
+
+async fn comments(tab: &Tab) -> Vec<String> {
+    texts(tab, "#list .body").await
+}
+
+fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
+    range.map(|number| number.to_string()).collect()
+}
+
+const TAB_KEY: char = '\u{E004}';
+const ENTER_KEY: char = '\u{E007}';
+
+/// The page, used by keyboard alone: two tabs see each other's comments, and how many they are.
+#[tokio::test]
+async fn two_tabs_see_each_others_comments() {
+    let (pod, stream) = (Pod::shared(), stream_for("tabs"));
+    let ann = Tab::open(&format!("http://{}/", pod.public)).await;
+    ann.press(&format!("{TAB_KEY}{stream}{TAB_KEY}Ann{ENTER_KEY}")).await;
+    live(&ann).await;
+    let ben = join(pod.public, &stream, "Ben").await;
+    for (from, to, text) in [(&ann, &ben, "hello Ben"), (&ben, &ann, "hello Ann")] {
+        from.press(&format!("{text}{ENTER_KEY}")).await;
+        shown(to, text).await;
+        shown(from, text).await;
+        let outline = "return getComputedStyle(document.activeElement).outlineStyle";
+        assert_eq!(from.run(outline).await, "solid", "the focus is visible");
+    }
+    for tab in [&ann, &ben] {
+        tab.until("two viewers", "document.getElementById('viewers').textContent === '2'").await;
+        assert_eq!(comments(tab).await, ["hello Ben", "hello Ann"]);
+    }
+    let measured = "document.querySelectorAll('#chart rect').length === 1 \
+         && /^[0-9.,]+ m?s$/.test(document.getElementById('last').textContent)";
+    ann.until("the time from post to screen", measured).await;
+    ann.close().await;
+    ben.close().await;
+}
+
+/// Gifts, follows and missions go by REST, look different from comments and from each other, and say what they are.
+#[tokio::test]
+async fn gifts_follows_and_missions_look_different() {
+    let (pod, stream) = (Pod::shared(), stream_for("kinds"));
+    let (ann, ben) = (join(pod.public, &stream, "Ann").await, join(pod.public, &stream, "Ben").await);
+    ann.run("document.getElementById('amount').value = 3; document.querySelector('#gift button').click()").await;
+    ann.run("document.getElementById('follow').click()").await;
+    ann.run("document.getElementById('mission').click()").await;
+    pod.post(&stream, "a comment").await;
+    for tab in [&ann, &ben] {
+        tab.until("all four", "document.querySelectorAll('#list .entry').length === 4").await;
+        for (kind, says) in [("gift", "3 × Rose"), ("follow", "follows the stream"), ("mission", "+50")] {
+            let entries = texts(tab, &format!("#list .entry.{kind}")).await;
+            assert!(entries.len() == 1 && entries[0].contains(says), "{entries:?}");
+        }
+        let looks = "return new Set([...document.querySelectorAll('#list .entry')]
+            .map((entry) => getComputedStyle(entry).backgroundColor)).size";
+        assert_eq!(tab.run(looks).await, 4);
+    }
+    ann.close().await;
+    ben.close().await;
+}
+
+/// What is stored is text, and the page shows it as text, wherever it stands.
+#[tokio::test]
+async fn markup_in_a_comment_stays_text() {
+    let (pod, stream) = (Pod::shared(), stream_for("markup"));
+    let markup = "<img src=x onerror='window.hit = 1'><script>window.hit = 1</script><b>bold</b>";
+    let path = format!("/v1/streams/{stream}/comments");
+    let author = json!({"id": markup, "name": "<b>Eve</b>"});
+    let said = json!({"kind": "comment", "author": author, "body": markup});
+    let given = json!({"kind": "gift", "author": author, "data": {"item": markup, "amount": 1}});
+    for entry in [&said, &given] {
+        assert!(matches!(post(pod.public, &path, entry).await.status, 201 | 422));
+    }
+    let tab = join(pod.public, &stream, "Ann").await;
+    pod.post(&stream, &format!("{markup} live")).await;
+    shown(&tab, &format!("{markup} live")).await;
+    assert_eq!(tab.run("return document.querySelectorAll('#list :is(img, script, b)').length").await, 0);
+    assert_eq!(tab.run("return window.hit ?? null").await, Value::Null);
+    tab.close().await;
+}
+
+/// However many comments come, the list keeps the newest few hundred, and a reader further up stays where it is.
+#[tokio::test]
+async fn ten_thousand_comments_leave_a_few_hundred_rows() {
+    let (pod, stream) = (Pod::shared(), stream_for("many"));
+    let tab = join(pod.public, &stream, "Ann").await;
+    for thousand in 0..10 {
+        // In turns: at full speed this would show how fast the machine is.
+        let tail = format!(" of {thousand}");
+        pod.fill(&stream, 1_000, &tail).await;
+        shown(&tab, &format!("999{tail}")).await;
+    }
+    let rows = texts(&tab, "#list > li").await;
+    assert!((100..=400).contains(&rows.len()), "{} rows", rows.len());
+    let comments = comments(&tab).await;
+    let newest = numbers(1_000 - comments.len()..1_000);
+    assert_eq!(comments, newest.iter().map(|number| format!("{number} of 9")).collect::<Vec<_>>());
+    tab.run("document.getElementById('scroll').scrollTop = 100").await;
+    // Two frames: the page has seen that the reader went up.
+    tab.run("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))").await;
+    pod.post(&stream, "below").await;
+    tab.until("the count of new comments", "!document.getElementById('more').hidden").await;
+    assert_eq!(tab.run("return document.getElementById('scroll').scrollTop").await, 100);
+    tab.run("document.getElementById('more').click()").await;
+    shown(&tab, "below").await;
+    tab.close().await;
+}
+
+/// The page is one file: the browser asks for nothing else.
+#[tokio::test]
+async fn the_page_fetches_nothing_from_elsewhere() {
+    let (pod, stream) = (Pod::shared(), stream_for("alone"));
+    let tab = join(pod.public, &stream, "Ann").await;
+    let asked = "return performance.getEntriesByType('resource').map((entry) => entry.name)";
+    assert_eq!(tab.run(asked).await, json!([]));
+    tab.close().await;
+    let page = pod.get("/").await;
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    for outside in ["src=\"http", "href=\"http", "url(http", "import("] {
+        assert!(!page.body.contains(outside), "{outside}");
+    }
+}

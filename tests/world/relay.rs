@@ -1,0 +1,108 @@
+//! A relay between a client and a pod: it can be cut, held up, and led to another pod.
+
+use std::net::SocketAddr;
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, copy},
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::watch,
+    task::JoinHandle,
+};
+
+/// What the kernel keeps of what a pod sent, in bytes, so that a pod notices when its frames are held.
+const RECEIVE_BUFFER: u32 = 4_096;
+
+/// An address of its own, whose connections go to a pod. Dropping it ends them.
+pub(crate) struct Relay {
+    /// Where clients connect.
+    pub(crate) address: SocketAddr,
+    orders: watch::Sender<Orders>,
+    listening: JoinHandle<()>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Orders {
+    /// Where new connections go.
+    pod: SocketAddr,
+    /// How often everything was cut.
+    cuts: u32,
+    /// Whether what pods send is held.
+    held: bool,
+}
+
+impl Relay {
+    /// Relays to a pod.
+    pub(crate) async fn to(pod: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let orders = watch::Sender::new(Orders { pod, cuts: 0, held: false });
+        let given = orders.subscribe();
+        let listening = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(relay(client, given.clone()));
+            }
+        });
+        Self { address, orders, listening }
+    }
+
+    /// Leads new connections to another pod; those that there are stay where they are.
+    pub(crate) fn lead_to(&self, pod: SocketAddr) {
+        self.orders.send_modify(|orders| orders.pod = pod);
+    }
+
+    /// Cuts the connections that there are; new ones are taken.
+    pub(crate) fn cut(&self) {
+        self.orders.send_modify(|orders| orders.cuts += 1);
+    }
+
+    /// Holds what pods send, or passes it on again: a pod whose frames are held has a viewer that does not read.
+    pub(crate) fn hold(&self, held: bool) {
+        self.orders.send_modify(|orders| orders.held = held);
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.listening.abort();
+        self.cut();
+    }
+}
+
+async fn relay(client: TcpStream, mut orders: watch::Receiver<Orders>) {
+    let Orders { pod, cuts, .. } = *orders.borrow();
+    let given = orders.clone();
+    tokio::select! {
+        _ = orders.wait_for(|orders| orders.cuts != cuts) => {}
+        _ = pass_on(client, pod, given) => {}
+    }
+}
+
+async fn pass_on(
+    mut client: TcpStream,
+    pod: SocketAddr,
+    mut orders: watch::Receiver<Orders>,
+) -> std::io::Result<()> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    let mut pod = socket.connect(pod).await?;
+    client.set_nodelay(true)?;
+    pod.set_nodelay(true)?;
+    let ((mut from_client, mut to_client), (mut from_pod, mut to_pod)) = (client.split(), pod.split());
+    let up = async {
+        copy(&mut from_client, &mut to_pod).await?;
+        to_pod.shutdown().await
+    };
+    let down = async {
+        let mut bytes = vec![0; 16 * 1024];
+        loop {
+            // An error is the relay's end, which ends this too.
+            let _ = orders.wait_for(|orders| !orders.held).await;
+            let count = from_pod.read(&mut bytes).await?;
+            if count == 0 {
+                return to_client.shutdown().await;
+            }
+            to_client.write_all(&bytes[..count]).await?;
+        }
+    };
+    tokio::try_join!(up, down).map(drop)
+}
