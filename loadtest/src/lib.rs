@@ -26,6 +26,7 @@ mod context;
 mod crew;
 mod dial;
 pub mod events;
+pub mod html;
 mod http;
 mod ledger;
 pub mod limit;

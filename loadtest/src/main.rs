@@ -1,10 +1,10 @@
 //! Flags → plan → run → exit code.
 
-use std::{fs, future::Future, process::ExitCode};
+use std::{fs, future::Future, path::Path, process::ExitCode};
 
 use loadtest::{
     cli::{Cli, Command, LimitArgs, RunArgs, SinkArgs, Unclear},
-    limit, print, proc, run, sink, table, worker,
+    html, limit, print, proc, run, sink, table, worker,
 };
 use serde::Serialize;
 use tokio::runtime::Builder;
@@ -37,12 +37,19 @@ fn cannot_begin(mistakes: &[String]) -> ExitCode {
 
 fn run(args: RunArgs) -> Result<ExitCode, Vec<String>> {
     let plan = args.plan()?;
-    let json = plan.json.clone();
+    let [mut json, mut pages] = [&plan.json, &plan.html].map(|path| path.iter().cloned().collect::<Vec<_>>());
+    let folder = plan.reports.clone();
     let threads = plan.prepare_threads();
     let report =
         block_on(threads, run::run(plan, print::progress))?.map_err(|error| vec![error.to_string()])?;
     print::result(&table::report(&report));
-    json.map(|path| write_json(&path, &report)).transpose()?;
+    if let Some(folder) = folder {
+        let stem = report.meta.file_stem();
+        json.push(folder.join(format!("{stem}.json")));
+        pages.push(folder.join(format!("{stem}.html")));
+    }
+    json.iter().try_for_each(|path| write_json(path, &report))?;
+    pages.iter().try_for_each(|path| write(path, html::page(&report).as_bytes()))?;
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -67,8 +74,11 @@ fn block_on<T>(threads: usize, work: impl Future<Output = T>) -> Result<T, Vec<S
     Ok(runtime.map_err(|error| vec![format!("no runtime: {error}")])?.block_on(work))
 }
 
-fn write_json(path: &std::path::Path, report: &impl Serialize) -> Result<(), Vec<String>> {
-    let written = serde_json::to_vec_pretty(report).map_err(std::io::Error::other);
-    let written = written.and_then(|json| fs::write(path, json));
-    written.map_err(|error| vec![format!("{}: {error}", path.display())])
+fn write_json(path: &Path, report: &impl Serialize) -> Result<(), Vec<String>> {
+    let json = serde_json::to_vec_pretty(report).map_err(|error| vec![error.to_string()])?;
+    write(path, &json)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Vec<String>> {
+    fs::write(path, bytes).map_err(|error| vec![format!("{}: {error}", path.display())])
 }

@@ -265,13 +265,13 @@ fn quantiles(quantiles: &Quantiles) -> String {
     )
 }
 
-fn list(reasons: &Reasons) -> String {
+pub(crate) fn list(reasons: &Reasons) -> String {
     let rows: Vec<String> = reasons.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
     rows.join(", ")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people to read")]
-fn time(us: u64) -> String {
+pub(crate) fn time(us: u64) -> String {
     match us {
         0..1000 => format!("{us} µs"),
         1000..10_000_000 => format!("{:.1} ms", us as f64 / 1e3),
@@ -280,7 +280,7 @@ fn time(us: u64) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people to read")]
-fn mebibytes(bytes: u64) -> f64 {
+pub(crate) fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / 1_048_576.0
 }
 
