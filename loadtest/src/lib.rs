@@ -39,6 +39,7 @@ mod plan;
 mod preflight;
 pub mod print;
 pub mod proc;
+mod recent;
 pub mod report;
 mod rest;
 mod rng;

@@ -216,7 +216,7 @@ mod tests {
         let frame = linear(0.0, 48_730.0);
         assert_eq!(frame.ticks, [0.0, 10_000.0, 20_000.0, 30_000.0, 40_000.0, 50_000.0]);
         assert_eq!(linear(0.0, 0.0).ticks.len(), 2);
-        assert_eq!(linear(-2.0, 9.0).from, -4.0);
+        assert_eq!(linear(-2.0, 9.0).from, -5.0);
         let frame = log(0.7, 30.0);
         assert_eq!((frame.from, frame.to), (0.1, 100.0));
         assert_eq!(log(5.0, 5.0).to, 10.0);
