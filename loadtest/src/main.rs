@@ -1,11 +1,10 @@
 //! Flags → plan → run → exit code.
 
-use std::{fs, future::Future, process::ExitCode};
+use std::{fs, future::Future, path::Path, process::ExitCode};
 
-use clap::Parser;
 use loadtest::{
-    cli::{Cli, Command, LimitArgs, RunArgs, SinkArgs},
-    limit, print, proc, run, sink, table,
+    cli::{Cli, Command, LimitArgs, RunArgs, SinkArgs, Unclear},
+    html, limit, print, proc, run, sink, table, worker,
 };
 use serde::Serialize;
 use tokio::runtime::Builder;
@@ -14,28 +13,43 @@ use tokio::runtime::Builder;
 const CANNOT_BEGIN: u8 = 2;
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let cli = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(Unclear::Flags(error)) => error.exit(),
+        Err(Unclear::Scenario(mistakes)) => return cannot_begin(&mistakes),
+    };
+    let done = match cli.command {
         Command::Run(args) => run(*args),
+        Command::Worker => worker::serve().map(|()| ExitCode::SUCCESS).map_err(|error| vec![error]),
         Command::Limit(args) => measure_limit(&args),
         Command::Sink(args) => receive(&args),
     };
     match done {
         Ok(code) => code,
-        Err(mistakes) => {
-            mistakes.iter().for_each(|mistake| print::mistake(mistake));
-            ExitCode::from(CANNOT_BEGIN)
-        }
+        Err(mistakes) => cannot_begin(&mistakes),
     }
+}
+
+fn cannot_begin(mistakes: &[String]) -> ExitCode {
+    mistakes.iter().for_each(|mistake| print::mistake(mistake));
+    ExitCode::from(CANNOT_BEGIN)
 }
 
 fn run(args: RunArgs) -> Result<ExitCode, Vec<String>> {
     let plan = args.plan()?;
-    let json = plan.json.clone();
+    let [mut json, mut pages] = [&plan.json, &plan.html].map(|path| path.iter().cloned().collect::<Vec<_>>());
+    let folder = plan.reports.clone();
     let threads = plan.prepare_threads();
     let report =
         block_on(threads, run::run(plan, print::progress))?.map_err(|error| vec![error.to_string()])?;
     print::result(&table::report(&report));
-    json.map(|path| write_json(&path, &report)).transpose()?;
+    if let Some(folder) = folder {
+        let stem = report.meta.file_stem();
+        json.push(folder.join(format!("{stem}.json")));
+        pages.push(folder.join(format!("{stem}.html")));
+    }
+    json.iter().try_for_each(|path| write_json(path, &report))?;
+    pages.iter().try_for_each(|path| write(path, html::page(&report).as_bytes()))?;
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -60,8 +74,11 @@ fn block_on<T>(threads: usize, work: impl Future<Output = T>) -> Result<T, Vec<S
     Ok(runtime.map_err(|error| vec![format!("no runtime: {error}")])?.block_on(work))
 }
 
-fn write_json(path: &std::path::Path, report: &impl Serialize) -> Result<(), Vec<String>> {
-    let written = serde_json::to_vec_pretty(report).map_err(std::io::Error::other);
-    let written = written.and_then(|json| fs::write(path, json));
-    written.map_err(|error| vec![format!("{}: {error}", path.display())])
+fn write_json(path: &Path, report: &impl Serialize) -> Result<(), Vec<String>> {
+    let json = serde_json::to_vec_pretty(report).map_err(|error| vec![error.to_string()])?;
+    write(path, &json)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Vec<String>> {
+    fs::write(path, bytes).map_err(|error| vec![format!("{}: {error}", path.display())])
 }

@@ -37,6 +37,19 @@ impl Usage {
         }
         (!pids.is_empty()).then_some(sum)
     }
+
+    /// CPU and resident memory of one process, at little cost; zeros when it is gone.
+    pub(crate) fn light(pid: u32) -> Self {
+        let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        let ticks = ticks(&read("stat")).unwrap_or(0);
+        let pages = read("statm").split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
+        let rss_bytes = pages.unwrap_or(0) * rustix::param::page_size() as u64;
+        Self {
+            cpu_us: ticks * 1_000_000 / rustix::param::clock_ticks_per_second().max(1),
+            rss_bytes,
+            pss_bytes: 0,
+        }
+    }
 }
 
 /// `utime` and `stime` of a `/proc/PID/stat` line (fields 14 and 15 of proc(5); the name may hold spaces).
@@ -61,6 +74,11 @@ pub(crate) fn thread_cpu_us() -> u64 {
     clock_us(clock_gettime(ClockId::ThreadCPUTime))
 }
 
+/// The machine's monotonic clock in microseconds, the same in every process.
+pub(crate) fn monotonic_us() -> u64 {
+    clock_us(clock_gettime(ClockId::Monotonic))
+}
+
 fn clock_us(time: Timespec) -> u64 {
     let part = |value: i64| u64::try_from(value).unwrap_or(0);
     part(time.tv_sec) * 1_000_000 + part(time.tv_nsec) / 1000
@@ -72,6 +90,14 @@ pub(crate) fn open_files_limit() -> u64 {
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let current = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
     current.unwrap_or(u64::MAX)
+}
+
+/// How many open files another process may have; `None` when it does not tell, or there is no limit.
+pub(crate) fn open_files_of(pid: u32) -> Option<u64> {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    // Soft and hard; a server may raise its own, so the hard one counts.
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Pins this thread, and those it starts from now on, to a CPU; whether the system let it.

@@ -8,4 +8,10 @@ mod fake;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
+mod processes;
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
 mod targets;
