@@ -4,6 +4,8 @@ use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::local::{LeashArgs, LocalArgs};
+
 /// Open-loop load tester for Fanfare, with its own reading of the protocol.
 ///
 /// Exit codes: 0 when every promise held, 1 when one was broken or the target could not be tested,
@@ -21,15 +23,20 @@ pub struct Cli {
 pub enum Command {
     /// Opens viewers, posts by a fixed schedule, and checks what every viewer sees
     Run(Box<RunArgs>),
+    /// The same over pods and Redis shards that it starts on this machine, and ends whatever happens
+    Local(Box<LocalArgs>),
     /// Measures the kernel's own limit: a plain loop of `send` over loopback sockets
     Limit(LimitArgs),
     /// The receiving side of `limit`
     #[command(hide = true)]
     Sink(SinkArgs),
+    /// Becomes a server that ends with the process that started it
+    #[command(hide = true)]
+    Leash(LeashArgs),
 }
 
 /// The shape of one run; of a flag that is given twice the last one counts.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(args_override_self = true)]
 pub struct RunArgs {
     /// The server, ws://host:port; repeat it for several pods, and viewers are spread over them
@@ -98,7 +105,7 @@ pub struct RunArgs {
 }
 
 /// What of this machine is used, and watched.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct MachineArgs {
     /// Source addresses; each adds about 28,000 ports
     #[arg(long, value_delimiter = ',', value_name = "IP")]
@@ -115,7 +122,7 @@ pub struct MachineArgs {
 }
 
 /// How long to wait for what.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct TimeArgs {
     /// After the last post, wait at most this long for what is still missing
     #[arg(long, default_value_t = 5000, value_name = "MS")]

@@ -83,8 +83,10 @@ impl Context {
         format!("{}-{:08x}-{stream}", self.plan.stream_prefix, self.run)
     }
 
+    /// Where a socket connects. The viewers of each stream are spread over all targets, and so are the streams.
     pub(crate) fn target(&self, socket: u32) -> (&Target, std::net::SocketAddr) {
-        let index = socket as usize % self.addresses.len();
+        let watched = self.plan.watched.max(1);
+        let index = (socket % watched + socket / watched) as usize % self.addresses.len();
         (&self.plan.targets[index], self.addresses[index])
     }
 

@@ -16,6 +16,7 @@
 //!   `rest` posts through REST
 //! * `report` figures and verdict · `run` from the first connection to the report
 //! * `sink`, `limit` the kernel's own limit · `table`, `print` for people
+//! * `local` a run over pods and shards that the tester starts itself
 //!
 //! Nothing of the server's code is used: two readings of the protocol test each other.
 
@@ -29,6 +30,7 @@ mod ledger;
 pub mod limit;
 mod link;
 mod listener;
+pub mod local;
 mod mark;
 mod outbox;
 mod plan;

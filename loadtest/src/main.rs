@@ -5,7 +5,9 @@ use std::{fs, future::Future, process::ExitCode};
 use clap::Parser;
 use loadtest::{
     cli::{Cli, Command, LimitArgs, RunArgs, SinkArgs},
-    limit, print, proc, run, sink, table,
+    limit,
+    local::{self, LocalArgs},
+    print, proc, run, sink, table,
 };
 use serde::Serialize;
 use tokio::runtime::Builder;
@@ -18,6 +20,8 @@ fn main() -> ExitCode {
         Command::Run(args) => run(*args),
         Command::Limit(args) => measure_limit(&args),
         Command::Sink(args) => receive(&args),
+        Command::Local(args) => run_local(*args),
+        Command::Leash(args) => Err(vec![local::leash(&args).to_string()]),
     };
     match done {
         Ok(code) => code,
@@ -35,6 +39,16 @@ fn run(args: RunArgs) -> Result<ExitCode, Vec<String>> {
     let report =
         block_on(threads, run::run(plan, print::progress))?.map_err(|error| vec![error.to_string()])?;
     print::result(&table::report(&report));
+    json.map(|path| write_json(&path, &report)).transpose()?;
+    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_local(args: LocalArgs) -> Result<ExitCode, Vec<String>> {
+    let json = args.run.json.clone();
+    let local = args.check()?;
+    let report =
+        block_on(local.threads(), local.run(print::progress))?.map_err(|error| vec![error.to_string()])?;
+    print::result(&local::table(&report));
     json.map(|path| write_json(&path, &report)).transpose()?;
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

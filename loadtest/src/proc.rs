@@ -30,13 +30,34 @@ impl Usage {
         let mut sum = Self::default();
         for pid in pids {
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            sum.cpu_us += ticks(&stat)? * 1_000_000 / rustix::param::clock_ticks_per_second().max(1);
+            sum.cpu_us += ticks_us(&stat)?;
             let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
             sum.rss_bytes += kilobytes(&rollup, "Rss:");
             sum.pss_bytes += kilobytes(&rollup, "Pss:");
         }
         (!pids.is_empty()).then_some(sum)
     }
+}
+
+/// A look at one process that costs little, so that it can be had often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// User and system time since the start, in microseconds (with the kernel's ticks, 10 ms).
+    pub(crate) cpu_us: u64,
+    /// Resident memory in bytes, some pages off: the kernel adds up its own notes now and then.
+    pub(crate) rss_bytes: u64,
+}
+
+/// Looks at a process; `None` when it is gone.
+pub(crate) fn look(pid: u32) -> Option<Look> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    let pages: u64 = rest.split_whitespace().nth(21)?.parse().ok()?;
+    Some(Look { cpu_us: ticks_us(&stat)?, rss_bytes: pages * rustix::param::page_size() as u64 })
+}
+
+fn ticks_us(stat: &str) -> Option<u64> {
+    Some(ticks(stat)? * 1_000_000 / rustix::param::clock_ticks_per_second().max(1))
 }
 
 /// `utime` and `stime` of a `/proc/PID/stat` line (fields 14 and 15 of proc(5); the name may hold spaces).
@@ -121,6 +142,8 @@ mod tests {
         let usage = Usage::of(&[std::process::id()]).unwrap();
         assert!(usage.rss_bytes >= usage.pss_bytes && usage.pss_bytes > 100_000);
         assert!(own_cpu_us() >= before);
+        assert!(look(std::process::id()).unwrap().rss_bytes > 100_000);
+        assert_eq!(look(u32::MAX), None);
         assert_eq!(Usage::of(&[]), None);
         assert_eq!(Usage::of(&[u32::MAX]), None);
     }

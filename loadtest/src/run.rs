@@ -79,7 +79,7 @@ pub struct Progress {
 ///
 /// # Errors
 /// When it cannot begin. A target that fails in any way is no error: the report says so.
-pub async fn run(plan: Plan, on_progress: fn(&Progress)) -> Result<Report, StartError> {
+pub async fn run(plan: Plan, on_progress: impl FnMut(&Progress)) -> Result<Report, StartError> {
     let (needed, limit) = (plan.descriptors(), proc::open_files_limit());
     if needed > limit {
         return Err(StartError::OpenFiles { needed, limit });
@@ -120,11 +120,11 @@ struct Crew {
     audience: Vec<u64>,
 }
 
-struct Conductor {
+struct Conductor<F> {
     ctx: Arc<Context>,
     crew: Crew,
     readings: Readings,
-    on_progress: fn(&Progress),
+    on_progress: F,
 }
 
 /// The sockets of a run: viewers, then posters, then resumers.
@@ -139,7 +139,7 @@ fn seats(plan: &Plan) -> impl Iterator<Item = Seat> {
     (0..).zip(all).map(|(socket, (stream, role))| Seat { socket, stream, role })
 }
 
-impl Conductor {
+impl<F: FnMut(&Progress)> Conductor<F> {
     /// Opens all sockets, and measures the servers before and after.
     async fn join(&mut self) {
         let ctx = &self.ctx;
@@ -206,21 +206,22 @@ impl Conductor {
     }
 
     /// Reports progress each second until then.
-    async fn report_until(&self, then: Instant, start_us: u64) {
-        let ctx = &self.ctx;
+    async fn report_until(&mut self, then: Instant, start_us: u64) {
+        let ctx = Arc::clone(&self.ctx);
         let mut looks = interval(Duration::from_secs(1));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while timeout_at(then, looks.tick()).await.is_ok() {
             let now_us = ctx.clock.now_us();
             let total = ctx.total();
-            (self.on_progress)(&Progress {
+            let now = Progress {
                 seconds: Duration::from_micros(now_us).as_secs_f64(),
                 joined: total.counts.joined,
                 offered: self.due_by(now_us, start_us),
                 acked: total.counts.acked,
                 delivered: total.counts.delivered,
                 p99_us: total.delivery.quantiles().p99_us,
-            });
+            };
+            (self.on_progress)(&now);
         }
     }
 

@@ -8,4 +8,6 @@ mod fake;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod local;
+#[cfg(test)]
 mod targets;
