@@ -72,6 +72,9 @@ pub struct RunArgs {
     /// Posts through REST instead of WebSocket posters
     #[arg(long)]
     pub rest: bool,
+    /// Posts through REST go to this server instead, ws://host:port; may be repeated
+    #[arg(long, value_name = "URL")]
+    pub rest_url: Vec<String>,
     /// Keep-alive connections that REST posts are spread over
     #[arg(long, default_value_t = 16, value_name = "N")]
     pub rest_connections: u32,

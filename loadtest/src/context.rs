@@ -27,6 +27,8 @@ pub(crate) struct Context {
     pub(crate) run: u32,
     /// Addresses of the targets, in their order.
     pub(crate) addresses: Vec<std::net::SocketAddr>,
+    /// The same of those that REST posts go to.
+    pub(crate) rest_addresses: Vec<std::net::SocketAddr>,
     /// Bounds the handshakes in flight.
     pub(crate) joins: Semaphore,
     phase: watch::Sender<Phase>,
@@ -37,11 +39,16 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(plan: Plan, addresses: Vec<std::net::SocketAddr>, run: u32) -> Self {
+    pub(crate) fn new(
+        plan: Plan,
+        [addresses, rest_addresses]: [Vec<std::net::SocketAddr>; 2],
+        run: u32,
+    ) -> Self {
         Self {
             clock: Clock::start(),
             run,
             addresses,
+            rest_addresses,
             joins: Semaphore::new(plan.in_flight as usize),
             phase: watch::Sender::new(Phase::Joining),
             ledgers: (0..plan.streams).map(|_| Mutex::default()).collect(),
@@ -80,7 +87,7 @@ impl Context {
     }
 
     pub(crate) fn stream_name(&self, stream: u32) -> String {
-        format!("{}-{:08x}-{stream}", self.plan.stream_prefix, self.run)
+        self.plan.stream_name(self.run, stream)
     }
 
     /// Where a socket connects. The viewers of each stream are spread over all targets, and so are the streams.
@@ -88,6 +95,17 @@ impl Context {
         let watched = self.plan.watched.max(1);
         let index = (socket % watched + socket / watched) as usize % self.addresses.len();
         (&self.plan.targets[index], self.addresses[index])
+    }
+
+    /// Where a REST worker posts.
+    pub(crate) fn rest_target(&self, number: u32) -> (&Target, std::net::SocketAddr) {
+        match self.rest_addresses.len() {
+            0 => self.target(number),
+            targets => {
+                let index = number as usize % targets;
+                (&self.plan.rest_targets[index], self.rest_addresses[index])
+            }
+        }
     }
 
     /// The schedule of the comments of a run that began to post at this time.

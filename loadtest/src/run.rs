@@ -88,8 +88,9 @@ pub async fn run(plan: Plan, on_progress: impl FnMut(&Progress)) -> Result<Repor
         return Err(StartError::NoProcess);
     }
     let addresses = resolve(&plan.targets, plan.handshake).await?;
-    let run = u32::try_from(Rng::new(Rng::fresh_seed()).next() >> 32).unwrap_or_default();
-    let ctx = Arc::new(Context::new(plan, addresses, run));
+    let rest_addresses = resolve(&plan.rest_targets, plan.handshake).await?;
+    let run = plan.run.unwrap_or_else(any_run);
+    let ctx = Arc::new(Context::new(plan, [addresses, rest_addresses], run));
     let mut conductor = Conductor { crew: Crew::default(), readings: Readings::default(), on_progress, ctx };
     conductor.join().await;
     let offered = if conductor.readings.joined > 0 || conductor.ctx.plan.checked_sockets() == 0 {
@@ -98,6 +99,11 @@ pub async fn run(plan: Plan, on_progress: impl FnMut(&Progress)) -> Result<Repor
         0
     };
     Ok(conductor.finish(offered).await)
+}
+
+/// A name for a run.
+pub(crate) fn any_run() -> u32 {
+    u32::try_from(Rng::new(Rng::fresh_seed()).next() >> 32).unwrap_or_default()
 }
 
 async fn resolve(targets: &[Target], within: Duration) -> Result<Vec<SocketAddr>, StartError> {

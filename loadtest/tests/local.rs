@@ -138,8 +138,19 @@ fn a_fleet_is_started_measured_and_ended() {
     let calls: u64 =
         report["shards"].as_array().unwrap().iter().filter_map(|shard| shard["calls"].as_u64()).sum();
     assert!(calls >= 15, "{report}");
-    assert_eq!(report["processes"].as_array().unwrap().len(), 5);
+    assert!(report["pods"][1]["rss_end_bytes"].as_u64().unwrap() > 1_000_000, "{report}");
     tester.left_nothing();
+}
+
+/// The posts may come in by a pod of their own, which holds no viewer and so hears nothing.
+#[test]
+fn a_pod_of_its_own_takes_the_posts() {
+    let tester = Tester::new("poster");
+    let json = tester.folder.join("report.json");
+    let output = tester.output(&format!("local --posting-pod {SHAPE} --rest --json {}", json.display()));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let report: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+    assert_eq!((&report["pods"][0]["received"], &report["poster"][0]["received"]), (&15.into(), &0.into()));
 }
 
 #[test]
@@ -215,10 +226,7 @@ fn a_pod_that_dies_in_the_run_is_told_and_nothing_is_left() {
     assert!(tester.said().contains("pod-2 died: it was ended by signal 9"), "{}", tester.said());
     let report: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
     assert_eq!((&report["ok"], &report["run"]["violations"]["dropped"]), (&false.into(), &4.into()));
-    assert!(
-        report["processes"][1]["died"].as_str().unwrap().starts_with("was ended by signal 9"),
-        "{report}"
-    );
+    assert!(report["pods"][1]["died"].as_str().unwrap().starts_with("was ended by signal 9"), "{report}");
     tester.left_nothing();
 }
 

@@ -6,6 +6,8 @@
 mod backoff;
 mod chain;
 mod embedded;
+#[cfg(feature = "hear-everything")]
+mod heard;
 mod history;
 mod interest;
 mod keeper;
@@ -116,6 +118,8 @@ impl Shards {
             Member { name, shard, windows: Windows::default(), report }
         };
         let shards = shards.into_iter().enumerate().map(keep).collect();
+        #[cfg(feature = "hear-everything")]
+        heard::hear(hub)?;
         Ok(Self(Arc::new(Inner { nudges: nudges.clone(), shards, ring_epoch: settings.ring_epoch })))
     }
 

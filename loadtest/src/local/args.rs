@@ -28,6 +28,9 @@ pub struct FleetArgs {
     /// Redis shards to start; 0 uses the pod's embedded one
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=26))]
     pub shards: u16,
+    /// Starts one more pod, which takes the REST posts and is counted apart
+    #[arg(long)]
+    pub posting_pod: bool,
     /// The pods' program [default: `fanfare` beside this one]
     #[arg(long, value_name = "PATH")]
     pub pod: Option<PathBuf>,
@@ -62,14 +65,16 @@ fn setting(text: &str) -> Result<(String, String), String> {
 #[derive(Debug, Clone)]
 pub(crate) struct Programs {
     pub(crate) pod: PathBuf,
+    /// The program of the pod that takes the posts.
+    pub(crate) poster: PathBuf,
     pub(crate) redis: PathBuf,
 }
 
 impl FleetArgs {
     /// One sentence for each mistake.
     pub(crate) fn mistakes(&self) -> Vec<String> {
-        let alone = self.shards > 0 || self.pods == 1;
-        let mistake = "--shards 0: pods on embedded shards know nothing of each other, so --pods 1";
+        let alone = self.shards > 0 || (self.pods == 1 && !self.posting_pod);
+        let mistake = "--shards 0: pods on embedded shards know nothing of each other, so --pods 1 and no --posting-pod";
         if alone { Vec::new() } else { vec![mistake.to_owned()] }
     }
 
@@ -84,7 +89,7 @@ impl FleetArgs {
             (0, _) => self.redis.clone(),
             (_, redis) => redis.ok_or_else(|| FleetError::NoRedis(self.redis.clone()))?,
         };
-        Ok(Programs { pod, redis })
+        Ok(Programs { poster: pod.clone(), pod, redis })
     }
 }
 

@@ -32,6 +32,8 @@ pub enum FleetError {
         /// How.
         why: String,
     },
+    /// The flags do not make a run.
+    Flags(Vec<String>),
     /// The run could not begin.
     Run(StartError),
     /// A signal asked this process to end.
@@ -56,6 +58,7 @@ impl fmt::Display for FleetError {
             Self::NotStarted { name, why } => write!(f, "{name} did not start: it {why}"),
             Self::Silent { name, why } => write!(f, "{name} was not ready in time: it {why}"),
             Self::Died { name, why } => write!(f, "{name} died: it {why}"),
+            Self::Flags(mistakes) => f.write_str(&mistakes.join("; ")),
             Self::Run(error) => error.fmt(f),
             Self::Interrupted => f.write_str("interrupted; everything that was started is ended"),
             Self::Io(error) => error.fmt(f),

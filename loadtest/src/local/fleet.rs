@@ -7,11 +7,15 @@ use super::{
     pod::{self, Pod},
     redis::{self, Redis},
 };
+use crate::cli::RunArgs;
 
 /// The processes of a run. Dropping it ends them, the pods first.
 #[derive(Debug)]
 pub(crate) struct Fleet {
+    /// Those that hold viewers.
     pub(crate) pods: Vec<Pod>,
+    /// The one that takes the posts, if that is none of them.
+    pub(crate) poster: Option<Pod>,
     pub(crate) shards: Vec<Redis>,
     /// After the processes that write to it.
     folder: Folder,
@@ -20,8 +24,7 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// Starts shards, then pods; returns when every pod is ready and hears every shard.
     pub(crate) async fn start(args: &FleetArgs, programs: &Programs) -> Result<Self, FleetError> {
-        let folder = Folder::new()?;
-        let mut fleet = Self { pods: Vec::new(), shards: Vec::new(), folder };
+        let mut fleet = Self { pods: Vec::new(), poster: None, shards: Vec::new(), folder: Folder::new()? };
         for number in 0..args.shards {
             let place = redis::Place {
                 program: &programs.redis,
@@ -30,31 +33,30 @@ impl Fleet {
                 cpu: in_turn(&args.redis_cpus, number),
             };
             let name = format!("redis-{}", shard_name(number));
-            let shard = Redis::start(name, place).await?;
-            fleet.shards.push(shard);
+            fleet.shards.push(Redis::start(name, place).await?);
         }
         for number in 0..args.pods {
-            let name = format!("pod-{}", number + 1);
-            let place = pod::Place {
-                program: &programs.pod,
-                folder: fleet.folder.path(),
-                cpu: in_turn(&args.pod_cpus, number),
-                settings: fleet.settings(args, number, &name),
-            };
-            let pod = Pod::start(name, place).await?;
+            let cpu = in_turn(&args.pod_cpus, number);
+            let settings = fleet.settings(args, args.pod_port.map(|first| first.saturating_add(number)));
+            let place = pod::Place { program: &programs.pod, folder: fleet.folder.path(), cpu, settings };
+            let pod = Pod::start(format!("pod-{}", number + 1), place).await?;
             fleet.pods.push(pod);
+        }
+        if args.posting_pod {
+            let cpu = in_turn(&args.pod_cpus, args.pods);
+            let settings = fleet.settings(args, None);
+            let place = pod::Place { program: &programs.poster, folder: fleet.folder.path(), cpu, settings };
+            fleet.poster = Some(Pod::start("poster".to_owned(), place).await?);
         }
         Ok(fleet)
     }
 
-    fn settings(&self, args: &FleetArgs, number: u16, name: &str) -> Vec<(String, String)> {
-        let port = args.pod_port.map_or(0, |first| first.saturating_add(number));
+    fn settings(&self, args: &FleetArgs, port: Option<u16>) -> Vec<(String, String)> {
         let list =
             (0..).zip(&self.shards).map(|(number, shard)| format!("{}={}", shard_name(number), shard.url()));
         let mut settings = vec![
-            ("FANFARE_LISTEN", format!("127.0.0.1:{port}")),
+            ("FANFARE_LISTEN", format!("127.0.0.1:{}", port.unwrap_or(0))),
             ("FANFARE_OPS_LISTEN", "127.0.0.1:0".to_owned()),
-            ("FANFARE_POD", name.to_owned()),
             // A line for each viewer that leaves is no part of what is measured.
             ("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned())),
         ];
@@ -65,20 +67,19 @@ impl Fleet {
         settings.chain(args.set.iter().cloned()).collect()
     }
 
-    /// Every process with its name, pods first.
+    /// Every process with its name: pods, the one that takes the posts, shards.
     pub(crate) fn processes(&mut self) -> impl Iterator<Item = (&str, &mut Held)> {
-        let pods = self.pods.iter_mut().map(|pod| (pod.name.as_str(), &mut pod.held));
+        let pods = self.pods.iter_mut().chain(&mut self.poster);
+        let pods = pods.map(|pod| (pod.name.as_str(), &mut pod.held));
         pods.chain(self.shards.iter_mut().map(|shard| (shard.name.as_str(), &mut shard.held)))
     }
 
-    /// Where viewers connect.
-    pub(crate) fn urls(&self) -> Vec<String> {
-        self.pods.iter().map(|pod| format!("ws://{}", pod.public)).collect()
-    }
-
-    /// The pods' processes.
-    pub(crate) fn pod_pids(&self) -> Vec<u32> {
-        self.pods.iter().map(|pod| pod.held.pid()).collect()
+    /// Aims a run at the fleet.
+    pub(crate) fn aim(&self, mut run: RunArgs) -> RunArgs {
+        run.url = self.pods.iter().map(Pod::url).collect();
+        run.rest_url = self.poster.iter().map(Pod::url).collect();
+        run.machine.pid = self.pods.iter().map(|pod| pod.held.pid()).collect();
+        run
     }
 }
 

@@ -1,6 +1,6 @@
 //! A run over a fleet, and what it cost each process.
 
-use std::{io, time::Duration};
+use std::io;
 
 use serde::Serialize;
 use tokio::{
@@ -17,7 +17,7 @@ use super::{
     watch::{Posting, ProcessCost, Watch},
 };
 use crate::{
-    cli::RunArgs,
+    plan::Plan,
     print,
     report::Report,
     run::{self, Progress},
@@ -28,12 +28,37 @@ use crate::{
 pub struct Measured {
     /// What the viewers saw.
     pub run: Report,
-    /// What each process used, pods first.
-    pub processes: Vec<ProcessCost>,
-    /// What each pod counted in the run; none for one that did not answer.
-    pub pods: Vec<Option<PodCounts>>,
-    /// What each shard counted in the run; none for one that did not answer.
-    pub shards: Vec<Option<ShardCounts>>,
+    /// The pods that hold viewers.
+    pub pods: Vec<Member<PodCounts>>,
+    /// The pod that takes the posts, if that is none of them.
+    pub poster: Vec<Member<PodCounts>>,
+    /// The shards.
+    pub shards: Vec<Member<ShardCounts>>,
+}
+
+/// One process.
+#[derive(Debug, Clone, Serialize)]
+pub struct Member<C> {
+    /// What it used.
+    #[serde(flatten)]
+    pub cost: ProcessCost,
+    /// What it counted in the run; none if it did not answer.
+    #[serde(flatten)]
+    pub counts: Option<C>,
+}
+
+impl Measured {
+    /// What every process used.
+    pub fn costs(&self) -> impl Iterator<Item = &ProcessCost> {
+        let pods = self.pods.iter().chain(&self.poster).map(|pod| &pod.cost);
+        pods.chain(self.shards.iter().map(|shard| &shard.cost))
+    }
+
+    /// Whether every promise held and every process lived.
+    #[must_use]
+    pub fn ok(&self) -> bool {
+        self.run.ok && self.costs().all(|cost| cost.died.is_none())
+    }
 }
 
 /// What all processes counted so far.
@@ -45,7 +70,7 @@ struct Counts {
 impl Counts {
     async fn of(fleet: &Fleet) -> Self {
         let mut counts = Self { pods: Vec::new(), shards: Vec::new() };
-        for pod in &fleet.pods {
+        for pod in fleet.pods.iter().chain(&fleet.poster) {
             counts.pods.push(pod.counts().await);
         }
         for shard in &fleet.shards {
@@ -55,16 +80,13 @@ impl Counts {
     }
 }
 
-/// Makes the run over all pods of the fleet.
+/// Makes a run that is aimed at the fleet.
 pub(crate) async fn measure(
     fleet: &mut Fleet,
-    mut args: RunArgs,
+    plan: Plan,
     on_progress: fn(&Progress),
 ) -> Result<Measured, FleetError> {
-    args.url = fleet.urls();
-    args.machine.pid = fleet.pod_pids();
-    let seconds = args.seconds;
-    let plan = args.plan().map_err(|mistakes| FleetError::Io(io::Error::other(mistakes.join("; "))))?;
+    let length = plan.posting_time();
     plan.prepare_threads();
     let before = Counts::of(fleet).await;
     let mut watch = Watch::new(fleet);
@@ -74,23 +96,28 @@ pub(crate) async fn measure(
         began.get_or_insert_with(Instant::now);
         on_progress(now);
     });
-    let report = select! {
+    let run = select! {
         report = Box::pin(running) => report.map_err(FleetError::Run)?,
         () = watch.keep_looking(fleet, print::mistake) => return Err(FleetError::Interrupted),
     };
-    let posting = began.map(|began| Posting { began, ended: began + Duration::from_secs_f64(seconds) });
+    let posting = began.map(|began| Posting { began, ended: began + length });
     let after = Counts::of(fleet).await;
-    Ok(Measured {
-        run: report,
-        processes: watch.costs(posting),
-        pods: differences(&before.pods, &after.pods, PodCounts::since),
-        shards: differences(&before.shards, &after.shards, ShardCounts::since),
-    })
+    let mut costs = watch.costs(posting).into_iter();
+    let mut pods = members(&mut costs, &before.pods, &after.pods, PodCounts::since);
+    let poster = pods.split_off(fleet.pods.len());
+    let shards = members(&mut costs, &before.shards, &after.shards, ShardCounts::since);
+    Ok(Measured { run, pods, poster, shards })
 }
 
-fn differences<T: Copy>(before: &[Option<T>], after: &[Option<T>], since: fn(T, T) -> T) -> Vec<Option<T>> {
-    let pairs = after.iter().zip(before);
-    pairs.map(|(after, before)| Some(since((*after)?, (*before)?))).collect()
+fn members<C: Copy>(
+    costs: &mut impl Iterator<Item = ProcessCost>,
+    before: &[Option<C>],
+    after: &[Option<C>],
+    since: fn(C, C) -> C,
+) -> Vec<Member<C>> {
+    let counts = after.iter().zip(before).map(|(after, before)| Some(since((*after)?, (*before)?)));
+    // The counts first: were it the other way round, a cost would be taken for a count that is not there.
+    counts.zip(costs).map(|(counts, cost)| Member { cost, counts }).collect()
 }
 
 /// Does the work, unless a signal asks this process to end first; what the work holds is dropped then.

@@ -16,7 +16,7 @@ use serde::Serialize;
 pub use args::{FleetArgs, LocalArgs};
 pub use error::FleetError;
 pub use leash::{LeashArgs, leash};
-pub use measure::Measured;
+pub use measure::{Measured, Member};
 pub use pod::PodCounts;
 pub use redis::ShardCounts;
 pub use table::table;
@@ -55,7 +55,7 @@ impl LocalArgs {
     pub fn check(self) -> Result<Local, Vec<String>> {
         let Self { fleet, mut run } = self;
         let mut mistakes = fleet.mistakes();
-        if !run.url.is_empty() {
+        if !(run.url.is_empty() && run.rest_url.is_empty()) {
             mistakes.push("--url: `local` starts the pods itself; `run` aims at pods that run".to_owned());
         }
         // Where the pods will listen, nobody knows yet.
@@ -85,10 +85,10 @@ impl Local {
         let started = [args.pods, args.shards];
         let measured = unless_interrupted(async {
             let mut fleet = Fleet::start(&args, &programs).await?;
-            measure(&mut fleet, run, on_progress).await
+            let plan = fleet.aim(run).plan().map_err(FleetError::Flags)?;
+            measure(&mut fleet, plan, on_progress).await
         });
         let measured = measured.await?;
-        let ok = measured.run.ok && measured.processes.iter().all(|process| process.died.is_none());
-        Ok(LocalReport { ok, started, measured })
+        Ok(LocalReport { ok: measured.ok(), started, measured })
     }
 }

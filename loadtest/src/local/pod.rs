@@ -26,8 +26,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub(crate) struct Pod {
     pub(crate) name: String,
     pub(crate) held: Held,
-    /// Where viewers and backends connect.
-    pub(crate) public: SocketAddr,
+    public: SocketAddr,
     ops: SocketAddr,
 }
 
@@ -106,6 +105,11 @@ impl Pod {
         }
         let Some((public, ops)) = told else { return Err(FleetError::Silent { name, why: held.end() }) };
         Ok(Self { name, held, public, ops })
+    }
+
+    /// Where viewers connect.
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}", self.public)
     }
 
     /// What it counted; `None` if it does not answer.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{LocalReport, PodCounts, ProcessCost, ShardCounts};
+use super::{LocalReport, Member, PodCounts, ProcessCost, ShardCounts};
 use crate::table;
 
 /// The table that ends a run over a fleet of its own.
@@ -10,32 +10,31 @@ use crate::table;
 pub fn table(report: &LocalReport) -> String {
     let measured = &report.measured;
     let mut text = table::report(&measured.run);
-    let (pods, shards) = measured.processes.split_at(measured.pods.len().min(measured.processes.len()));
-    for (process, counts) in pods.iter().zip(&measured.pods) {
-        row(&mut text, process, &counts.map_or_else(String::new, pod));
+    for Member { cost, counts } in measured.pods.iter().chain(&measured.poster) {
+        row(&mut text, cost, &counts.map_or_else(String::new, pod));
     }
-    for (process, counts) in shards.iter().zip(&measured.shards) {
-        row(&mut text, process, &counts.map_or_else(String::new, shard));
+    for Member { cost, counts } in &measured.shards {
+        row(&mut text, cost, &counts.map_or_else(String::new, shard));
     }
-    for process in &measured.processes {
-        if let Some(died) = &process.died {
+    for cost in measured.costs() {
+        if let Some(died) = &cost.died {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{:<24} died: it {died}", process.name);
+            let _ = writeln!(text, "{:<24} died: it {died}", cost.name);
         }
     }
     text
 }
 
-fn row(text: &mut String, process: &ProcessCost, counts: &str) {
-    let ProcessCost { name, cores, peak_cores, .. } = process;
+fn row(text: &mut String, cost: &ProcessCost, counts: &str) {
+    let ProcessCost { name, cores, peak_cores, .. } = cost;
     let _ = writeln!(
         text,
         "{name:<24} {:.1} % of a core ({:.1} at most), RSS {:.1} MiB before, {:.1} idle, {:.1} at most{counts}",
         cores * 100.0,
         peak_cores * 100.0,
-        mebibytes(process.rss_before_bytes),
-        mebibytes(process.rss_idle_bytes),
-        mebibytes(process.rss_peak_bytes),
+        mebibytes(cost.rss_before_bytes),
+        mebibytes(cost.rss_idle_bytes),
+        mebibytes(cost.rss_peak_bytes),
     );
 }
 

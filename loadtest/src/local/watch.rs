@@ -33,6 +33,8 @@ pub struct ProcessCost {
     pub rss_before_bytes: u64,
     /// The same with all viewers, before the first post.
     pub rss_idle_bytes: u64,
+    /// The same when the posting ended.
+    pub rss_end_bytes: u64,
     /// The same at most.
     pub rss_peak_bytes: u64,
     /// How it ended, if it did so by itself.
@@ -101,7 +103,9 @@ impl Watch {
 impl Seen {
     fn cost(&self, posting: Option<Posting>) -> ProcessCost {
         let rss = |look: Option<&(Instant, Look)>| look.map_or(0, |(_, look)| look.rss_bytes);
-        let idle = posting.map(|posting| self.looks.iter().rfind(|(at, _)| *at <= posting.began));
+        let rss_at = |then: Option<Instant>| {
+            then.map_or(0, |then| rss(self.looks.iter().rfind(|(at, _)| *at <= then)))
+        };
         let cpu_us = posting
             .map_or(0, |posting| self.cpu_at(posting.ended).saturating_sub(self.cpu_at(posting.began)));
         ProcessCost {
@@ -111,7 +115,8 @@ impl Seen {
             cores: posting.map_or(0.0, |posting| share(cpu_us, posting.ended - posting.began)),
             peak_cores: self.peak_cores(),
             rss_before_bytes: rss(self.looks.first()),
-            rss_idle_bytes: idle.map_or(0, rss),
+            rss_idle_bytes: rss_at(posting.map(|posting| posting.began)),
+            rss_end_bytes: rss_at(posting.map(|posting| posting.ended)),
             rss_peak_bytes: self.looks.iter().map(|(_, look)| look.rss_bytes).max().unwrap_or(0),
             died: self.died.clone(),
         }
@@ -162,7 +167,8 @@ mod tests {
         let seen = Seen { name: "pod-1".into(), pid: 1, looks, died: None };
         let cost = seen.cost(Some(Posting { began: at(3), ended: at(7) }));
         assert_eq!((cost.cpu_us, cost.cores), (2_000_000, 0.5));
-        assert_eq!((cost.rss_before_bytes, cost.rss_idle_bytes, cost.rss_peak_bytes), (10, 20, 40));
+        let rss = [cost.rss_before_bytes, cost.rss_idle_bytes, cost.rss_end_bytes, cost.rss_peak_bytes];
+        assert_eq!(rss, [10, 20, 40, 40]);
         assert_eq!(seen.cost(None).cpu_us, 0);
     }
 }
