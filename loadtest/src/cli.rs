@@ -4,7 +4,10 @@ use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::local::{LeashArgs, LocalArgs};
+use crate::{
+    ab::AbArgs,
+    local::{LeashArgs, LocalArgs},
+};
 
 /// Open-loop load tester for Fanfare, with its own reading of the protocol.
 ///
@@ -25,6 +28,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// The same over pods and Redis shards that it starts on this machine, and ends whatever happens
     Local(Box<LocalArgs>),
+    /// Compares pods that hear what is watched with pods that hear everything: CPU, memory, messages
+    Ab(Box<AbArgs>),
     /// Measures the kernel's own limit: a plain loop of `send` over loopback sockets
     Limit(LimitArgs),
     /// The receiving side of `limit`

@@ -4,6 +4,7 @@ use std::{fs, future::Future, process::ExitCode};
 
 use clap::Parser;
 use loadtest::{
+    ab::{self, AbArgs},
     cli::{Cli, Command, LimitArgs, RunArgs, SinkArgs},
     limit,
     local::{self, LocalArgs},
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         Command::Limit(args) => measure_limit(&args),
         Command::Sink(args) => receive(&args),
         Command::Local(args) => run_local(*args),
+        Command::Ab(args) => compare(*args),
         Command::Leash(args) => Err(vec![local::leash(&args).to_string()]),
     };
     match done {
@@ -49,6 +51,15 @@ fn run_local(args: LocalArgs) -> Result<ExitCode, Vec<String>> {
     let report =
         block_on(local.threads(), local.run(print::progress))?.map_err(|error| vec![error.to_string()])?;
     print::result(&local::table(&report));
+    json.map(|path| write_json(&path, &report)).transpose()?;
+    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn compare(args: AbArgs) -> Result<ExitCode, Vec<String>> {
+    let json = args.json.clone();
+    let ab = args.check()?;
+    let report = block_on(1, ab.run(print::progress))?.map_err(|error| vec![error.to_string()])?;
+    print::result(&ab::table(&report));
     json.map(|path| write_json(&path, &report)).transpose()?;
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, Parser as _};
 
 use super::error::FleetError;
-use crate::cli::RunArgs;
+use crate::cli::{Cli, Command, RunArgs};
 
 /// A run over pods that are started for it.
 #[derive(Debug, Args)]
@@ -58,6 +58,16 @@ fn setting(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if name.starts_with("FANFARE_") => Ok((name.to_owned(), value.to_owned())),
         _ => Err("FANFARE_NAME=VALUE".to_owned()),
+    }
+}
+
+/// A run with these flags, to be aimed at a fleet.
+pub(crate) fn run_args(flags: &str) -> Result<RunArgs, FleetError> {
+    let words = ["loadtest", "run", "--url", "ws://127.0.0.1:1"].into_iter().chain(flags.split_whitespace());
+    match Cli::try_parse_from(words) {
+        Ok(Cli { command: Command::Run(args) }) => Ok(*args),
+        Ok(_) => Err(FleetError::Flags(vec![flags.to_owned()])),
+        Err(error) => Err(FleetError::Flags(vec![error.to_string()])),
     }
 }
 

@@ -32,6 +32,17 @@ pub enum FleetError {
         /// How.
         why: String,
     },
+    /// The pod that hears everything cannot be built.
+    NotBuilt(String),
+    /// A pod does not hear what it was told to.
+    Deaf {
+        /// Its name.
+        name: String,
+        /// Streams that it hears.
+        hears: u64,
+        /// Streams that it should hear.
+        of: usize,
+    },
     /// The flags do not make a run.
     Flags(Vec<String>),
     /// The run could not begin.
@@ -58,6 +69,11 @@ impl fmt::Display for FleetError {
             Self::NotStarted { name, why } => write!(f, "{name} did not start: it {why}"),
             Self::Silent { name, why } => write!(f, "{name} was not ready in time: it {why}"),
             Self::Died { name, why } => write!(f, "{name} died: it {why}"),
+            Self::NotBuilt(why) => write!(f, "the pod that hears everything cannot be built: {why}"),
+            Self::Deaf { name, hears, of } => write!(
+                f,
+                "{name} hears {hears} of {of} streams: is it built with `--features hear-everything`?"
+            ),
             Self::Flags(mistakes) => f.write_str(&mistakes.join("; ")),
             Self::Run(error) => error.fmt(f),
             Self::Interrupted => f.write_str("interrupted; everything that was started is ended"),

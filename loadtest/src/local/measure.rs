@@ -54,10 +54,16 @@ impl Measured {
         pods.chain(self.shards.iter().map(|shard| &shard.cost))
     }
 
+    /// The first process that ended by itself, and how.
+    #[must_use]
+    pub fn died(&self) -> Option<(&str, &str)> {
+        self.costs().find_map(|cost| Some((cost.name.as_str(), cost.died.as_deref()?)))
+    }
+
     /// Whether every promise held and every process lived.
     #[must_use]
     pub fn ok(&self) -> bool {
-        self.run.ok && self.costs().all(|cost| cost.died.is_none())
+        self.run.ok && self.died().is_none()
     }
 }
 

@@ -14,18 +14,18 @@ mod watch;
 use serde::Serialize;
 
 pub use args::{FleetArgs, LocalArgs};
+pub(crate) use args::{Programs, run_args};
 pub use error::FleetError;
+pub(crate) use fleet::Fleet;
 pub use leash::{LeashArgs, leash};
 pub use measure::{Measured, Member};
+pub(crate) use measure::{measure, unless_interrupted};
 pub use pod::PodCounts;
 pub use redis::ShardCounts;
 pub use table::table;
 pub use watch::ProcessCost;
 
 use crate::{cli::RunArgs, run::Progress};
-use args::Programs;
-use fleet::Fleet;
-use measure::{measure, unless_interrupted};
 
 /// A run over a fleet of its own that makes sense.
 #[derive(Debug)]

@@ -89,11 +89,6 @@ impl Watch {
         }
     }
 
-    /// How the first process ended that did.
-    pub(crate) fn death(&self) -> Option<(&str, &str)> {
-        self.0.iter().find_map(|seen| Some((seen.name.as_str(), seen.died.as_deref()?)))
-    }
-
     /// What each process used; without a posting nothing counts as used for it.
     pub(crate) fn costs(&self, posting: Option<Posting>) -> Vec<ProcessCost> {
         self.0.iter().map(|seen| seen.cost(posting)).collect()
