@@ -2,6 +2,8 @@
 //!
 //! The account is a range of seqs with holes, so that it costs the same for ten entries and ten million.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     ledger::{Closed, Content, Fit, Ledger},
     mark::Mark,
@@ -118,7 +120,7 @@ pub(crate) enum Stay {
 }
 
 /// What a viewer should have seen, and what it missed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Balance {
     pub(crate) expected: u64,
     /// Missing without a word.
@@ -127,6 +129,15 @@ pub(crate) struct Balance {
     pub(crate) signalled: u64,
     /// Gifts among what `skipped` announced: those may not be left out.
     pub(crate) gifts_skipped: u64,
+}
+
+impl Balance {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.expected += other.expected;
+        self.lost += other.lost;
+        self.signalled += other.signalled;
+        self.gifts_skipped += other.gifts_skipped;
+    }
 }
 
 /// The account of one viewer over all its connections.
@@ -232,7 +243,7 @@ impl Checker {
         (tally, now_us): (&mut Tally, u64),
     ) {
         let ours =
-            |mark: &Mark| mark.run == self.run && mark.stream == self.stream && ledger.is_offered(mark.post);
+            |mark: &Mark| mark.run == self.run && mark.stream == self.stream && ledger.is_ours(mark.post);
         let mark = entry.mark.filter(ours);
         let content = match mark {
             Some(mark) => Content::Post(mark.post),

@@ -1,12 +1,14 @@
 //! The command line: flags, units and defaults.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{ffi::OsString, net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
     ab::AbArgs,
+    events::Events,
     local::{LeashArgs, LocalArgs},
+    scenario::Scenario,
 };
 
 /// Open-loop load tester for Fanfare, with its own reading of the protocol.
@@ -38,6 +40,59 @@ pub enum Command {
     /// Becomes a server that ends with the process that started it
     #[command(hide = true)]
     Leash(LeashArgs),
+    /// One of several processes of a `run`, which speaks to it through its standard input and output
+    #[command(hide = true)]
+    Worker,
+}
+
+/// Why there is nothing to do.
+#[derive(Debug)]
+pub enum Unclear {
+    /// The flags are wrong, or help was asked for.
+    Flags(clap::Error),
+    /// The scenario file has these mistakes.
+    Scenario(Vec<String>),
+}
+
+impl Cli {
+    /// Reads a command line. A scenario's flags stand before those that were given, which so override them.
+    ///
+    /// # Errors
+    /// What is wrong with it, or with the scenario file that it names.
+    pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, Unclear> {
+        let words: Vec<OsString> = words.into_iter().collect();
+        let first = Self::try_parse_from(&words).map_err(Unclear::Flags)?;
+        let Some(args) = first.command.run() else { return Ok(first) };
+        let Some(path) = &args.scenario else { return Ok(first) };
+        let scenario = Scenario::read(path).map_err(Unclear::Scenario)?;
+        let (head, tail) = words.split_at(words.len().min(2));
+        let flags = scenario.flags.iter().map(OsString::from);
+        let all = head.iter().cloned().chain(flags).chain(tail.iter().cloned());
+        let mut cli = Self::try_parse_from(all).map_err(Unclear::Flags)?;
+        if let Some(args) = cli.command.run_mut() {
+            args.events = scenario.events;
+            args.name = scenario.name;
+        }
+        Ok(cli)
+    }
+}
+
+impl Command {
+    fn run(&self) -> Option<&RunArgs> {
+        match self {
+            Self::Run(args) => Some(args),
+            Self::Local(args) => Some(&args.run),
+            _ => None,
+        }
+    }
+
+    fn run_mut(&mut self) -> Option<&mut RunArgs> {
+        match self {
+            Self::Run(args) => Some(args),
+            Self::Local(args) => Some(&mut args.run),
+            _ => None,
+        }
+    }
 }
 
 /// The shape of one run; of a flag that is given twice the last one counts.
@@ -98,7 +153,7 @@ pub struct RunArgs {
     /// Deadlines.
     #[command(flatten)]
     pub time: TimeArgs,
-    /// Does not count these as failures: refused, dropped, unanswered, signalled, errors, stuck
+    /// Does not count these as failures: refused, dropped, unanswered, signalled, errors, stuck, late, late joins
     #[arg(long, value_delimiter = ',', value_name = "WHAT")]
     pub tolerate: Vec<String>,
     /// A header for every request, `Name: value`; may be repeated
@@ -107,21 +162,68 @@ pub struct RunArgs {
     /// Streams are named PREFIX-RUN-NUMBER
     #[arg(long, default_value = "load", value_name = "PREFIX")]
     pub stream_prefix: String,
+    /// What counts as good enough.
+    #[command(flatten)]
+    pub slo: SloArgs,
     /// Writes the report to this file as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Writes the report to this file as one page
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Writes page and JSON into this folder, named by date and scenario
+    #[arg(long, value_name = "FOLDER")]
+    pub reports: Option<PathBuf>,
+    /// The shape of the load from a file; flags override what it says
+    #[arg(long, value_name = "FILE")]
+    pub scenario: Option<PathBuf>,
+    /// What happens during the posting: only a scenario says that.
+    #[arg(skip)]
+    pub events: Events,
+    /// The scenario's name.
+    #[arg(skip)]
+    pub name: String,
+}
+
+/// The objectives; the exit code says whether they were met.
+#[derive(Debug, Clone, Args)]
+pub struct SloArgs {
+    /// A delivery is in time within so many milliseconds of the post's scheduled time
+    #[arg(long, default_value_t = 200, value_name = "MS")]
+    pub slo_deliver_ms: u64,
+    /// The share of deliveries that must be in time
+    #[arg(long, default_value_t = 0.99, value_name = "SHARE")]
+    pub slo_deliver_share: f64,
+    /// A join is in time within so many milliseconds
+    #[arg(long, default_value_t = 500, value_name = "MS")]
+    pub slo_join_ms: u64,
+    /// The share of joins that must be in time
+    #[arg(long, default_value_t = 0.99, value_name = "SHARE")]
+    pub slo_join_share: f64,
+    /// So many lost deliveries are let pass
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub slo_lost: u64,
+    /// So many duplicates are let pass
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub slo_duplicates: u64,
 }
 
 /// What of this machine is used, and watched.
 #[derive(Debug, Clone, Args)]
 pub struct MachineArgs {
-    /// Source addresses; each adds about 28,000 ports
+    /// Source addresses; each adds about 28,000 ports [default: for loopback targets as many of 127.0.0.0/8 as needed]
     #[arg(long, value_delimiter = ',', value_name = "IP")]
     pub sources: Vec<IpAddr>,
     /// Server processes whose CPU and memory are measured; may be repeated
     #[arg(long, value_name = "PID")]
     pub pid: Vec<u32>,
-    /// Threads of the tester
+    /// Redis processes whose CPU and memory are measured, apart from the servers'; may be repeated
+    #[arg(long, value_name = "PID")]
+    pub redis_pid: Vec<u32>,
+    /// Processes of the tester [default: as many as the limit of open files asks for]
+    #[arg(long, value_name = "N")]
+    pub processes: Option<u16>,
+    /// Threads of each process of the tester
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub threads: u16,
     /// Pins the tester to this CPU

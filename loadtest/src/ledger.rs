@@ -3,6 +3,8 @@
 //! All viewers of a stream write into one ledger, so that each needs only a range of seqs for itself, and any
 //! two that were told different things at the same place are noticed.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{mark::PostId, scan::digest};
 
 /// Histories of one stream that are told apart; a server that makes up more is refused.
@@ -11,7 +13,7 @@ const MAX_EPOCHS: usize = 64;
 const MAX_SPAN: u64 = 1 << 24;
 
 /// What stands at a place of the order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Content {
     /// A removal, a change of state, or a comment whose body is gone.
     Bare,
@@ -31,12 +33,13 @@ pub(crate) enum Fit {
     Absurd,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct Place {
     content: Option<Content>,
     digest: u32,
 }
 
+#[derive(Serialize, Deserialize)]
 struct Epoch {
     name: Box<[u8]>,
     /// The seq of `places[0]`.
@@ -44,7 +47,7 @@ struct Epoch {
     places: Vec<Place>,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
 struct Post {
     offered: bool,
     seen: bool,
@@ -56,8 +59,10 @@ struct Post {
 }
 
 /// One stream's ledger.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Ledger {
+    /// How many comments and gifts may be met that another process posts.
+    elsewhere: Option<(u32, u32)>,
     epochs: Vec<Epoch>,
     comments: Vec<Post>,
     gifts: Vec<Post>,
@@ -66,6 +71,11 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    /// A ledger that may meet so many comments and gifts of another process.
+    pub(crate) fn expecting(elsewhere: Option<(u32, u32)>) -> Self {
+        Self { elsewhere, ..Self::default() }
+    }
+
     /// Enters a post before it is sent.
     pub(crate) fn offer(&mut self, post: PostId) {
         let posts = if post.is_gift() { &mut self.gifts } else { &mut self.comments };
@@ -75,8 +85,14 @@ impl Ledger {
         posts[post.number()].offered = true;
     }
 
-    /// Whether somebody of this run made this post.
-    pub(crate) fn is_offered(&self, post: PostId) -> bool {
+    /// Whether somebody of this run made this post, as far as this process can know.
+    pub(crate) fn is_ours(&self, post: PostId) -> bool {
+        let beyond = |(comments, gifts)| if post.is_gift() { gifts } else { comments };
+        self.is_offered(post)
+            || self.elsewhere.map(beyond).is_some_and(|number: u32| post.number() < number as usize)
+    }
+
+    fn is_offered(&self, post: PostId) -> bool {
         let posts = if post.is_gift() { &self.gifts } else { &self.comments };
         posts.get(post.number()).is_some_and(|post| post.offered)
     }
@@ -163,8 +179,47 @@ impl Ledger {
         }
     }
 
+    /// Adds the posts of another process in the same stream.
+    pub(crate) fn absorb_posts(&mut self, other: &Self) {
+        for (posts, gift) in [(&other.comments, false), (&other.gifts, true)] {
+            for (number, post) in (0..).zip(posts).filter(|(_, post)| post.offered) {
+                let id = if gift { PostId::gift(number) } else { PostId::comment(number) };
+                self.offer(id);
+                if let (true, Some(mine)) = (post.acked_us > 0, self.post(id)) {
+                    *mine = Post { seen: false, ..*post };
+                    self.acked += 1;
+                }
+            }
+        }
+    }
+
+    /// Adds what it has seen. What does not fit together is counted, unless the other one has counted it itself.
+    pub(crate) fn absorb_sightings(&mut self, other: &Self) -> Misfits {
+        let mut misfits = Misfits::default();
+        for epoch in &other.epochs {
+            let Some(index) = self.epoch(&epoch.name) else { continue };
+            for (seq, place) in (epoch.base..).zip(&epoch.places) {
+                let Some(content) = place.content else { continue };
+                let counted = matches!(content, Content::Post(id) if other.is_offered(id));
+                match self.see(index, seq, content, place.digest) {
+                    Fit::Disagrees if !counted => misfits.disagreements += 1,
+                    Fit::StoredTwice if !counted => misfits.stored_twice += 1,
+                    _ => {}
+                }
+            }
+        }
+        misfits
+    }
+
+    /// Posts of this run that were seen and that nobody made.
+    pub(crate) fn forged(&self) -> u64 {
+        let contents = self.epochs.iter().flat_map(|epoch| &epoch.places).map(|place| place.content);
+        contents.filter(|content| matches!(content, Some(Content::Post(id)) if !self.is_offered(*id))).count()
+            as u64
+    }
+
     /// Closes the ledger: from now on it only answers what each viewer should have seen.
-    pub(crate) fn close(&mut self) -> Closed {
+    pub(crate) fn close(&self) -> Closed {
         let mut unseen: Vec<Unseen> = Vec::new();
         let posts = self.comments.iter().chain(&self.gifts);
         for post in posts.filter(|post| post.acked_us > 0 && !post.seen) {
@@ -177,10 +232,17 @@ impl Ledger {
             let gift = |place: &Place| matches!(place.content, Some(Content::Post(post)) if post.is_gift());
             let gifts =
                 (epoch.base..).zip(&epoch.places).filter(|(_, place)| gift(place)).map(|(seq, _)| seq);
-            KnownSeqs { all: seqs.collect(), gifts: gifts.collect() }
+            KnownSeqs { name: epoch.name.clone(), all: seqs.collect(), gifts: gifts.collect() }
         });
         Closed { epochs: epochs.collect(), unseen }
     }
+}
+
+/// What two processes were told differently.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Misfits {
+    pub(crate) disagreements: u64,
+    pub(crate) stored_twice: u64,
 }
 
 impl Epoch {
@@ -204,26 +266,38 @@ impl Epoch {
 }
 
 /// An acked post that no viewer saw.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Unseen {
     seq: u64,
     acked_us: u64,
 }
 
 /// Ascending seqs of an epoch where somebody saw an entry.
-#[derive(Default)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 struct KnownSeqs {
+    /// The names of the epochs are the same in every process, their places in the list are not.
+    name: Box<[u8]>,
     all: Vec<u64>,
     gifts: Vec<u64>,
 }
 
 /// A closed ledger.
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Closed {
     epochs: Vec<KnownSeqs>,
     unseen: Vec<Unseen>,
 }
 
 impl Closed {
+    /// The same with its epochs in the order in which this ledger, a part of the whole, knows them.
+    pub(crate) fn in_order_of(&self, ledger: &Ledger) -> Self {
+        let find = |name: &[u8]| self.epochs.iter().find(|known| *known.name == *name).cloned();
+        let mine = ledger.epochs.iter().filter_map(|epoch| find(&epoch.name));
+        let others =
+            self.epochs.iter().filter(|known| !ledger.epochs.iter().any(|mine| mine.name == known.name));
+        Self { epochs: mine.chain(others.cloned()).collect(), unseen: self.unseen.clone() }
+    }
+
     /// Entries with seqs in `from..to` that some viewer saw.
     pub(crate) fn known(&self, epoch: Option<usize>, from: u64, to: u64) -> u64 {
         count(epoch.and_then(|epoch| self.epochs.get(epoch)).map_or(&[], |known| &known.all), from, to)

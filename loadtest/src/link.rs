@@ -22,11 +22,18 @@ thread_local! {
 pub(crate) struct Link {
     stream: TcpStream,
     pub(crate) out: Vec<u8>,
+    /// The most that is read at once.
+    at_once: usize,
 }
 
 impl Link {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream, out: Vec::new() }
+        Self { stream, out: Vec::new(), at_once: READ_BYTES }
+    }
+
+    /// Reads at most so many bytes at once.
+    pub(crate) fn sipping(self, bytes: usize) -> Self {
+        Self { at_once: bytes.clamp(1, READ_BYTES), ..self }
     }
 
     /// Writes what waits and reads once; `None` at the end of the stream. Safe to cancel: nothing is lost.
@@ -46,7 +53,7 @@ impl Link {
             }
         }
         READ.with_borrow_mut(|buffer| {
-            let mut buffer = ReadBuf::new(buffer);
+            let mut buffer = ReadBuf::new(&mut buffer[..self.at_once]);
             // A short read also tells tokio that the socket is empty: no second read to hear it.
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
             let bytes = buffer.filled();

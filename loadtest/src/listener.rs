@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 
 use crate::{
     checker::Checker,
-    context::Context,
+    context::{Class, Context},
     ledger::Ledger,
     outbox::Outbox,
     rng::Rng,
@@ -58,7 +58,7 @@ impl End {
 /// One socket's state above the wire, which outlives its connections.
 pub(crate) struct Listener {
     ctx: Arc<Context>,
-    socket: u32,
+    books: (u32, Class),
     stream: u32,
     /// It resumes, so it remembers its position and follows `reconnect`.
     pub(crate) resumes: bool,
@@ -74,12 +74,12 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn new(ctx: Arc<Context>, (socket, stream): (u32, u32), rng: Rng) -> Self {
+    pub(crate) fn new(ctx: Arc<Context>, stream: u32, books: (u32, Class), rng: Rng) -> Self {
         let checker = Checker::new(ctx.run, stream);
         let (position, reply) = (String::new(), Vec::new());
         Self {
             ctx,
-            socket,
+            books,
             stream,
             resumes: false,
             checker,
@@ -91,12 +91,21 @@ impl Listener {
         }
     }
 
+    /// Goes to another stream; with the account of the one that it leaves.
+    pub(crate) fn move_to(&mut self, stream: u32) -> Checker {
+        self.stream = stream;
+        self.position.clear();
+        let mut fresh = Checker::new(self.ctx.run, stream);
+        fresh.joined_late(self.ctx.clock.now_us());
+        std::mem::replace(&mut self.checker, fresh)
+    }
+
     /// Takes in one read.
     pub(crate) fn absorb(&mut self, inbox: &mut Inbox, bytes: &[u8]) -> Result<(), End> {
         let now_us = self.ctx.clock.now_us();
         let ctx = Arc::clone(&self.ctx);
         let mut ledger = ctx.ledger(self.stream);
-        let mut tally = ctx.tally(self.socket);
+        let mut tally = ctx.tally(self.books);
         tally.counts.reads += 1;
         tally.counts.bytes += bytes.len() as u64;
         let end = inbox.feed(bytes, |message| match message {

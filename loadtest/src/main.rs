@@ -2,13 +2,12 @@
 
 use std::{fs, future::Future, process::ExitCode};
 
-use clap::Parser;
 use loadtest::{
     ab::{self, AbArgs},
-    cli::{Cli, Command, LimitArgs, RunArgs, SinkArgs},
+    cli::{Cli, Command, LimitArgs, RunArgs, SinkArgs, Unclear},
     limit,
     local::{self, LocalArgs},
-    print, proc, run, sink, table,
+    print, proc, run, sink, table, worker,
 };
 use serde::Serialize;
 use tokio::runtime::Builder;
@@ -17,8 +16,14 @@ use tokio::runtime::Builder;
 const CANNOT_BEGIN: u8 = 2;
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let cli = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(Unclear::Flags(error)) => error.exit(),
+        Err(Unclear::Scenario(mistakes)) => return cannot_begin(&mistakes),
+    };
+    let done = match cli.command {
         Command::Run(args) => run(*args),
+        Command::Worker => worker::serve().map(|()| ExitCode::SUCCESS).map_err(|error| vec![error]),
         Command::Limit(args) => measure_limit(&args),
         Command::Sink(args) => receive(&args),
         Command::Local(args) => run_local(*args),
@@ -27,11 +32,13 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(code) => code,
-        Err(mistakes) => {
-            mistakes.iter().for_each(|mistake| print::mistake(mistake));
-            ExitCode::from(CANNOT_BEGIN)
-        }
+        Err(mistakes) => cannot_begin(&mistakes),
     }
+}
+
+fn cannot_begin(mistakes: &[String]) -> ExitCode {
+    mistakes.iter().for_each(|mistake| print::mistake(mistake));
+    ExitCode::from(CANNOT_BEGIN)
 }
 
 fn run(args: RunArgs) -> Result<ExitCode, Vec<String>> {

@@ -3,13 +3,15 @@
 //! Latency is measured from the scheduled time in the mark, so that a tester or a server that falls behind
 //! cannot hide it (no coordinated omission).
 
+use serde::{Deserialize, Serialize};
+
 const PREFIX: &[u8] = b"fl1.";
 
 /// The length of a mark in bytes; bodies are at least as long.
 pub(crate) const MARK_BYTES: usize = 44;
 
 /// A post's number within its stream; gifts are numbered apart from comments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PostId(u32);
 
 impl PostId {

@@ -2,19 +2,24 @@
 
 use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     cli::RunArgs,
+    events::Events,
     mark::{MARK_BYTES, PostId},
     proc,
+    slo::Slo,
 };
 
 /// The longest body that the protocol takes, in ASCII.
 const MAX_BODY_BYTES: u16 = 500;
 /// What may be tolerated.
-const TOLERABLE: [&str; 6] = ["refused", "dropped", "unanswered", "signalled", "errors", "stuck"];
+pub(crate) const TOLERABLE: [&str; 8] =
+    ["refused", "dropped", "unanswered", "signalled", "errors", "stuck", "late", "late joins"];
 
 /// A server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Target {
     /// `host:port`, for name resolution and the `Host` header.
     pub(crate) authority: String,
@@ -42,15 +47,18 @@ impl Target {
 }
 
 /// How comments are posted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Posting {
     WebSocket { posters: u32 },
     Rest,
 }
 
 /// A checked run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Plan {
+    pub(crate) name: String,
+    pub(crate) events: Events,
+    pub(crate) slo: Slo,
     pub(crate) targets: Vec<Target>,
     /// Where REST posts go; none: to the targets.
     pub(crate) rest_targets: Vec<Target>,
@@ -71,6 +79,9 @@ pub struct Plan {
     pub(crate) reconnect: bool,
     pub(crate) sources: Vec<IpAddr>,
     pub(crate) pids: Vec<u32>,
+    pub(crate) redis_pids: Vec<u32>,
+    /// `None`: as many as needed.
+    pub(crate) processes: Option<u16>,
     pub(crate) threads: u16,
     pub(crate) cpu: Option<u16>,
     pub(crate) window: Duration,
@@ -83,8 +94,14 @@ pub struct Plan {
     /// Further header lines, each ended by CR LF.
     pub(crate) headers: String,
     pub(crate) stream_prefix: String,
+    /// The program that several processes are started of; `None`: this one.
+    pub program: Option<PathBuf>,
     /// Where the report goes as JSON.
     pub json: Option<PathBuf>,
+    /// Where it goes as a page.
+    pub html: Option<PathBuf>,
+    /// The folder where both go, named by date and scenario.
+    pub reports: Option<PathBuf>,
 }
 
 impl RunArgs {
@@ -110,6 +127,9 @@ impl RunArgs {
         };
         let (machine, time) = (self.machine, self.time);
         Ok(Plan {
+            name: self.name,
+            events: self.events,
+            slo: Slo::of(&self.slo),
             targets,
             rest_targets,
             run: None,
@@ -128,6 +148,8 @@ impl RunArgs {
             reconnect: self.reconnect,
             sources: machine.sources,
             pids: machine.pid,
+            redis_pids: machine.redis_pid,
+            processes: machine.processes,
             threads: machine.threads,
             cpu: machine.cpu,
             window: Duration::from_millis(time.window_ms),
@@ -139,7 +161,10 @@ impl RunArgs {
             tolerate: self.tolerate.into_iter().collect(),
             headers: self.header.iter().map(|line| format!("{line}\r\n")).collect(),
             stream_prefix: self.stream_prefix,
+            program: None,
             json: self.json,
+            html: self.html,
+            reports: self.reports,
         })
     }
 
@@ -147,6 +172,7 @@ impl RunArgs {
         let posts = self.rate.max(self.gifts_per_second) * self.seconds;
         let in_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
         let header = |line: &String| line.contains(':') && !line.contains(['\r', '\n']);
+        let share = |share: f64| (0.0..=1.0).contains(&share);
         let shortest = u16::try_from(MARK_BYTES).unwrap_or(MAX_BODY_BYTES);
         let rules = [
             ((1..=1_000_000).contains(&self.streams), "--streams: 1 to 1,000,000"),
@@ -170,6 +196,9 @@ impl RunArgs {
             ((1..=10_000).contains(&self.rest_connections), "--rest-connections: 1 to 10,000"),
             ((1..=1000).contains(&self.resume_times), "--resume-times: 1 to 1,000"),
             ((1..=64).contains(&self.machine.threads), "--threads: 1 to 64"),
+            (self.machine.processes.is_none_or(|count| (1..=64).contains(&count)), "--processes: 1 to 64"),
+            (share(self.slo.slo_deliver_share), "--slo-deliver-share: 0 to 1"),
+            (share(self.slo.slo_join_share), "--slo-join-share: 0 to 1"),
             ((1..=100_000).contains(&self.time.in_flight), "--in-flight: 1 to 100,000"),
             (self.time.handshake_ms > 0 && self.time.joins_ms > 0, "--handshake-ms, --joins-ms: more than 0"),
             (self.time.request_ms > 0, "--request-ms: more than 0"),
@@ -180,18 +209,50 @@ impl RunArgs {
                 "--stream-prefix: at most 40 of A-Z a-z 0-9 _ -",
             ),
         ];
-        rules.iter().filter(|(holds, _)| !holds).map(|(_, rule)| (*rule).to_owned()).collect()
+        let broken = rules.iter().filter(|(holds, _)| !holds).map(|(_, rule)| (*rule).to_owned());
+        broken.chain(self.events.mistakes(self.seconds)).collect()
     }
 }
 
 impl Plan {
-    /// Sockets that listen and are checked: viewers, posters, resumers.
-    pub(crate) fn checked_sockets(&self) -> u32 {
-        let posters = match self.posting {
+    /// Posters that are viewers, too.
+    pub(crate) fn posters(&self) -> u32 {
+        match self.posting {
             Posting::WebSocket { posters } => posters * self.streams,
             Posting::Rest => 0,
-        };
-        self.viewers + posters + self.resumers
+        }
+    }
+
+    /// Sockets that are there before the posting and stay in their stream: viewers, posters, resumers.
+    pub(crate) fn checked_sockets(&self) -> u32 {
+        self.viewers + self.posters() + self.resumers
+    }
+
+    /// Viewers that come while others post.
+    pub(crate) fn late_viewers(&self) -> u32 {
+        u32::try_from(self.events.arrivals_us(self.seconds).len()).unwrap_or(u32::MAX)
+    }
+
+    /// All sockets to the targets that may be open at once, those of REST left out.
+    pub(crate) fn all_sockets(&self) -> u32 {
+        let churn = self.events.churn.map_or(0, |churn| churn.viewers);
+        let slow = self.events.slow.map_or(0, |slow| slow.viewers);
+        [self.checked_sockets(), churn, slow, self.late_viewers(), self.stuck]
+            .into_iter()
+            .fold(0, u32::saturating_add)
+    }
+
+    /// What the watched processes are called, servers first.
+    pub(crate) fn watched_names(&self) -> Vec<String> {
+        let name = |what: &str, number: usize, pid: &u32| format!("{what} {} (pid {pid})", number + 1);
+        let pods = self.pids.iter().enumerate().map(|(number, pid)| name("pod", number, pid));
+        let redis = self.redis_pids.iter().enumerate().map(|(number, pid)| name("Redis", number, pid));
+        pods.chain(redis).collect()
+    }
+
+    /// Whether gifts are posted, which goes through REST.
+    pub(crate) fn has_gifts(&self) -> bool {
+        self.gifts_per_second > 0.0 || !self.events.bursts.is_empty()
     }
 
     /// How long is posted.
@@ -214,11 +275,6 @@ impl Plan {
         // Where the system does not let it the run is only a little less steady.
         self.cpu.map(proc::pin);
         usize::from(self.threads)
-    }
-
-    /// Descriptors that the run needs, with room for a connection that is opened before another is closed.
-    pub(crate) fn descriptors(&self) -> u64 {
-        u64::from(self.checked_sockets()) + u64::from(self.stuck) + 2 * u64::from(self.rest_connections) + 64
     }
 }
 

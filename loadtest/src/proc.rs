@@ -37,23 +37,19 @@ impl Usage {
         }
         (!pids.is_empty()).then_some(sum)
     }
-}
 
-/// A look at one process that costs little, so that it can be had often.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Look {
-    /// User and system time since the start, in microseconds (with the kernel's ticks, 10 ms).
-    pub(crate) cpu_us: u64,
-    /// Resident memory in bytes, some pages off: the kernel adds up its own notes now and then.
-    pub(crate) rss_bytes: u64,
-}
-
-/// Looks at a process; `None` when it is gone.
-pub(crate) fn look(pid: u32) -> Option<Look> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, rest) = stat.rsplit_once(')')?;
-    let pages: u64 = rest.split_whitespace().nth(21)?.parse().ok()?;
-    Some(Look { cpu_us: ticks_us(&stat)?, rss_bytes: pages * rustix::param::page_size() as u64 })
+    /// CPU and resident memory of one process, at little cost; zeros when it is gone.
+    pub(crate) fn light(pid: u32) -> Self {
+        let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        let ticks = ticks(&read("stat")).unwrap_or(0);
+        let pages = read("statm").split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
+        let rss_bytes = pages.unwrap_or(0) * rustix::param::page_size() as u64;
+        Self {
+            cpu_us: ticks * 1_000_000 / rustix::param::clock_ticks_per_second().max(1),
+            rss_bytes,
+            pss_bytes: 0,
+        }
+    }
 }
 
 fn ticks_us(stat: &str) -> Option<u64> {
@@ -82,6 +78,11 @@ pub(crate) fn thread_cpu_us() -> u64 {
     clock_us(clock_gettime(ClockId::ThreadCPUTime))
 }
 
+/// The machine's monotonic clock in microseconds, the same in every process.
+pub(crate) fn monotonic_us() -> u64 {
+    clock_us(clock_gettime(ClockId::Monotonic))
+}
+
 fn clock_us(time: Timespec) -> u64 {
     let part = |value: i64| u64::try_from(value).unwrap_or(0);
     part(time.tv_sec) * 1_000_000 + part(time.tv_nsec) / 1000
@@ -93,6 +94,14 @@ pub(crate) fn open_files_limit() -> u64 {
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let current = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
     current.unwrap_or(u64::MAX)
+}
+
+/// How many open files another process may have; `None` when it does not tell, or there is no limit.
+pub(crate) fn open_files_of(pid: u32) -> Option<u64> {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    // Soft and hard; a server may raise its own, so the hard one counts.
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Pins this thread, and those it starts from now on, to a CPU; whether the system let it.
@@ -142,8 +151,6 @@ mod tests {
         let usage = Usage::of(&[std::process::id()]).unwrap();
         assert!(usage.rss_bytes >= usage.pss_bytes && usage.pss_bytes > 100_000);
         assert!(own_cpu_us() >= before);
-        assert!(look(std::process::id()).unwrap().rss_bytes > 100_000);
-        assert_eq!(look(u32::MAX), None);
         assert_eq!(Usage::of(&[]), None);
         assert_eq!(Usage::of(&[u32::MAX]), None);
     }

@@ -1,19 +1,15 @@
 //! What a run found: the figures, and the verdict over them.
 
-use std::collections::BTreeMap;
+mod findings;
 
 use serde::Serialize;
 
-use crate::{
-    checker::Balance,
-    plan::{Plan, Posting},
-    stuck::Cuts,
-    tally::Tally,
-};
+use crate::{events::Events, meta::Meta, slo::Judged};
 pub use crate::{
     proc::Usage,
     tally::{Counts, Quantiles, Reasons},
 };
+pub(crate) use findings::{Account, Findings, Readings};
 
 /// The shape of the run.
 #[derive(Debug, Clone, Serialize)]
@@ -175,190 +171,90 @@ pub struct Report {
     pub server: Option<ServerCost>,
     /// The tester's own cost.
     pub tester: TesterCost,
+    /// When, where and with what.
+    pub meta: Meta,
+    /// The objectives, one by one.
+    pub slo: Vec<Judged>,
+    /// What happened during the posting.
+    pub events: Events,
+    /// Processes of the tester.
+    pub processes: u16,
+    /// Viewers that read slowly: their lateness, skips and closes are no failures, their losses are.
+    pub slow: Option<SlowViewers>,
+    /// The Redis processes' cost, when their pids were given.
+    pub redis: Option<RedisCost>,
+    /// Distributions as curves.
+    pub curves: Curves,
+    /// The run over time.
+    pub series: Vec<Sample>,
+    /// The names of the processes in the samples, in their order.
+    pub watched_processes: Vec<String>,
 }
 
-/// The sum of the balances, and who did not stay.
-#[derive(Debug, Default)]
-pub(crate) struct Account {
-    pub(crate) balance: Balance,
-    pub(crate) losers: u64,
-    pub(crate) most_lost: u64,
-    pub(crate) acked_unseen: u64,
-    pub(crate) left: u64,
-    pub(crate) unfinished: u64,
+/// What became of the viewers that read slowly.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SlowViewers {
+    /// How many joined.
+    pub viewers: u64,
+    /// Entries that they should have seen.
+    pub expected: u64,
+    /// Entries that they saw.
+    pub delivered: u64,
+    /// Entries that were announced as left out.
+    pub signalled: u64,
+    /// Missing without a word.
+    pub lost: u64,
+    /// Gifts that were left out by `skipped`.
+    pub gifts_skipped: u64,
+    /// Entries that came twice.
+    pub duplicates: u64,
+    /// Connections that were resumed.
+    pub resumed: u64,
+    /// Why their connections ended.
+    pub drops: Reasons,
 }
 
-/// Readings at the three moments of a run.
-#[derive(Debug, Default)]
-pub(crate) struct Readings {
-    pub(crate) servers: [Option<Usage>; 3],
-    pub(crate) tester_cpu_us: [u64; 2],
-    pub(crate) delivered: [u64; 2],
-    pub(crate) posting_us: u64,
-    pub(crate) joined: u64,
+/// CPU and memory of the Redis processes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct RedisCost {
+    /// CPU for each acked post, in microseconds.
+    pub cpu_us_per_post: f64,
+    /// Share of one core while posting.
+    pub cores: f64,
+    /// Resident memory at the end in bytes.
+    pub end_bytes: u64,
 }
 
-/// Everything that a report is made of.
-pub(crate) struct Findings<'a> {
-    pub(crate) plan: &'a Plan,
-    pub(crate) run: u32,
-    pub(crate) offered: u64,
-    pub(crate) tally: Tally,
-    pub(crate) account: Account,
-    pub(crate) cuts: Cuts,
-    pub(crate) readings: Readings,
+/// Distributions as points: percentile, microseconds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Curves {
+    /// From a post's scheduled time to each live delivery.
+    pub delivery: Vec<[f64; 2]>,
+    /// From a post's scheduled time to its ack.
+    pub ack: Vec<[f64; 2]>,
+    /// From the start of a connection to `hello`.
+    pub join: Vec<[f64; 2]>,
 }
 
-impl Findings<'_> {
-    /// Draws up the report.
-    pub(crate) fn report(self) -> Report {
-        let (posts, deliveries, stuck) = (self.posts(), self.deliveries(), self.stuck());
-        let (violations, tolerated) = self.verdict(&posts, &deliveries, &stuck);
-        let (server, tester, deliveries_per_second) = self.readings.costs();
-        let shape = self.shape();
-        let tally = self.tally;
-        let latencies = Latencies {
-            delivery: tally.delivery.quantiles(),
-            ack: tally.ack.quantiles(),
-            join: tally.join.quantiles(),
-            lateness: tally.lateness.quantiles(),
-        };
-        Report {
-            ok: violations.is_empty(),
-            violations,
-            tolerated,
-            shape,
-            posts,
-            deliveries,
-            deliveries_per_second,
-            counts: tally.counts,
-            latencies,
-            join_failures: tally.join_failures,
-            drops: tally.drops,
-            resume_failures: tally.resume_failures,
-            refusals: tally.refusals,
-            errors: tally.errors,
-            stuck,
-            server,
-            tester,
-        }
-    }
-
-    fn shape(&self) -> Shape {
-        let plan = self.plan;
-        let posters = plan.checked_sockets() - plan.viewers - plan.resumers;
-        Shape {
-            targets: plan.targets.iter().map(|target| target.authority.clone()).collect(),
-            run: format!("{:08x}", self.run),
-            viewers: plan.viewers,
-            posters,
-            resumers: plan.resumers,
-            streams: [plan.streams, plan.watched],
-            rate: plan.rate,
-            gifts_per_second: plan.gifts_per_second,
-            seconds: plan.seconds,
-            body_bytes: plan.body_bytes,
-            rest: plan.posting == Posting::Rest,
-        }
-    }
-
-    fn posts(&self) -> Posts {
-        let acked = self.tally.counts.acked;
-        let refused = sum(&self.tally.refusals);
-        Posts {
-            offered: self.offered,
-            acked,
-            refused,
-            unanswered: self.offered.saturating_sub(acked + refused),
-        }
-    }
-
-    fn deliveries(&self) -> Deliveries {
-        let Account { balance, losers, most_lost, acked_unseen, left, unfinished } = self.account;
-        Deliveries {
-            expected: balance.expected,
-            delivered: self.tally.counts.delivered,
-            lost: balance.lost,
-            losers,
-            most_lost,
-            signalled: balance.signalled,
-            gifts_skipped: balance.gifts_skipped,
-            acked_unseen,
-            left,
-            unfinished,
-        }
-    }
-
-    fn stuck(&self) -> StuckViewers {
-        let after = &self.cuts.after_us;
-        let ends = after.iter().min().zip(after.iter().max());
-        StuckViewers {
-            cut: after.len() as u64,
-            cut_unnoticed: u64::from(self.cuts.unnoticed),
-            alive: u64::from(self.cuts.alive),
-            after_ms: ends.map(|(shortest, longest)| [shortest / 1000, longest / 1000]),
-            signs: self.cuts.signs.clone(),
-        }
-    }
-
-    fn verdict(&self, posts: &Posts, deliveries: &Deliveries, stuck: &StuckViewers) -> (Reasons, Reasons) {
-        let counts = &self.tally.counts;
-        let dropped = if self.plan.reconnect { deliveries.left } else { sum(&self.tally.drops) };
-        let rows = [
-            ("join failures", sum(&self.tally.join_failures)),
-            ("lost", deliveries.lost),
-            ("duplicates", counts.duplicates),
-            ("inversions", counts.inversions),
-            ("disagreements", counts.disagreements),
-            ("stored twice", counts.stored_twice),
-            ("foreign", counts.foreign),
-            ("garbage", counts.garbage),
-            ("silent resets", counts.silent_resets),
-            ("gifts skipped", deliveries.gifts_skipped),
-            ("resume failures", sum(&self.tally.resume_failures)),
-            ("unfinished", deliveries.unfinished),
-            ("refused", posts.refused),
-            ("unanswered", posts.unanswered),
-            ("dropped", dropped),
-            ("signalled", deliveries.signalled),
-            ("errors", sum(&self.tally.errors)),
-            ("stuck", stuck.alive),
-        ];
-        let found =
-            rows.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| (name.to_owned(), count));
-        let (tolerated, violations): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            found.partition(|(name, _)| self.plan.tolerate.contains(name));
-        (violations, tolerated)
-    }
-}
-
-fn sum(reasons: &Reasons) -> u64 {
-    reasons.values().sum()
-}
-
-impl Readings {
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-    fn costs(&self) -> (Option<ServerCost>, TesterCost, f64) {
-        let each = |total: u64, of: u64| if of == 0 { 0.0 } else { total as f64 / of as f64 };
-        let delivered = self.delivered[1] - self.delivered[0];
-        let cpu_us = self.tester_cpu_us[1] - self.tester_cpu_us[0];
-        let tester = TesterCost {
-            cpu_us,
-            cpu_us_per_delivery: each(cpu_us, delivered),
-            cores: each(cpu_us, self.posting_us),
-        };
-        let server = match self.servers {
-            [Some(before), Some(idle), Some(end)] => Some(ServerCost {
-                before,
-                idle,
-                end,
-                cpu_us_per_join: each(idle.cpu_us.saturating_sub(before.cpu_us), self.joined),
-                cpu_us_per_delivery: each(end.cpu_us.saturating_sub(idle.cpu_us), delivered),
-                cores: each(end.cpu_us.saturating_sub(idle.cpu_us), self.posting_us),
-                rss_bytes_per_viewer: each(idle.rss_bytes.saturating_sub(before.rss_bytes), self.joined),
-            }),
-            _ => None,
-        };
-        (server, tester, each(delivered * 1_000_000, self.posting_us))
-    }
+/// The run at one moment; the rates are of the time since the moment before.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Sample {
+    /// Seconds since the posting began; negative before.
+    pub at_s: f64,
+    /// Viewers connected.
+    pub open: u64,
+    /// Deliveries a second that the posts due ask for: posts due in a stream times those who watch it.
+    pub offered: f64,
+    /// Deliveries a second.
+    pub delivered: f64,
+    /// Joins a second, resumed connections included.
+    pub joins: f64,
+    /// Connections lost a second.
+    pub drops: f64,
+    /// 99 of 100 deliveries of this time were at most this late, in milliseconds.
+    pub late_p99_ms: f64,
+    /// CPU of each watched process, as a share of a core.
+    pub cores: Vec<f64>,
+    /// Resident memory of each, in MiB.
+    pub rss_mib: Vec<f64>,
 }

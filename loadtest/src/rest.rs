@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::{
-    context::{Context, Phase},
+    context::{Class, Context, Phase},
     dial::{self, Route},
     http::{self, Answer},
     ledger::Fit,
@@ -25,7 +25,8 @@ const AGAIN_AFTER: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sort {
     Comments,
-    Gifts,
+    /// Of this one of the gifts' schedules.
+    Gifts(usize),
 }
 
 /// One of several workers that share a schedule.
@@ -55,9 +56,10 @@ impl Worker {
         let begun = phase.wait_for(|phase| *phase != Phase::Joining).await.map(|phase| *phase);
         let Ok(Phase::Posting { start_us }) = begun else { return };
         let schedule = match self.sort {
-            Sort::Comments => self.ctx.comments(start_us),
-            Sort::Gifts => self.ctx.gifts(start_us),
+            Sort::Comments => Some(self.ctx.comments(start_us)),
+            Sort::Gifts(which) => self.ctx.gifts(start_us).get(which).copied(),
         };
+        let Some(schedule) = schedule else { return };
         tokio::select! {
             () = self.work(schedule) => {}
             _ = phase.wait_for(|phase| *phase == Phase::Finished) => {}
@@ -77,7 +79,7 @@ impl Worker {
     async fn post(&self, due: Due, connection: &mut Option<TcpStream>) {
         let post = match self.sort {
             Sort::Comments => PostId::comment(due.number),
-            Sort::Gifts => PostId::gift(due.number),
+            Sort::Gifts(_) => PostId::gift(due.number),
         };
         let floor = {
             let mut ledger = self.ctx.ledger(due.stream);
@@ -85,7 +87,7 @@ impl Worker {
             ledger.highest_acked()
         };
         let now_us = self.ctx.clock.now_us();
-        self.ctx.tally(self.number).lateness.record(now_us.saturating_sub(due.due_us));
+        self.ctx.tally((self.number, Class::Steady)).lateness.record(now_us.saturating_sub(due.due_us));
         let request = self.request(due, post);
         let deadline = Instant::now() + self.ctx.plan.request;
         loop {
@@ -132,7 +134,7 @@ impl Worker {
         let author = r#"{"id":"loadtest","name":"loadtest"}"#;
         let body = match self.sort {
             Sort::Comments => format!(r#"{{"kind":"comment","author":{author},"body":"{text}"}}"#),
-            Sort::Gifts => format!(
+            Sort::Gifts(_) => format!(
                 r#"{{"kind":"gift","author":{author},"body":"{text}","data":{{"item":"rose","amount":1}}}}"#
             ),
         };
@@ -152,7 +154,7 @@ impl Worker {
     fn answered(&self, (due, post): (Due, PostId), floor: u64, answer: &Answer) {
         let now_us = self.ctx.clock.now_us();
         let mut ledger = self.ctx.ledger(due.stream);
-        let mut tally = self.ctx.tally(self.number);
+        let mut tally = self.ctx.tally((self.number, Class::Steady));
         if !matches!(answer.status, 200 | 201) {
             let code = serde_json::from_slice::<Problem>(&answer.body).map(|problem| problem.code);
             note(&mut tally.refusals, &code.unwrap_or_else(|_| format!("status {}", answer.status)));

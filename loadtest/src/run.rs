@@ -1,66 +1,88 @@
-//! One run from the first connection to the report.
+//! One run from the first connection to the report: the conductor of the crews.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use tokio::{
     net::lookup_host,
-    sync::mpsc,
-    task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at},
+    time::{Instant, MissedTickBehavior, interval_at, sleep, timeout, timeout_at},
 };
 
 use crate::{
-    checker::{Balance, Stay},
-    clock::micros,
-    context::{Context, Phase},
-    plan::{Plan, Posting, Target},
+    clock::{Clock, micros},
+    context::{Brief, Share},
+    crew::{Look, Outcome},
+    ledger::{Closed, Ledger, Misfits},
+    meta::Meta,
+    plan::{Plan, Target},
+    preflight::{self, Limits},
     proc::{self, Usage},
-    report::{Account, Findings, Readings, Report},
-    rest::{Sort, Worker},
+    report::{Findings, Readings, Report},
     rng::Rng,
-    stuck::{self, Cuts},
-    viewer::{self, Departure, Role, Seat},
+    sampler::{Sampler, step_s},
+    schedule::Schedule,
+    team::{Lost, Team},
 };
 
 /// After all has arrived, wait so long for what should not arrive.
 const QUIET: Duration = Duration::from_millis(200);
 /// How often to look whether all has arrived.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// How long the sockets have to end.
-const ENDING: Duration = Duration::from_secs(10);
+/// Viewers that came late are let alone only when nothing has reached them for so many looks.
+const STILL_LOOKS: u32 = 10;
+/// Posting begins so long after it was ordered, when there are several processes to order.
+const HEAD_START_US: [u64; 2] = [50_000, 400_000];
 
-/// Why a run cannot begin.
+/// Why a run cannot begin, or cannot go on.
 #[derive(Debug)]
 pub enum StartError {
-    /// The limit of open files is too low.
-    OpenFiles {
-        /// What the run needs.
-        needed: u64,
-        /// What this process may have.
-        limit: u64,
-    },
+    /// Limits of this machine are in the way: each with what to do.
+    Limits(Vec<String>),
     /// A target's name has no address.
     NoAddress(String),
     /// A process to watch is not there.
     NoProcess,
+    /// A process of the tester is gone.
+    Lost(String),
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OpenFiles { needed, limit } => write!(
-                f,
-                "the run needs {needed} open files, and this process may have {limit}: raise `ulimit -n`, or spread the viewers over several testers"
-            ),
+            Self::Limits(mistakes) => f.write_str(&mistakes.join("\n          ")),
             Self::NoAddress(target) => write!(f, "{target} has no address"),
-            Self::NoProcess => f.write_str("a process given by --pid is not there, or may not be read"),
+            Self::NoProcess => {
+                f.write_str("a process given by --pid or --redis-pid is not there, or may not be read")
+            }
+            Self::Lost(reason) => f.write_str(reason),
         }
     }
+}
+
+impl From<Lost> for StartError {
+    fn from(Lost(reason): Lost) -> Self {
+        Self::Lost(reason)
+    }
+}
+
+/// What a run is doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// Viewers join.
+    #[default]
+    Joining,
+    /// Posts are made.
+    Posting,
+    /// All posts are made; what is missing is waited for.
+    Draining,
 }
 
 /// How a run is going.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Progress {
+    /// What it is doing.
+    pub stage: Stage,
+    /// How far it is with that, 0 to 1.
+    pub done: f64,
     /// Seconds since the run began.
     pub seconds: f64,
     /// Sockets that joined.
@@ -75,35 +97,52 @@ pub struct Progress {
     pub p99_us: u64,
 }
 
-/// Makes the run; `on_progress` is called each second.
+/// Makes the run; `on_progress` is called several times a second.
 ///
 /// # Errors
-/// When it cannot begin. A target that fails in any way is no error: the report says so.
+/// When it cannot begin, or a process of the tester is gone. A target that fails in any way is no error: the
+/// report says so.
 pub async fn run(plan: Plan, on_progress: impl FnMut(&Progress)) -> Result<Report, StartError> {
-    let (needed, limit) = (plan.descriptors(), proc::open_files_limit());
-    if needed > limit {
-        return Err(StartError::OpenFiles { needed, limit });
-    }
-    if !plan.pids.is_empty() && Usage::of(&plan.pids).is_none() {
-        return Err(StartError::NoProcess);
+    let meta = Meta::gather(&plan.name);
+    for pids in [&plan.pids, &plan.redis_pids] {
+        if !pids.is_empty() && Usage::of(pids).is_none() {
+            return Err(StartError::NoProcess);
+        }
     }
     let addresses = resolve(&plan.targets, plan.handshake).await?;
     let rest_addresses = resolve(&plan.rest_targets, plan.handshake).await?;
+    let limits = Limits::of_this_machine();
+    let (plan, processes) = preflight::prepare(plan, &addresses, limits).map_err(StartError::Limits)?;
     let run = plan.run.unwrap_or_else(any_run);
-    let ctx = Arc::new(Context::new(plan, [addresses, rest_addresses], run));
-    let mut conductor = Conductor { crew: Crew::default(), readings: Readings::default(), on_progress, ctx };
-    conductor.join().await;
-    let offered = if conductor.readings.joined > 0 || conductor.ctx.plan.checked_sockets() == 0 {
-        conductor.post().await
-    } else {
-        0
+    let (epoch_us, share) = (proc::monotonic_us(), Share { index: 0, of: 1 });
+    let before = [Usage::of(&plan.pids), Usage::of(&plan.redis_pids)];
+    let brief = Brief { plan: plan.clone(), addresses, rest_addresses, run, epoch_us, share };
+    let team = match (processes, &plan.program) {
+        (1, _) => Team::alone(brief),
+        (_, Some(program)) => Team::several(&brief, program, processes)?,
+        (_, None) => Team::several(&brief, &own_program()?, processes)?,
     };
-    Ok(conductor.finish(offered).await)
+    let (clock, sampler) = (Clock::since(epoch_us), Sampler::new(&plan));
+    let mut conductor =
+        Conductor { plan, clock, team, processes, sampler, on_progress, stage: Stage::Joining };
+    let mut readings = Readings::default();
+    [readings.servers[0], readings.redis[0]] = before;
+    let audience = conductor.join(&mut readings).await?;
+    let offered = conductor.post(&audience, &mut readings).await?;
+    let outcome = conductor.finish().await?;
+    let Outcome { tallies, account, cuts } = outcome;
+    let series = conductor.sampler.samples;
+    let plan = &conductor.plan;
+    Ok(Findings { plan, meta, run, processes, offered, tallies, account, cuts, readings, series }.report())
 }
 
 /// A name for a run.
 pub(crate) fn any_run() -> u32 {
     u32::try_from(Rng::new(Rng::fresh_seed()).next() >> 32).unwrap_or_default()
+}
+
+fn own_program() -> Result<PathBuf, StartError> {
+    std::env::current_exe().map_err(|error| StartError::Lost(format!("this program has no path: {error}")))
 }
 
 async fn resolve(targets: &[Target], within: Duration) -> Result<Vec<SocketAddr>, StartError> {
@@ -116,184 +155,168 @@ async fn resolve(targets: &[Target], within: Duration) -> Result<Vec<SocketAddr>
     Ok(addresses)
 }
 
-/// The tasks of a run; dropping them ends them.
-#[derive(Default)]
-struct Crew {
-    viewers: JoinSet<Departure>,
-    workers: JoinSet<()>,
-    stuck: JoinSet<Cuts>,
-    /// Joined sockets of each stream.
-    audience: Vec<u64>,
-}
-
 struct Conductor<F> {
-    ctx: Arc<Context>,
-    crew: Crew,
-    readings: Readings,
+    plan: Plan,
+    clock: Clock,
+    team: Team,
+    processes: u16,
+    sampler: Sampler,
     on_progress: F,
-}
-
-/// The sockets of a run: viewers, then posters, then resumers.
-fn seats(plan: &Plan) -> impl Iterator<Item = Seat> {
-    let viewers = (0..plan.viewers).map(|number| (number % plan.watched, Role::Watch));
-    let (posting, streams, times) = (plan.posting, plan.streams, plan.resume_times);
-    let of = if let Posting::WebSocket { posters } = posting { posters } else { 0 };
-    let posters =
-        (0..of * streams).map(move |place| (place % streams, Role::Post { number: place / streams, of }));
-    let resumers = (0..plan.resumers).map(move |number| (number % plan.watched, Role::Resume { times }));
-    let all = viewers.chain(posters).chain(resumers);
-    (0..).zip(all).map(|(socket, (stream, role))| Seat { socket, stream, role })
+    stage: Stage,
 }
 
 impl<F: FnMut(&Progress)> Conductor<F> {
-    /// Opens all sockets, and measures the servers before and after.
-    async fn join(&mut self) {
-        let ctx = &self.ctx;
-        let plan = &ctx.plan;
-        self.readings.servers[0] = Usage::of(&plan.pids);
-        self.crew.audience = vec![0; plan.streams as usize];
-        let (joined, mut outcomes) = mpsc::channel(1024);
-        for seat in seats(plan) {
-            self.crew.viewers.spawn(viewer::live(Arc::clone(ctx), seat, joined.clone()));
-        }
-        drop(joined);
-        let mut deadline = Instant::now() + plan.joins;
-        loop {
-            match timeout_at(deadline, outcomes.recv()).await {
-                Ok(Some((stream, true))) => {
-                    self.readings.joined += 1;
-                    self.crew.audience[stream as usize] += 1;
-                }
-                Ok(Some((_, false))) => {}
-                Ok(None) => break,
-                // Those in flight have a deadline of their own; the others are not tried any more.
-                Err(_) if !ctx.joins.is_closed() => {
-                    ctx.joins.close();
-                    deadline = Instant::now() + plan.handshake + QUIET;
-                }
-                Err(_) => break,
+    /// Waits until all sockets are open that are to be; how many are in each stream.
+    async fn join(&mut self, readings: &mut Readings) -> Result<Vec<u64>, StartError> {
+        let mut looks = ticks(Duration::from_millis(100));
+        let audience = loop {
+            looks.tick().await;
+            let look = self.team.look().await?;
+            self.report(&look, None);
+            if let Some(audience) = self.team.audience() {
+                readings.joined = joined(&look);
+                break audience;
             }
-        }
-        if plan.stuck > 0 && !ctx.joins.is_closed() {
-            self.crew.stuck.spawn(stuck::watch(Arc::clone(ctx), plan.checked_sockets()));
-        }
-        sleep(plan.idle).await;
-        self.readings.servers[1] = Usage::of(&plan.pids);
+        };
+        sleep(self.plan.idle).await;
+        readings.servers[1] = Usage::of(&self.plan.pids);
+        readings.redis[1] = Usage::of(&self.plan.redis_pids);
+        Ok(audience)
     }
 
     /// Posts by the schedule, and waits for what is still missing; how many posts were due.
-    async fn post(&mut self) -> u64 {
-        let ctx = Arc::clone(&self.ctx);
-        let begin_us = ctx.clock.now_us();
-        self.readings.tester_cpu_us[0] = proc::own_cpu_us();
-        self.readings.delivered[0] = ctx.total().counts.delivered;
-        let start_us = begin_us + 50_000;
-        for (sort, of) in
-            [(Sort::Comments, ctx.plan.rest_connections), (Sort::Gifts, ctx.plan.rest_connections)]
-        {
-            let wanted = match sort {
-                Sort::Comments => ctx.plan.posting == Posting::Rest && ctx.plan.rate > 0.0,
-                Sort::Gifts => ctx.plan.gifts_per_second > 0.0,
-            };
-            for number in (0..of).filter(|_| wanted) {
-                self.crew.workers.spawn(Worker { ctx: Arc::clone(&ctx), sort, number, of }.post_all());
-            }
+    async fn post(&mut self, audience: &[u64], readings: &mut Readings) -> Result<u64, StartError> {
+        if readings.joined == 0 && self.plan.all_sockets() > self.plan.late_viewers() + self.plan.stuck {
+            return Ok(0);
         }
-        ctx.enter(Phase::Posting { start_us });
-        let posting_us = micros(Duration::from_secs_f64(ctx.plan.seconds));
-        let last_post = ctx.clock.at(start_us + posting_us);
-        self.report_until(last_post, start_us).await;
-        self.drain_until(last_post + ctx.plan.window, start_us).await;
-        self.readings.servers[2] = Usage::of(&ctx.plan.pids);
-        self.readings.tester_cpu_us[1] = proc::own_cpu_us();
-        self.readings.delivered[1] = ctx.total().counts.delivered;
-        self.readings.posting_us = posting_us;
-        self.due_by(u64::MAX, start_us)
-    }
-
-    /// Reports progress each second until then.
-    async fn report_until(&mut self, then: Instant, start_us: u64) {
-        let ctx = Arc::clone(&self.ctx);
-        let mut looks = interval(Duration::from_secs(1));
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while timeout_at(then, looks.tick()).await.is_ok() {
-            let now_us = ctx.clock.now_us();
-            let total = ctx.total();
-            let now = Progress {
-                seconds: Duration::from_micros(now_us).as_secs_f64(),
-                joined: total.counts.joined,
-                offered: self.due_by(now_us, start_us),
-                acked: total.counts.acked,
-                delivered: total.counts.delivered,
-                p99_us: total.delivery.quantiles().p99_us,
-            };
-            (self.on_progress)(&now);
+        let first = self.team.look().await?;
+        let start_us = self.clock.now_us() + HEAD_START_US[usize::from(self.processes > 1)];
+        self.sampler.enter(&first, &self.plan, (self.clock.now_us(), Some(start_us)));
+        self.team.post(start_us).await?;
+        self.stage = Stage::Posting;
+        let posting_us = micros(Duration::from_secs_f64(self.plan.seconds));
+        let last_post = self.clock.at(start_us + posting_us);
+        let mut looks = ticks(Duration::from_secs_f64(step_s(&self.plan)));
+        while timeout_at(last_post, looks.tick()).await.is_ok() {
+            let look = self.team.look().await?;
+            self.sampler.enter(&look, &self.plan, (self.clock.now_us(), Some(start_us)));
+            self.report(&look, Some(start_us));
         }
+        self.stage = Stage::Draining;
+        let last = self.drain(last_post + self.plan.window, start_us, audience).await?;
+        readings.servers[2] = Usage::of(&self.plan.pids);
+        readings.redis[2] = Usage::of(&self.plan.redis_pids);
+        // The conductor of other processes costs, too.
+        let own_us = if self.processes > 1 { proc::own_cpu_us() } else { 0 };
+        readings.tester_cpu_us = last.cpu_us.saturating_sub(first.cpu_us) + own_us;
+        readings.delivered = delivered(&last).saturating_sub(delivered(&first));
+        readings.posting_us = posting_us;
+        Ok(Schedule::all_due_by(&self.plan, start_us, u64::MAX))
     }
 
     /// Waits until then for what is still missing; less if nothing is.
-    async fn drain_until(&self, then: Instant, start_us: u64) {
-        let ctx = &self.ctx;
-        let mut looks = interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    async fn drain(&mut self, then: Instant, start_us: u64, audience: &[u64]) -> Result<Look, StartError> {
+        let mut looks = ticks(LOOK_EVERY);
+        let (mut still, mut moved) = (0, 0);
         while timeout_at(then, looks.tick()).await.is_ok() {
-            let total = ctx.total();
-            let answered = total.counts.acked + total.refusals.values().sum::<u64>();
-            if answered >= self.due_by(ctx.clock.now_us(), start_us) && total.counts.delivered >= self.owed()
-            {
+            let look = self.team.look().await?;
+            let (steady, moving) = (&look.tallies.steady, &look.tallies.moving);
+            let answered = steady.counts.acked + steady.refusals.values().sum::<u64>();
+            let due = Schedule::all_due_by(&self.plan, start_us, self.clock.now_us());
+            let owed: u64 = look.acked.iter().zip(audience).map(|(acked, audience)| acked * audience).sum();
+            still = if moving.counts.delivered == moved { still + 1 } else { 0 };
+            moved = moving.counts.delivered;
+            let all_still = moved == 0 || still >= STILL_LOOKS;
+            if answered >= due && steady.counts.delivered >= owed && all_still {
                 sleep(QUIET).await;
-                return;
+                break;
             }
         }
+        let last = self.team.look().await?;
+        self.sampler.enter(&last, &self.plan, (self.clock.now_us(), Some(start_us)));
+        self.report(&last, Some(start_us));
+        Ok(last)
     }
 
-    /// Posts that are due at this time.
-    fn due_by(&self, now_us: u64, start_us: u64) -> u64 {
-        self.ctx.comments(start_us).due_by(now_us) + self.ctx.gifts(start_us).due_by(now_us)
-    }
-
-    /// Deliveries of what is acked so far.
-    fn owed(&self) -> u64 {
-        let streams = (0..).zip(&self.crew.audience);
-        streams.map(|(stream, audience)| self.ctx.ledger(stream).acked() * audience).sum()
+    fn report(&mut self, look: &Look, start_us: Option<u64>) {
+        let now_us = self.clock.now_us();
+        let counts = look.tallies.steady.counts;
+        let posted = start_us.map_or(0, |start_us| now_us.saturating_sub(start_us));
+        (self.on_progress)(&Progress {
+            stage: self.stage,
+            done: match self.stage {
+                Stage::Joining => share(joined(look), u64::from(self.plan.checked_sockets())),
+                Stage::Posting => share(posted, micros(Duration::from_secs_f64(self.plan.seconds))),
+                Stage::Draining => 1.0,
+            },
+            seconds: Duration::from_micros(now_us).as_secs_f64(),
+            joined: joined(look),
+            offered: start_us.map_or(0, |start_us| Schedule::all_due_by(&self.plan, start_us, now_us)),
+            acked: counts.acked,
+            delivered: delivered(look),
+            p99_us: look.tallies.steady.delivery.quantiles().p99_us,
+        });
     }
 
     /// Ends all sockets and draws the balance.
-    async fn finish(mut self, offered: u64) -> Report {
-        let ctx = &self.ctx;
-        ctx.enter(Phase::Finished);
-        let deadline = Instant::now() + ENDING;
-        let mut departures = Vec::with_capacity(self.crew.viewers.len());
-        while let Ok(Some(departure)) = timeout_at(deadline, self.crew.viewers.join_next()).await {
-            departures.extend(departure.ok());
-        }
-        let mut account = self.account(&departures);
-        account.unfinished = u64::from(ctx.plan.checked_sockets()).saturating_sub(departures.len() as u64);
-        while let Ok(Some(_)) = timeout_at(deadline, self.crew.workers.join_next()).await {}
-        let cuts = timeout_at(deadline, self.crew.stuck.join_next()).await.ok().flatten();
-        let cuts = cuts.and_then(Result::ok).unwrap_or_default();
-        let (tally, run) = (ctx.total(), ctx.run);
-        Findings { plan: &ctx.plan, run, offered, tally, account, cuts, readings: self.readings }.report()
+    async fn finish(&mut self) -> Result<Outcome, StartError> {
+        let parts = self.team.finish().await?;
+        let (closed, misfits, forged) = close(&parts);
+        let unseen = closed.iter().map(Closed::unseen_in_all).sum();
+        let views = parts
+            .iter()
+            .map(|part| closed.iter().zip(part).map(|(closed, ledger)| closed.in_order_of(ledger)).collect());
+        let mut outcome = self.team.settle(views.collect()).await?;
+        outcome.account.acked_unseen = unseen;
+        let counts = &mut outcome.tallies.steady.counts;
+        counts.disagreements += misfits.disagreements;
+        counts.stored_twice += misfits.stored_twice;
+        counts.foreign += forged;
+        Ok(outcome)
     }
+}
 
-    fn account(&self, departures: &[Departure]) -> Account {
-        let closed: Vec<_> =
-            (0..self.ctx.plan.streams).map(|stream| self.ctx.ledger(stream).close()).collect();
-        let mut account = Account {
-            acked_unseen: closed.iter().map(|closed| closed.unseen_in_all()).sum(),
-            ..Account::default()
-        };
-        for departure in departures.iter().filter(|departure| departure.joined) {
-            let Balance { expected, lost, signalled, gifts_skipped } =
-                departure.checker.balance(&closed[departure.stream as usize], departure.stay);
-            account.left += u64::from(departure.stay == Stay::Left);
-            account.balance.expected += expected;
-            account.balance.lost += lost;
-            account.losers += u64::from(lost > 0);
-            account.most_lost = account.most_lost.max(lost);
-            account.balance.signalled += signalled;
-            account.balance.gifts_skipped += gifts_skipped;
-        }
-        account
+/// What all crews together know of each stream, and what does not fit together.
+fn close(parts: &[Vec<Ledger>]) -> (Vec<Closed>, Misfits, u64) {
+    let (mut misfits, mut forged) = (Misfits::default(), 0);
+    if let [alone] = parts {
+        return (alone.iter().map(Ledger::close).collect(), misfits, forged);
     }
+    let streams = parts.iter().map(Vec::len).max().unwrap_or(0);
+    let closed = (0..streams).map(|stream| {
+        let mut whole = Ledger::default();
+        // First who knows of posts, then who has only seen them.
+        for part in parts.iter().filter_map(|part| part.get(stream)) {
+            whole.absorb_posts(part);
+        }
+        for part in parts.iter().filter_map(|part| part.get(stream)) {
+            let Misfits { disagreements, stored_twice } = whole.absorb_sightings(part);
+            misfits.disagreements += disagreements;
+            misfits.stored_twice += stored_twice;
+        }
+        forged += whole.forged();
+        whole.close()
+    });
+    (closed.collect(), misfits, forged)
+}
+
+fn ticks(every: Duration) -> tokio::time::Interval {
+    let mut ticks = interval_at(Instant::now() + every, every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+fn joined(look: &Look) -> u64 {
+    let tallies = &look.tallies;
+    tallies.steady.counts.joined + tallies.moving.counts.joined + tallies.slow.counts.joined
+}
+
+fn delivered(look: &Look) -> u64 {
+    let tallies = &look.tallies;
+    tallies.steady.counts.delivered + tallies.moving.counts.delivered + tallies.slow.counts.delivered
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people to read")]
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 1.0 } else { (part as f64 / whole as f64).min(1.0) }
 }

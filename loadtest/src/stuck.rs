@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use tokio::{
     net::TcpStream,
     task::JoinSet,
@@ -13,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    context::{Context, Phase},
+    context::{Class, Context, Phase},
     dial::{self, Route, Upgrade},
     proc::{TcpState, tcp_table},
     rng::Rng,
@@ -36,7 +37,7 @@ struct Stuck {
 }
 
 /// What became of the stuck viewers.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Cuts {
     /// After how many microseconds each one was cut that was seen being cut.
     pub(crate) after_us: Vec<u64>,
@@ -46,6 +47,17 @@ pub(crate) struct Cuts {
     pub(crate) alive: u32,
     /// How they were noticed.
     pub(crate) signs: BTreeMap<String, u64>,
+}
+
+impl Cuts {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.after_us.extend(other.after_us);
+        self.unnoticed += other.unnoticed;
+        self.alive += other.alive;
+        for (sign, count) in other.signs {
+            *self.signs.entry(sign).or_default() += count;
+        }
+    }
 }
 
 /// Opens the stuck viewers and watches them until the run is over. Sockets are numbered from `first` on.
@@ -100,7 +112,7 @@ async fn open(ctx: Arc<Context>, socket: u32, stream: u32) -> Option<Stuck> {
             Some(Stuck { stream, ends, since_us: ctx.clock.now_us(), missed: false })
         }
         Err(error) => {
-            note(&mut ctx.tally(socket).join_failures, &format!("stuck: {error}"));
+            note(&mut ctx.tally((socket, Class::Steady)).join_failures, &format!("stuck: {error}"));
             None
         }
     }

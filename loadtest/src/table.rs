@@ -5,14 +5,25 @@ use std::fmt::Write;
 use crate::{
     limit::LimitReport,
     report::{Quantiles, Reasons, Report, Usage},
-    run::Progress,
+    run::{Progress, Stage},
 };
 
-/// One line of progress.
+/// Signs of a whole bar.
+const BAR: usize = 24;
+
+/// One line of progress with a bar.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of the bar")]
 pub fn progress(now: &Progress) -> String {
-    let Progress { seconds, joined, offered, acked, delivered, p99_us } = now;
+    let Progress { stage, done, seconds, joined, offered, acked, delivered, p99_us } = now;
+    let stage = match stage {
+        Stage::Joining => "joining",
+        Stage::Posting => "posting",
+        Stage::Draining => "waiting",
+    };
+    let full = ((done * 24.0) as usize).min(BAR);
+    let bar = "█".repeat(full) + &"░".repeat(BAR - full);
     format!(
-        "{seconds:6.1} s  joined {joined}  offered {offered}  acked {acked}  delivered {delivered}  p99 {}",
+        "{stage} {bar} {seconds:5.1} s  joined {joined}  posts {acked}/{offered}  delivered {delivered}  p99 {}",
         time(*p99_us)
     )
 }
@@ -41,6 +52,7 @@ pub fn report(report: &Report) -> String {
             table.row(name, list(reasons));
         }
     }
+    objectives(report, &mut table);
     let verdict = if report.ok {
         "every promise held".to_owned()
     } else {
@@ -173,10 +185,21 @@ fn costs(report: &Report, table: &mut Table) {
             ),
         );
     }
-    let tester = &report.tester;
+    if let Some(redis) = &report.redis {
+        table.row(
+            "Redis CPU",
+            format!("{:.2} µs a post, {:.1} % of a core", redis.cpu_us_per_post, redis.cores * 100.0),
+        );
+    }
+    let (tester, processes) = (&report.tester, report.processes);
     table.row(
         "tester CPU",
-        format!("{:.2} µs a delivery, {:.1} % of a core", tester.cpu_us_per_delivery, tester.cores * 100.0),
+        format!(
+            "{:.2} µs a delivery, {:.1} % of a core, {processes} {}",
+            tester.cpu_us_per_delivery,
+            tester.cores * 100.0,
+            if processes == 1 { "process" } else { "processes" }
+        ),
     );
 }
 
@@ -203,6 +226,29 @@ pub fn limit(report: &LimitReport) -> String {
     table.row("refused writes", format!("{} (socket full), {} partial", report.blocked, report.partial));
     table.row("longest pause late", time(report.late_us));
     table.0
+}
+
+fn objectives(report: &Report, table: &mut Table) {
+    if let Some(slow) = &report.slow {
+        table.row(
+            "slow viewers",
+            format!(
+                "{}: expected {}, delivered {}, told as left out {}, lost {}; {} resumed{}{}",
+                slow.viewers,
+                slow.expected,
+                slow.delivered,
+                slow.signalled,
+                slow.lost,
+                slow.resumed,
+                if slow.drops.is_empty() { "" } else { ", " },
+                list(&slow.drops)
+            ),
+        );
+    }
+    for judged in &report.slo {
+        let verdict = if judged.met { "met" } else { "MISSED" };
+        table.row(&judged.what, format!("{} ({}): {verdict}", judged.measured, judged.target));
+    }
 }
 
 fn quantiles(quantiles: &Quantiles) -> String {

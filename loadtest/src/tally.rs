@@ -3,13 +3,35 @@
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Latencies up to here are told apart; longer ones count as this long.
 const LONGEST_US: u64 = 600_000_000;
 
-/// A histogram of microseconds with three significant digits.
+/// A histogram of microseconds with three significant digits; between processes it is a list of values with
+/// their counts.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(from = "Vec<(u64, u32)>", into = "Vec<(u64, u32)>")]
 pub(crate) struct Spread(Option<Histogram<u32>>);
+
+impl From<Vec<(u64, u32)>> for Spread {
+    fn from(values: Vec<(u64, u32)>) -> Self {
+        let mut spread = Self::default();
+        if let Some(histogram) = &mut spread.0 {
+            for (us, count) in values {
+                histogram.saturating_record_n(us.max(1), count);
+            }
+        }
+        spread
+    }
+}
+
+impl From<Spread> for Vec<(u64, u32)> {
+    fn from(Spread(histogram): Spread) -> Self {
+        let values = histogram.iter().flat_map(Histogram::iter_recorded);
+        values.map(|value| (value.value_iterated_to(), value.count_at_value())).collect()
+    }
+}
 
 impl Default for Spread {
     fn default() -> Self {
@@ -25,11 +47,50 @@ impl Spread {
         }
     }
 
-    fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         if let (Some(mine), Some(theirs)) = (&mut self.0, &other.0) {
             // Both have the same bounds, so nothing of theirs is out of range.
             let _ = mine.add(theirs);
         }
+    }
+
+    /// What was recorded since `before`, a copy of this one.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        let mut new = self.clone();
+        if let (Some(mine), Some(theirs)) = (&mut new.0, &before.0) {
+            // A copy holds nothing that this one does not.
+            let _ = mine.subtract(theirs);
+        }
+        new
+    }
+
+    /// The share of the values up to this one; 1 when there are none.
+    #[expect(clippy::cast_precision_loss, reason = "a share for people to read")]
+    pub(crate) fn share_within(&self, us: u64) -> f64 {
+        let Some(histogram) = self.0.as_ref().filter(|histogram| !histogram.is_empty()) else { return 1.0 };
+        histogram.count_between(0, us) as f64 / histogram.len() as f64
+    }
+
+    /// How many values are greater than this one.
+    pub(crate) fn later_than(&self, us: u64) -> u64 {
+        self.0.as_ref().map_or(0, |histogram| histogram.len() - histogram.count_between(0, us))
+    }
+
+    /// Points of the distribution: percentile and microseconds, closer together towards 100.
+    #[expect(clippy::cast_precision_loss, reason = "for people to read")]
+    pub(crate) fn curve(&self) -> Vec<[f64; 2]> {
+        let Some(histogram) = self.0.as_ref().filter(|histogram| !histogram.is_empty()) else {
+            return Vec::new();
+        };
+        let mut points = Vec::new();
+        let mut beyond = 1.0;
+        while beyond > 0.5 / histogram.len() as f64 && points.len() < 80 {
+            let quantile = 1.0 - beyond;
+            points.push([quantile * 100.0, histogram.value_at_quantile(quantile) as f64]);
+            beyond /= 1.333_521_432_163_324;
+        }
+        points.push([100.0, histogram.max() as f64]);
+        points
     }
 
     pub(crate) fn quantiles(&self) -> Quantiles {
@@ -66,13 +127,13 @@ pub type Reasons = BTreeMap<String, u64>;
 macro_rules! counts {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Plain numbers of what the sockets saw.
-        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
         pub struct Counts {
             $($(#[$doc])* pub $name: u64,)*
         }
 
         impl Counts {
-            fn add(&mut self, other: &Self) {
+            pub(crate) fn add(&mut self, other: &Self) {
                 $(self.$name += other.$name;)*
             }
         }
@@ -125,7 +186,7 @@ counts! {
 }
 
 /// All counts and histograms of a share of the sockets.
-#[derive(Default)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Tally {
     pub(crate) counts: Counts,
     /// Why joins failed.
@@ -146,6 +207,25 @@ pub(crate) struct Tally {
     pub(crate) join: Spread,
     /// From a post's scheduled time to its writing: the tester's own lateness.
     pub(crate) lateness: Spread,
+}
+
+/// Tallies by what may be expected of the viewers.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Tallies {
+    /// In their stream from before the posting to the end.
+    pub(crate) steady: Tally,
+    /// Late or restless.
+    pub(crate) moving: Tally,
+    /// Those that read slowly.
+    pub(crate) slow: Tally,
+}
+
+impl Tallies {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.steady.add(&other.steady);
+        self.moving.add(&other.moving);
+        self.slow.add(&other.slow);
+    }
 }
 
 impl Tally {

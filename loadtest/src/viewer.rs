@@ -1,4 +1,4 @@
-//! One socket's life: join, listen, post or drop and resume as its role says, until the run is over.
+//! One socket's life: join, listen, post or what else its role wants, until the run is over.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,13 +10,15 @@ use tokio::{
 
 use crate::{
     checker::{Checker, Stay},
-    context::{Context, Phase},
+    context::{Context, Phase, Presence},
     dial::{self, DialError, Route, Upgrade},
     link::Link,
     listener::{End, Listener},
     outbox::Outbox,
     rng::Rng,
+    seats::{Role, Seat},
     tally::note,
+    turns::{self, Turn, What},
     wire::{self, Inbox},
 };
 
@@ -24,88 +26,116 @@ use crate::{
 const RESUME_FOR: Duration = Duration::from_secs(20);
 /// The longest time that a request to move is put off.
 const MOVE_WITHIN_MS: u64 = 5000;
+/// How often a slow viewer reads.
+const SIP_EVERY: Duration = Duration::from_millis(100);
+/// The kernel's receive buffer of a slow viewer: it must not read ahead for it.
+const SIP_BUFFER_BYTES: u32 = 4096;
 
-/// What a socket does besides listening.
-#[derive(Debug, Clone)]
-pub(crate) enum Role {
-    Watch,
-    /// Posts as the `number`th of `of` posters of its stream.
-    Post {
-        number: u32,
-        of: u32,
-    },
-    /// Drops its connection so often, spread over the posting.
-    Resume {
-        times: u32,
-    },
-}
-
-/// A socket to open.
-#[derive(Debug, Clone)]
-pub(crate) struct Seat {
-    /// Its number among all sockets: chooses target, source address and tally.
-    pub(crate) socket: u32,
+/// What a viewer saw of one stream.
+pub(crate) struct Visit {
     pub(crate) stream: u32,
-    pub(crate) role: Role,
+    pub(crate) checker: Checker,
+    pub(crate) stay: Stay,
 }
 
 /// What is left of a viewer at the end.
 pub(crate) struct Departure {
-    pub(crate) stream: u32,
-    pub(crate) checker: Checker,
+    pub(crate) seat: Seat,
     pub(crate) joined: bool,
-    pub(crate) stay: Stay,
+    /// The last one is where it was at the end.
+    pub(crate) visits: Vec<Visit>,
 }
 
 struct Viewer {
     ctx: Arc<Context>,
     seat: Seat,
     listener: Listener,
-    link: Option<Link>,
+    link: Option<(Link, Presence)>,
     inbox: Inbox,
     rng: Rng,
-    /// When it is to drop its connection, latest first.
-    drops_us: Vec<u64>,
+    /// What it is to do, latest first.
+    turns: Vec<Turn>,
+    visits: Vec<Visit>,
 }
 
 /// Lives one socket's life; tells `joined` once its stream, and whether it got in.
-pub(crate) async fn live(ctx: Arc<Context>, seat: Seat, joined: mpsc::Sender<(u32, bool)>) -> Departure {
-    let mut rng = Rng::new(u64::from(ctx.run) << 32 | u64::from(seat.socket));
-    let resumes = ctx.plan.reconnect || !matches!(seat.role, Role::Watch);
-    let place = (seat.socket, seat.stream);
-    let mut listener = Listener::new(Arc::clone(&ctx), place, Rng::new(rng.next()));
-    listener.resumes = resumes;
-    let inbox = Inbox::default();
-    let mut viewer = Viewer { ctx, seat, listener, link: None, inbox, rng, drops_us: Vec::new() };
-    if let Role::Post { number, of } = viewer.seat.role {
-        let outbox =
-            Outbox::new(viewer.ctx.run, viewer.seat.stream, (number, of), viewer.ctx.plan.body_bytes);
-        viewer.listener.outbox = Some(Box::new(outbox));
-    }
-    let is_in = viewer.join().await;
-    // The receiver counts; once it has stopped counting nobody needs the answer.
-    let _ = joined.send((viewer.seat.stream, is_in)).await;
-    // The last one to answer ends the counting.
-    drop(joined);
+pub(crate) async fn live(ctx: Arc<Context>, seat: Seat, joined: mpsc::Sender<(Seat, bool)>) -> Departure {
+    let mut viewer = Viewer::new(ctx, seat);
+    let is_in = match seat.role {
+        Role::Late { after_us } => {
+            // Nobody waits for it.
+            drop(joined);
+            viewer.come_late(after_us).await
+        }
+        _ => {
+            let is_in = viewer.join().await;
+            // The receiver counts; once it has stopped counting nobody needs the answer.
+            let _ = joined.send((seat, is_in)).await;
+            // The last one to answer ends the counting.
+            drop(joined);
+            is_in
+        }
+    };
     let stay = if is_in && viewer.stay().await.is_ok() { Stay::ToTheEnd } else { Stay::Left };
-    viewer.part();
-    Departure { stream: viewer.seat.stream, checker: viewer.listener.checker, joined: is_in, stay }
+    viewer.depart(is_in, stay)
 }
 
 /// The viewer is gone for good; it was counted why.
 struct Gone;
 
+/// How a viewer goes about connecting again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    /// After a moment, as clients should.
+    Jittered,
+    /// With all others; counted as a join that was due at this time.
+    AtOnce(u64),
+}
+
 impl Viewer {
+    fn new(ctx: Arc<Context>, seat: Seat) -> Self {
+        let mut rng = Rng::new(u64::from(ctx.run) << 32 | u64::from(seat.socket));
+        let mut listener = Listener::new(Arc::clone(&ctx), seat.stream, seat.books(), Rng::new(rng.next()));
+        let stays = matches!(seat.role, Role::Watch | Role::Late { .. } | Role::Churn { .. });
+        listener.resumes = ctx.plan.reconnect || !stays || turns::in_a_storm(&ctx, seat);
+        if let Role::Post { number, of } = seat.role {
+            let outbox = Outbox::new(ctx.run, seat.stream, (number, of), ctx.plan.body_bytes);
+            listener.outbox = Some(Box::new(outbox));
+        }
+        let (inbox, turns, visits) = (Inbox::default(), Vec::new(), Vec::new());
+        Self { ctx, seat, listener, link: None, inbox, rng, turns, visits }
+    }
+
     async fn join(&mut self) -> bool {
         let ctx = Arc::clone(&self.ctx);
         let opened = match ctx.joins.acquire().await {
-            Ok(_permit) => self.connect().await.map_err(|error| error.to_string()),
+            Ok(_permit) => self.connect(ctx.clock.now_us()).await.map_err(|error| error.to_string()),
             Err(_) => Err("not tried in time".to_owned()),
         };
         if *ctx.phase().borrow() != Phase::Joining {
             self.listener.checker.joined_late(ctx.clock.now_us());
         }
-        let mut tally = ctx.tally(self.seat.socket);
+        self.count_join(opened)
+    }
+
+    /// Joins at its time; how long that took counts from then.
+    async fn come_late(&mut self, after_us: u64) -> bool {
+        let ctx = Arc::clone(&self.ctx);
+        let mut phase = ctx.phase();
+        let begun = phase.wait_for(|phase| *phase != Phase::Joining).await.map(|phase| *phase);
+        let Ok(Phase::Posting { start_us }) = begun else { return false };
+        let due_us = start_us + after_us;
+        if timeout_at(ctx.clock.at(due_us), phase.wait_for(|phase| *phase == Phase::Finished)).await.is_ok() {
+            return false;
+        }
+        self.listener.checker.joined_late(ctx.clock.now_us());
+        let opened = self.connect(due_us).await.map_err(|error| error.to_string());
+        // A run that ends meanwhile does not tell whether it would have got in.
+        if opened.is_err() && ctx.is_finished() { false } else { self.count_join(opened) }
+    }
+
+    fn count_join(&self, opened: Result<u64, String>) -> bool {
+        let mut tally = self.ctx.tally(self.seat.books());
         match opened {
             Ok(took_us) => {
                 tally.counts.joined += 1;
@@ -119,13 +149,12 @@ impl Viewer {
         }
     }
 
-    /// Opens a connection and waits for `hello`; how long that took in microseconds.
-    async fn connect(&mut self) -> Result<u64, DialError> {
+    /// Opens a connection and waits for `hello`; how long after `since_us` that was, in microseconds.
+    async fn connect(&mut self, since_us: u64) -> Result<u64, DialError> {
         self.part();
         let ctx = Arc::clone(&self.ctx);
-        let started_us = ctx.clock.now_us();
         let deadline = Instant::now() + ctx.plan.handshake;
-        let (target, address) = ctx.target(self.seat.socket);
+        let (target, address) = ctx.target(self.seat.target);
         let sources = &ctx.plan.sources;
         let source = sources.get(self.seat.socket as usize % sources.len().max(1)).copied();
         let path = self.path(&target.prefix);
@@ -135,10 +164,13 @@ impl Viewer {
             headers: &ctx.plan.headers,
             nonce: self.rng.nonce(),
         };
-        let route = Route { address, source, receive_bytes: None, deadline };
+        let sip = self.sip_bytes();
+        let route = Route { address, source, receive_bytes: sip.map(|_| SIP_BUFFER_BYTES), deadline };
         // On the heap: what a handshake needs is not to be held by every viewer for its whole life.
         let (stream, rest) = Box::pin(dial::open(route, upgrade)).await?;
-        self.link = Some(Link::new(stream));
+        let link = Link::new(stream);
+        let link = if let Some(bytes) = sip { link.sipping(bytes) } else { link };
+        self.link = Some((link, ctx.enter_presence()));
         self.inbox = Inbox::default();
         self.listener.greeted = false;
         let mut greeting =
@@ -150,9 +182,15 @@ impl Viewer {
             };
         }
         match greeting {
-            Ok(()) => Ok(ctx.clock.now_us() - started_us),
+            Ok(()) => Ok(ctx.clock.now_us().saturating_sub(since_us)),
             Err(end) => Err(DialError::Dropped(end.reason())),
         }
+    }
+
+    /// What a slow viewer reads at once.
+    fn sip_bytes(&self) -> Option<usize> {
+        let Role::Slow { bytes_a_second } = self.seat.role else { return None };
+        Some((bytes_a_second / 10).max(1) as usize)
     }
 
     fn path(&self, prefix: &str) -> String {
@@ -171,7 +209,7 @@ impl Viewer {
 
     /// Reads once, and takes that in.
     async fn turn(&mut self) -> Result<(), End> {
-        let Some(link) = &mut self.link else { return Err(End::Eof) };
+        let Some((link, _)) = &mut self.link else { return Err(End::Eof) };
         link.out.append(&mut self.listener.reply);
         match link.turn(|bytes| self.listener.absorb(&mut self.inbox, bytes)).await {
             Ok(Some(taken)) => taken,
@@ -191,6 +229,9 @@ impl Viewer {
                 turn = self.turn() => if let Err(end) = turn { return end },
                 _ = &mut over => return End::Over,
             }
+            if self.sip_bytes().is_some() && timeout(SIP_EVERY, &mut over).await.is_ok() {
+                return End::Over;
+            }
         }
     }
 
@@ -204,7 +245,7 @@ impl Viewer {
             };
             match end {
                 End::Over if self.ctx.is_finished() => return Ok(()),
-                End::Over if begun => self.resume().await?,
+                End::Over if begun => self.take_turn().await?,
                 End::Over => {
                     self.begin();
                     begun = true;
@@ -213,15 +254,17 @@ impl Viewer {
                     let within = Duration::from_millis(self.rng.below(within_ms.min(MOVE_WITHIN_MS)));
                     // Still listens meanwhile; whatever ends that, the next connection goes on from there.
                     let _ = timeout(within, self.watch(|phase| *phase == Phase::Finished)).await;
-                    self.resume().await?;
+                    self.resume(Again::Jittered).await?;
                 }
                 dropped => {
-                    note(&mut self.ctx.tally(self.seat.socket).drops, &dropped.reason());
+                    note(&mut self.ctx.tally(self.seat.books()).drops, &dropped.reason());
                     self.link = None;
-                    if !self.ctx.plan.reconnect && matches!(self.seat.role, Role::Watch) {
+                    let is_viewer =
+                        matches!(self.seat.role, Role::Watch | Role::Late { .. } | Role::Churn { .. });
+                    if !self.ctx.plan.reconnect && is_viewer {
                         return Err(Gone);
                     }
-                    self.resume().await?;
+                    self.resume(Again::Jittered).await?;
                 }
             }
         }
@@ -233,22 +276,15 @@ impl Viewer {
         if let Some(outbox) = &mut self.listener.outbox {
             outbox.begin(self.ctx.comments(start_us));
         }
-        if let Role::Resume { times } = self.seat.role {
-            let length_us = crate::clock::micros(Duration::from_secs_f64(self.ctx.plan.seconds));
-            let slice_us = length_us / u64::from(times.max(1));
-            // One at a random place of each slice, none in the last eighth of it.
-            let places =
-                (0..times).rev().map(|slice| u64::from(slice) * slice_us + self.rng.below(slice_us / 8 * 7));
-            self.drops_us = places.map(|place_us| start_us + place_us).collect();
-        }
+        self.turns = turns::of(&self.ctx, self.seat, start_us, &mut self.rng);
     }
 
-    /// Listens and does what the role wants; `Over` when the run is finished, or a planned drop is due.
+    /// Listens and does what the role wants; `Over` when the run is finished, or a turn is due.
     async fn attend(&mut self) -> End {
         let finished: fn(&Phase) -> bool = |phase| *phase == Phase::Finished;
         loop {
             let posts_us = self.listener.outbox.as_ref().and_then(|outbox| outbox.next_due_us());
-            let Some(due_us) = posts_us.or_else(|| self.drops_us.last().copied()) else {
+            let Some(due_us) = posts_us.or_else(|| self.turns.last().map(|turn| turn.due_us)) else {
                 return self.watch(finished).await;
             };
             let due = self.ctx.clock.at(due_us);
@@ -256,59 +292,104 @@ impl Viewer {
                 return end;
             }
             if posts_us.is_none() {
-                self.drops_us.pop();
                 return End::Over;
             }
             self.post_due();
         }
     }
 
+    async fn take_turn(&mut self) -> Result<(), Gone> {
+        let Some(Turn { due_us, what }) = self.turns.pop() else { return Ok(()) };
+        match what {
+            What::Drop => self.resume(Again::Jittered).await,
+            What::Storm => self.resume(Again::AtOnce(due_us)).await,
+            What::Switch(stream) => self.switch(due_us, stream).await,
+        }
+    }
+
     fn post_due(&mut self) {
-        let (Some(link), Some(outbox)) = (&mut self.link, &mut self.listener.outbox) else { return };
+        let (Some((link, _)), Some(outbox)) = (&mut self.link, &mut self.listener.outbox) else { return };
         let now_us = self.ctx.clock.now_us();
         let mut ledger = self.ctx.ledger(self.seat.stream);
-        let mut tally = self.ctx.tally(self.seat.socket);
+        let mut tally = self.ctx.tally(self.seat.books());
         outbox.post_due(now_us, &mut link.out, &mut self.rng, (&mut ledger, &mut tally));
     }
 
-    /// Connects again from the last position; tries for a while.
-    async fn resume(&mut self) -> Result<(), Gone> {
-        // Half of them go without a word, as a phone in a tunnel does.
-        if self.rng.below(2) == 0 {
+    /// Leaves its stream for another one.
+    async fn switch(&mut self, due_us: u64, stream: u32) -> Result<(), Gone> {
+        self.part();
+        let left = std::mem::replace(&mut self.seat.stream, stream);
+        let checker = self.listener.move_to(stream);
+        self.visits.push(Visit { stream: left, checker, stay: Stay::Left });
+        let opened = self.connect(due_us).await.map_err(|error| error.to_string());
+        if opened.is_err() && self.ctx.is_finished() {
+            return Err(Gone);
+        }
+        if self.count_join(opened) { Ok(()) } else { Err(Gone) }
+    }
+
+    /// Connects again from the last position, to any of the targets; tries for a while.
+    async fn resume(&mut self, again: Again) -> Result<(), Gone> {
+        // Half of them go without a word, as a phone in a tunnel does; in a storm all do.
+        if again != Again::Jittered || self.rng.below(2) == 0 {
             self.link = None;
         }
         self.part();
         let give_up = Instant::now() + RESUME_FOR;
-        let mut pause_ms = 20;
+        let (mut pause_ms, mut tried) = (20, false);
         loop {
-            sleep(Duration::from_millis(pause_ms / 2 + self.rng.below(pause_ms))).await;
-            let reason = match self.connect().await {
-                Ok(_) => break,
+            if again == Again::Jittered || tried {
+                sleep(Duration::from_millis(pause_ms / 2 + self.rng.below(pause_ms))).await;
+                pause_ms = (pause_ms * 2).min(1000);
+            }
+            self.seat.target = u32::try_from(self.rng.below(1 << 31)).unwrap_or(0);
+            let since_us = if let Again::AtOnce(due_us) = again { due_us } else { self.ctx.clock.now_us() };
+            let reason = match self.connect(since_us).await {
+                Ok(took_us) => {
+                    self.resumed(again, took_us);
+                    break;
+                }
                 Err(error) => error.to_string(),
             };
-            pause_ms = (pause_ms * 2).min(1000);
+            tried = true;
             if self.ctx.is_finished() || Instant::now() >= give_up {
-                note(&mut self.ctx.tally(self.seat.socket).resume_failures, &reason);
+                note(&mut self.ctx.tally(self.seat.books()).resume_failures, &reason);
                 return Err(Gone);
             }
         }
         if self.ctx.is_finished() {
             // Too late to hear what it missed.
-            note(&mut self.ctx.tally(self.seat.socket).resume_failures, "not before the end of the run");
+            note(&mut self.ctx.tally(self.seat.books()).resume_failures, "not before the end of the run");
             return Err(Gone);
         }
-        self.ctx.tally(self.seat.socket).counts.resumed += 1;
-        if let (Some(link), Some(outbox)) = (&mut self.link, &self.listener.outbox) {
+        if let (Some((link, _)), Some(outbox)) = (&mut self.link, &self.listener.outbox) {
             outbox.repeat(&mut link.out, &mut self.rng);
         }
         Ok(())
     }
 
+    fn resumed(&self, again: Again, took_us: u64) {
+        let mut tally = self.ctx.tally(self.seat.books());
+        if !self.ctx.is_finished() {
+            tally.counts.resumed += 1;
+        }
+        if again != Again::Jittered {
+            tally.join.record(took_us);
+        }
+    }
+
     /// Says goodbye, if there is somebody to say it to.
     fn part(&mut self) {
-        if let Some(mut link) = self.link.take() {
+        if let Some((mut link, _)) = self.link.take() {
             wire::push_close(&mut link.out, 1000, self.rng.mask());
             link.part();
         }
+    }
+
+    fn depart(mut self, joined: bool, stay: Stay) -> Departure {
+        self.part();
+        let Self { seat, listener, mut visits, .. } = self;
+        visits.push(Visit { stream: seat.stream, checker: listener.checker, stay });
+        Departure { seat, joined, visits }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    net::TcpListener,
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -47,12 +48,20 @@ impl Tester {
         self.command(flags).output().unwrap()
     }
 
-    /// Starts a run, and waits until it posts.
-    fn start(&self, flags: &str) -> Child {
+    /// Starts a run, and waits until all its viewers have joined.
+    fn start(&self, flags: &str, viewers: u64) -> Child {
         let complaints = fs::File::create(self.complaints()).unwrap();
         let child = self.command(flags).stdout(Stdio::null()).stderr(complaints).spawn().unwrap();
-        until("the run posts", || self.said().contains("joined 8"));
+        until("all have joined", || self.viewers() == viewers);
         child
+    }
+
+    /// Viewers on all pods, as these say.
+    fn viewers(&self) -> u64 {
+        let said = self.said();
+        let probes = said.lines().filter(|line| line.starts_with("pod-"));
+        let probes = probes.filter_map(|line| line.rsplit_once("http://")?.1.strip_suffix("/ready"));
+        probes.map(|ops| ready(ops)["viewers"].as_u64().unwrap()).sum()
     }
 
     fn complaints(&self) -> PathBuf {
@@ -112,6 +121,16 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < end, "not in time: {what}");
         std::thread::park_timeout(Duration::from_millis(20));
     }
+}
+
+/// What a pod says of itself.
+fn ready(ops: &str) -> Value {
+    let mut socket = TcpStream::connect(ops).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.write_all(b"GET /ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
 }
 
 fn signal(pid: u32, name: &str) {
@@ -220,7 +239,7 @@ fn a_pod_that_dies_in_the_run_is_told_and_nothing_is_left() {
     let tester = Tester::new("dies");
     let json = tester.folder.join("report.json");
     let flags = "local --pods 2 --viewers 8 --rate 5 --seconds 3 --rest --window-ms 500";
-    let running = tester.start(&format!("{flags} --json {}", json.display()));
+    let running = tester.start(&format!("{flags} --json {}", json.display()), 8);
     signal(tester.server("pod-2"), "KILL");
     assert_eq!(tester.end(running), Some(1), "{}", tester.said());
     assert!(tester.said().contains("pod-2 died: it was ended by signal 9"), "{}", tester.said());
@@ -235,7 +254,7 @@ fn a_pod_that_dies_in_the_run_is_told_and_nothing_is_left() {
 fn a_signal_ends_everything() {
     let tester = Tester::new("signal");
     for name in ["INT", "TERM", "HUP"] {
-        let running = tester.start("local --pods 2 --viewers 7 --seconds 600");
+        let running = tester.start("local --pods 2 --viewers 7 --seconds 600", 8);
         signal(running.id(), name);
         assert_eq!(tester.end(running), Some(2), "{name}: {}", tester.said());
         assert!(tester.said().contains("interrupted"), "{name}: {}", tester.said());
@@ -247,7 +266,7 @@ fn a_signal_ends_everything() {
 #[test]
 fn a_tester_that_is_killed_leaves_nothing_running() {
     let tester = Tester::new("killed");
-    let mut running = tester.start("local --pods 2 --viewers 7 --seconds 600");
+    let mut running = tester.start("local --pods 2 --viewers 7 --seconds 600", 8);
     assert!(!tester.servers().is_empty());
     running.kill().unwrap();
     running.wait().unwrap();

@@ -67,6 +67,17 @@ impl Fleet {
         settings.chain(args.set.iter().cloned()).collect()
     }
 
+    /// Says where each process is, for whoever wants to look at it during the run.
+    pub(crate) fn tell(&self, say: fn(&str)) {
+        for pod in self.pods.iter().chain(&self.poster) {
+            let (name, pid) = (&pod.name, pod.held.pid());
+            say(&format!("{name:<9} pid {pid}, http://{}/, http://{}/ready", pod.public, pod.ops));
+        }
+        for shard in &self.shards {
+            say(&format!("{:<9} pid {}, {}", shard.name, shard.held.pid(), shard.url()));
+        }
+    }
+
     /// Every process with its name: pods, the one that takes the posts, shards.
     pub(crate) fn processes(&mut self) -> impl Iterator<Item = (&str, &mut Held)> {
         let pods = self.pods.iter_mut().chain(&mut self.poster);
@@ -79,6 +90,7 @@ impl Fleet {
         run.url = self.pods.iter().map(Pod::url).collect();
         run.rest_url = self.poster.iter().map(Pod::url).collect();
         run.machine.pid = self.pods.iter().map(|pod| pod.held.pid()).collect();
+        run.machine.redis_pid = self.shards.iter().map(|shard| shard.held.pid()).collect();
         run
     }
 }

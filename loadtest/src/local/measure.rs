@@ -20,7 +20,7 @@ use crate::{
     plan::Plan,
     print,
     report::Report,
-    run::{self, Progress},
+    run::{self, Progress, Stage},
 };
 
 /// A run, and what each process of the fleet did for it.
@@ -97,9 +97,10 @@ pub(crate) async fn measure(
     let before = Counts::of(fleet).await;
     let mut watch = Watch::new(fleet);
     let mut began = None;
-    // The first progress is told when the posting begins.
     let running = run::run(plan, |now| {
-        began.get_or_insert_with(Instant::now);
+        if now.stage == Stage::Posting {
+            began.get_or_insert_with(Instant::now);
+        }
         on_progress(now);
     });
     let run = select! {

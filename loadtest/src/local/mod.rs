@@ -25,7 +25,7 @@ pub use redis::ShardCounts;
 pub use table::table;
 pub use watch::ProcessCost;
 
-use crate::{cli::RunArgs, run::Progress};
+use crate::{cli::RunArgs, print, run::Progress};
 
 /// A run over a fleet of its own that makes sense.
 #[derive(Debug)]
@@ -85,6 +85,7 @@ impl Local {
         let started = [args.pods, args.shards];
         let measured = unless_interrupted(async {
             let mut fleet = Fleet::start(&args, &programs).await?;
+            fleet.tell(print::note);
             let plan = fleet.aim(run).plan().map_err(FleetError::Flags)?;
             measure(&mut fleet, plan, on_progress).await
         });

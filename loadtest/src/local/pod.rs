@@ -26,8 +26,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub(crate) struct Pod {
     pub(crate) name: String,
     pub(crate) held: Held,
-    public: SocketAddr,
-    ops: SocketAddr,
+    /// Where viewers and backends connect.
+    pub(crate) public: SocketAddr,
+    /// Where probes connect.
+    pub(crate) ops: SocketAddr,
 }
 
 /// What a pod counted since its start, summed over its shards.

@@ -6,10 +6,7 @@ use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::fleet::Fleet;
-use crate::{
-    clock::micros,
-    proc::{self, Look},
-};
+use crate::{clock::micros, proc::Usage};
 
 /// How often to look.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -49,7 +46,7 @@ pub(crate) struct Watch(Vec<Seen>);
 struct Seen {
     name: String,
     pid: u32,
-    looks: Vec<(Instant, Look)>,
+    looks: Vec<(Instant, Usage)>,
     died: Option<String>,
 }
 
@@ -82,8 +79,8 @@ impl Watch {
                     let died = held.end();
                     on_death(&format!("{} died: it {died}", seen.name));
                     seen.died = Some(died);
-                } else if let Some(look) = proc::look(seen.pid) {
-                    seen.looks.push((Instant::now(), look));
+                } else if seen.died.is_none() {
+                    seen.looks.push((Instant::now(), Usage::light(seen.pid)));
                 }
             }
         }
@@ -97,7 +94,7 @@ impl Watch {
 
 impl Seen {
     fn cost(&self, posting: Option<Posting>) -> ProcessCost {
-        let rss = |look: Option<&(Instant, Look)>| look.map_or(0, |(_, look)| look.rss_bytes);
+        let rss = |look: Option<&(Instant, Usage)>| look.map_or(0, |(_, look)| look.rss_bytes);
         let rss_at = |then: Option<Instant>| {
             then.map_or(0, |then| rss(self.looks.iter().rfind(|(at, _)| *at <= then)))
         };
@@ -155,8 +152,9 @@ mod tests {
         let rss = [10, 20, 20, 40, 30];
         // Half a core for two seconds, then a whole one.
         let cpu_s = [0, 0, 1, 2, 3];
-        let look =
-            |second: u64, cpu_s: u64, rss_bytes| (at(second), Look { cpu_us: cpu_s * 1_000_000, rss_bytes });
+        let look = |second: u64, cpu_s: u64, rss_bytes| {
+            (at(second), Usage { cpu_us: cpu_s * 1_000_000, rss_bytes, pss_bytes: 0 })
+        };
         let looks =
             (0..).zip(cpu_s.iter().zip(rss)).map(|(n, (cpu_s, rss))| look(n * 2, *cpu_s, rss)).collect();
         let seen = Seen { name: "pod-1".into(), pid: 1, looks, died: None };

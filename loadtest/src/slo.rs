@@ -1,0 +1,53 @@
+//! The objectives of a run, and whether they were met.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cli::SloArgs;
+
+/// What counts as good enough.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Slo {
+    /// Of deliveries, from the post's scheduled time.
+    pub deliver: Objective,
+    /// Of joins, from the start of the connection, or from the time at which it was due.
+    pub join: Objective,
+    /// Lost deliveries that are let pass.
+    pub lost: u64,
+    /// Duplicates that are let pass.
+    pub duplicates: u64,
+}
+
+/// A share of something must be in time.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Objective {
+    /// In time is within so many milliseconds.
+    pub ms: u64,
+    /// The share that must be, 0 to 1.
+    pub share: f64,
+}
+
+impl Slo {
+    pub(crate) fn of(args: &SloArgs) -> Self {
+        Self {
+            deliver: Objective { ms: args.slo_deliver_ms, share: args.slo_deliver_share },
+            join: Objective { ms: args.slo_join_ms, share: args.slo_join_share },
+            lost: args.slo_lost,
+            duplicates: args.slo_duplicates,
+        }
+    }
+}
+
+/// One objective against what was measured.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Judged {
+    /// What it is about.
+    pub what: String,
+    /// What is wanted, in words.
+    pub target: String,
+    /// What was measured, in words.
+    pub measured: String,
+    /// The measured share in time, or the count.
+    pub value: f64,
+    /// Whether it was met.
+    pub met: bool,
+}
