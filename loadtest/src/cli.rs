@@ -4,7 +4,12 @@ use std::{ffi::OsString, net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{events::Events, scenario::Scenario};
+use crate::{
+    ab::AbArgs,
+    events::Events,
+    local::{LeashArgs, LocalArgs},
+    scenario::Scenario,
+};
 
 /// Open-loop load tester for Fanfare, with its own reading of the protocol.
 ///
@@ -23,11 +28,18 @@ pub struct Cli {
 pub enum Command {
     /// Opens viewers, posts by a fixed schedule, and checks what every viewer sees
     Run(Box<RunArgs>),
+    /// The same over pods and Redis shards that it starts on this machine, and ends whatever happens
+    Local(Box<LocalArgs>),
+    /// Compares pods that hear what is watched with pods that hear everything: CPU, memory, messages
+    Ab(Box<AbArgs>),
     /// Measures the kernel's own limit: a plain loop of `send` over loopback sockets
     Limit(LimitArgs),
     /// The receiving side of `limit`
     #[command(hide = true)]
     Sink(SinkArgs),
+    /// Becomes a server that ends with the process that started it
+    #[command(hide = true)]
+    Leash(LeashArgs),
     /// One of several processes of a `run`, which speaks to it through its standard input and output
     #[command(hide = true)]
     Worker,
@@ -50,14 +62,14 @@ impl Cli {
     pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, Unclear> {
         let words: Vec<OsString> = words.into_iter().collect();
         let first = Self::try_parse_from(&words).map_err(Unclear::Flags)?;
-        let Command::Run(args) = &first.command else { return Ok(first) };
+        let Some(args) = first.command.run() else { return Ok(first) };
         let Some(path) = &args.scenario else { return Ok(first) };
         let scenario = Scenario::read(path).map_err(Unclear::Scenario)?;
         let (head, tail) = words.split_at(words.len().min(2));
         let flags = scenario.flags.iter().map(OsString::from);
         let all = head.iter().cloned().chain(flags).chain(tail.iter().cloned());
         let mut cli = Self::try_parse_from(all).map_err(Unclear::Flags)?;
-        if let Command::Run(args) = &mut cli.command {
+        if let Some(args) = cli.command.run_mut() {
             args.events = scenario.events;
             args.name = scenario.name;
         }
@@ -65,8 +77,26 @@ impl Cli {
     }
 }
 
+impl Command {
+    fn run(&self) -> Option<&RunArgs> {
+        match self {
+            Self::Run(args) => Some(args),
+            Self::Local(args) => Some(&args.run),
+            _ => None,
+        }
+    }
+
+    fn run_mut(&mut self) -> Option<&mut RunArgs> {
+        match self {
+            Self::Run(args) => Some(args),
+            Self::Local(args) => Some(&mut args.run),
+            _ => None,
+        }
+    }
+}
+
 /// The shape of one run; of a flag that is given twice the last one counts.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(args_override_self = true)]
 pub struct RunArgs {
     /// The server, ws://host:port; repeat it for several pods, and viewers are spread over them
@@ -102,6 +132,9 @@ pub struct RunArgs {
     /// Posts through REST instead of WebSocket posters
     #[arg(long)]
     pub rest: bool,
+    /// Posts through REST go to this server instead, ws://host:port; may be repeated
+    #[arg(long, value_name = "URL")]
+    pub rest_url: Vec<String>,
     /// Keep-alive connections that REST posts are spread over
     #[arg(long, default_value_t = 16, value_name = "N")]
     pub rest_connections: u32,
@@ -176,7 +209,7 @@ pub struct SloArgs {
 }
 
 /// What of this machine is used, and watched.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct MachineArgs {
     /// Source addresses; each adds about 28,000 ports [default: for loopback targets as many of 127.0.0.0/8 as needed]
     #[arg(long, value_delimiter = ',', value_name = "IP")]
@@ -199,7 +232,7 @@ pub struct MachineArgs {
 }
 
 /// How long to wait for what.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct TimeArgs {
     /// After the last post, wait at most this long for what is still missing
     #[arg(long, default_value_t = 5000, value_name = "MS")]

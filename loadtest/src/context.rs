@@ -58,6 +58,8 @@ pub(crate) struct Brief {
     pub(crate) plan: Plan,
     /// Addresses of the targets, in their order.
     pub(crate) addresses: Vec<SocketAddr>,
+    /// The same of those that REST posts go to, if these are others.
+    pub(crate) rest_addresses: Vec<SocketAddr>,
     /// Distinguishes this run's streams and posts from those of others.
     pub(crate) run: u32,
     /// When the run began, as `proc::monotonic_us` reads.
@@ -72,6 +74,7 @@ pub(crate) struct Context {
     pub(crate) run: u32,
     pub(crate) share: Share,
     addresses: Vec<SocketAddr>,
+    rest_addresses: Vec<SocketAddr>,
     /// Bounds the handshakes in flight of those who are there from the start.
     pub(crate) joins: Semaphore,
     phase: watch::Sender<Phase>,
@@ -95,13 +98,14 @@ impl Drop for Presence {
 
 impl Context {
     pub(crate) fn new(brief: Brief) -> Self {
-        let Brief { plan, addresses, run, epoch_us, share } = brief;
+        let Brief { plan, addresses, rest_addresses, run, epoch_us, share } = brief;
         let threads = || (0..plan.threads).map(|_| Mutex::default()).collect();
         let mut context = Self {
             clock: Clock::since(epoch_us),
             run,
             share,
             addresses,
+            rest_addresses,
             joins: Semaphore::new((plan.in_flight / u32::from(share.of)).max(1) as usize),
             phase: watch::Sender::new(Phase::Joining),
             ledgers: Vec::new(),
@@ -169,13 +173,21 @@ impl Context {
     }
 
     pub(crate) fn stream_name(&self, stream: u32) -> String {
-        format!("{}-{:08x}-{stream}", self.plan.stream_prefix, self.run)
+        self.plan.stream_name(self.run, stream)
     }
 
     /// The target with this number, which may be beyond the last.
     pub(crate) fn target(&self, number: u32) -> (&Target, SocketAddr) {
         let index = number as usize % self.addresses.len();
         (&self.plan.targets[index], self.addresses[index])
+    }
+
+    /// Where a REST worker posts.
+    pub(crate) fn rest_target(&self, number: u32) -> (&Target, SocketAddr) {
+        match (number as usize).checked_rem(self.rest_addresses.len()) {
+            Some(index) => (&self.plan.rest_targets[index], self.rest_addresses[index]),
+            None => self.target(number),
+        }
     }
 
     /// The schedule of the comments of a run that began to post at this time.

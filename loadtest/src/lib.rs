@@ -16,9 +16,11 @@
 //!   `rest` posts through REST
 //! * `report` figures and verdict · `run` from the first connection to the report
 //! * `sink`, `limit` the kernel's own limit · `table`, `print` for people
+//! * `local` a run over pods and shards that the tester starts itself · `ab` two kinds of pods compared
 //!
 //! Nothing of the server's code is used: two readings of the protocol test each other.
 
+pub mod ab;
 mod checker;
 pub mod cli;
 mod clock;
@@ -32,6 +34,7 @@ mod ledger;
 pub mod limit;
 mod link;
 mod listener;
+pub mod local;
 mod mark;
 pub mod meta;
 mod outbox;

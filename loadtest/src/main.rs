@@ -3,8 +3,11 @@
 use std::{fs, future::Future, path::Path, process::ExitCode};
 
 use loadtest::{
+    ab::{self, AbArgs},
     cli::{Cli, Command, LimitArgs, RunArgs, SinkArgs, Unclear},
-    html, limit, print, proc, run, sink, table, worker,
+    html, limit,
+    local::{self, LocalArgs},
+    print, proc, run, sink, table, worker,
 };
 use serde::Serialize;
 use tokio::runtime::Builder;
@@ -23,6 +26,9 @@ fn main() -> ExitCode {
         Command::Worker => worker::serve().map(|()| ExitCode::SUCCESS).map_err(|error| vec![error]),
         Command::Limit(args) => measure_limit(&args),
         Command::Sink(args) => receive(&args),
+        Command::Local(args) => run_local(*args),
+        Command::Ab(args) => compare(*args),
+        Command::Leash(args) => Err(vec![local::leash(&args).to_string()]),
     };
     match done {
         Ok(code) => code,
@@ -50,6 +56,25 @@ fn run(args: RunArgs) -> Result<ExitCode, Vec<String>> {
     }
     json.iter().try_for_each(|path| write_json(path, &report))?;
     pages.iter().try_for_each(|path| write(path, html::page(&report).as_bytes()))?;
+    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_local(args: LocalArgs) -> Result<ExitCode, Vec<String>> {
+    let json = args.run.json.clone();
+    let local = args.check()?;
+    let report =
+        block_on(local.threads(), local.run(print::progress))?.map_err(|error| vec![error.to_string()])?;
+    print::result(&local::table(&report));
+    json.map(|path| write_json(&path, &report)).transpose()?;
+    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn compare(args: AbArgs) -> Result<ExitCode, Vec<String>> {
+    let json = args.json.clone();
+    let ab = args.check()?;
+    let report = block_on(1, ab.run(print::progress))?.map_err(|error| vec![error.to_string()])?;
+    print::result(&ab::table(&report));
+    json.map(|path| write_json(&path, &report)).transpose()?;
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -28,17 +28,17 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    fn parse(url: &str) -> Result<Self, String> {
+    fn parse(url: &str, flag: &str) -> Result<Self, String> {
         let rest = url
             .strip_prefix("ws://")
-            .ok_or_else(|| format!("--url {url}: only ws://host:port is supported"))?;
+            .ok_or_else(|| format!("{flag} {url}: only ws://host:port is supported"))?;
         let (authority, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let plain = url.bytes().all(|byte| byte.is_ascii_graphic()) && !url.contains(['?', '#', '@']);
         let port =
             authority.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
         match port {
             Some((host, 1..)) if plain && !host.is_empty() => {}
-            _ => return Err(format!("--url {url}: a host and a port are needed, and no query")),
+            _ => return Err(format!("{flag} {url}: a host and a port are needed, and no query")),
         }
         let prefix = prefix.trim_end_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
@@ -60,6 +60,10 @@ pub struct Plan {
     pub(crate) events: Events,
     pub(crate) slo: Slo,
     pub(crate) targets: Vec<Target>,
+    /// Where REST posts go; none: to the targets.
+    pub(crate) rest_targets: Vec<Target>,
+    /// Distinguishes the run's streams and posts from those of others; `None`: anything.
+    pub(crate) run: Option<u32>,
     pub(crate) viewers: u32,
     pub(crate) streams: u32,
     pub(crate) watched: u32,
@@ -107,13 +111,13 @@ impl RunArgs {
     /// One sentence for each mistake.
     pub fn plan(self) -> Result<Plan, Vec<String>> {
         let mut mistakes = self.mistakes();
-        let mut targets = Vec::new();
-        for url in &self.url {
-            match Target::parse(url) {
-                Ok(target) => targets.push(target),
-                Err(mistake) => mistakes.push(mistake),
-            }
-        }
+        let mut parse = |urls: &[String], flag: &str| {
+            let (found, wrong): (Vec<_>, Vec<_>) =
+                urls.iter().map(|url| Target::parse(url, flag)).partition(Result::is_ok);
+            mistakes.extend(wrong.into_iter().filter_map(Result::err));
+            found.into_iter().filter_map(Result::ok).collect::<Vec<_>>()
+        };
+        let (targets, rest_targets) = (parse(&self.url, "--url"), parse(&self.rest_url, "--rest-url"));
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
@@ -127,6 +131,8 @@ impl RunArgs {
             events: self.events,
             slo: Slo::of(&self.slo),
             targets,
+            rest_targets,
+            run: None,
             viewers: self.viewers,
             streams: self.streams,
             watched: self.watched.unwrap_or(self.streams),
@@ -249,6 +255,21 @@ impl Plan {
         self.gifts_per_second > 0.0 || !self.events.bursts.is_empty()
     }
 
+    /// How long is posted.
+    pub(crate) fn posting_time(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds)
+    }
+
+    /// Names the run, so that its streams are known before it begins.
+    pub(crate) fn name(&mut self, run: u32) {
+        self.run = Some(run);
+    }
+
+    /// What a stream of a run is called.
+    pub(crate) fn stream_name(&self, run: u32, stream: u32) -> String {
+        format!("{}-{run:08x}-{stream}", self.stream_prefix)
+    }
+
     /// Pins this process if that is wanted, and tells how many threads to work with.
     pub fn prepare_threads(&self) -> usize {
         // Where the system does not let it the run is only a little less steady.
@@ -284,9 +305,9 @@ mod tests {
     #[test]
     fn all_mistakes_are_named_at_once() {
         let mistakes = plan(
-            "--url http://x --url ws://nowhere --url ws://a:1?b --streams 0 --rate=-1 --body-bytes 3 --tolerate loss",
+            "--url http://x --url ws://nowhere --url ws://a:1?b --rest-url nowhere --streams 0 --rate=-1 --body-bytes 3 --tolerate loss",
         );
         let mistakes = mistakes.unwrap_err();
-        assert_eq!(mistakes.len(), 7, "{mistakes:#?}");
+        assert_eq!(mistakes.len(), 8, "{mistakes:#?}");
     }
 }

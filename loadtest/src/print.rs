@@ -32,3 +32,9 @@ pub fn mistake(text: &str) {
     wipe();
     eprintln!("loadtest: {text}");
 }
+
+/// Prints what somebody may want to know during a run.
+pub fn note(text: &str) {
+    wipe();
+    eprintln!("{text}");
+}

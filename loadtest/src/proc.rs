@@ -30,7 +30,7 @@ impl Usage {
         let mut sum = Self::default();
         for pid in pids {
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            sum.cpu_us += ticks(&stat)? * 1_000_000 / rustix::param::clock_ticks_per_second().max(1);
+            sum.cpu_us += ticks_us(&stat)?;
             let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
             sum.rss_bytes += kilobytes(&rollup, "Rss:");
             sum.pss_bytes += kilobytes(&rollup, "Pss:");
@@ -50,6 +50,10 @@ impl Usage {
             pss_bytes: 0,
         }
     }
+}
+
+fn ticks_us(stat: &str) -> Option<u64> {
+    Some(ticks(stat)? * 1_000_000 / rustix::param::clock_ticks_per_second().max(1))
 }
 
 /// `utime` and `stime` of a `/proc/PID/stat` line (fields 14 and 15 of proc(5); the name may hold spaces).

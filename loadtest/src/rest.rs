@@ -116,7 +116,7 @@ impl Worker {
         let mut stream = match connection.take() {
             Some(stream) => stream,
             None => {
-                let (_, address) = self.ctx.target(self.number);
+                let (_, address) = self.ctx.rest_target(self.number);
                 dial::connect(Route { address, source: None, receive_bytes: None, deadline }).await.ok()?
             }
         };
@@ -129,7 +129,7 @@ impl Worker {
 
     fn request(&self, due: Due, post: PostId) -> Vec<u8> {
         let Context { plan, run, .. } = &*self.ctx;
-        let (target, _) = self.ctx.target(self.number);
+        let (target, _) = self.ctx.rest_target(self.number);
         let text = Mark { run: *run, stream: due.stream, post, due_us: due.due_us }.body(plan.body_bytes);
         let author = r#"{"id":"loadtest","name":"loadtest"}"#;
         let body = match self.sort {

@@ -102,7 +102,7 @@ pub struct Progress {
 /// # Errors
 /// When it cannot begin, or a process of the tester is gone. A target that fails in any way is no error: the
 /// report says so.
-pub async fn run(plan: Plan, on_progress: fn(&Progress)) -> Result<Report, StartError> {
+pub async fn run(plan: Plan, on_progress: impl FnMut(&Progress)) -> Result<Report, StartError> {
     let meta = Meta::gather(&plan.name);
     for pids in [&plan.pids, &plan.redis_pids] {
         if !pids.is_empty() && Usage::of(pids).is_none() {
@@ -110,12 +110,13 @@ pub async fn run(plan: Plan, on_progress: fn(&Progress)) -> Result<Report, Start
         }
     }
     let addresses = resolve(&plan.targets, plan.handshake).await?;
+    let rest_addresses = resolve(&plan.rest_targets, plan.handshake).await?;
     let limits = Limits::of_this_machine();
     let (plan, processes) = preflight::prepare(plan, &addresses, limits).map_err(StartError::Limits)?;
-    let run = u32::try_from(Rng::new(Rng::fresh_seed()).next() >> 32).unwrap_or_default();
+    let run = plan.run.unwrap_or_else(any_run);
     let (epoch_us, share) = (proc::monotonic_us(), Share { index: 0, of: 1 });
     let before = [Usage::of(&plan.pids), Usage::of(&plan.redis_pids)];
-    let brief = Brief { plan: plan.clone(), addresses, run, epoch_us, share };
+    let brief = Brief { plan: plan.clone(), addresses, rest_addresses, run, epoch_us, share };
     let team = match (processes, &plan.program) {
         (1, _) => Team::alone(brief),
         (_, Some(program)) => Team::several(&brief, program, processes)?,
@@ -135,6 +136,11 @@ pub async fn run(plan: Plan, on_progress: fn(&Progress)) -> Result<Report, Start
     Ok(Findings { plan, meta, run, processes, offered, tallies, account, cuts, readings, series }.report())
 }
 
+/// A name for a run.
+pub(crate) fn any_run() -> u32 {
+    u32::try_from(Rng::new(Rng::fresh_seed()).next() >> 32).unwrap_or_default()
+}
+
 fn own_program() -> Result<PathBuf, StartError> {
     std::env::current_exe().map_err(|error| StartError::Lost(format!("this program has no path: {error}")))
 }
@@ -149,17 +155,17 @@ async fn resolve(targets: &[Target], within: Duration) -> Result<Vec<SocketAddr>
     Ok(addresses)
 }
 
-struct Conductor {
+struct Conductor<F> {
     plan: Plan,
     clock: Clock,
     team: Team,
     processes: u16,
     sampler: Sampler,
-    on_progress: fn(&Progress),
+    on_progress: F,
     stage: Stage,
 }
 
-impl Conductor {
+impl<F: FnMut(&Progress)> Conductor<F> {
     /// Waits until all sockets are open that are to be; how many are in each stream.
     async fn join(&mut self, readings: &mut Readings) -> Result<Vec<u64>, StartError> {
         let mut looks = ticks(Duration::from_millis(100));
@@ -232,7 +238,7 @@ impl Conductor {
         Ok(last)
     }
 
-    fn report(&self, look: &Look, start_us: Option<u64>) {
+    fn report(&mut self, look: &Look, start_us: Option<u64>) {
         let now_us = self.clock.now_us();
         let counts = look.tallies.steady.counts;
         let posted = start_us.map_or(0, |start_us| now_us.saturating_sub(start_us));

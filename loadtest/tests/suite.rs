@@ -8,6 +8,8 @@ mod fake;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod local;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod processes;

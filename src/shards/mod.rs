@@ -7,6 +7,8 @@ mod backoff;
 mod chain;
 mod clock;
 mod embedded;
+#[cfg(feature = "hear-everything")]
+mod heard;
 mod history;
 mod interest;
 mod keeper;
@@ -123,6 +125,8 @@ impl Shards {
             Member { name, shard, clock, windows: Windows::default(), report }
         };
         let shards = shards.into_iter().enumerate().map(keep).collect();
+        #[cfg(feature = "hear-everything")]
+        heard::hear(hub)?;
         let (ring_epoch, sli) = (settings.ring_epoch, hub.sli().clone());
         Ok(Self(Arc::new(Inner { nudges: nudges.clone(), shards, ring_epoch, sli })))
     }

@@ -51,7 +51,8 @@ impl Browser {
 
     async fn start() -> Self {
         let mut shell = Command::new("sh");
-        let mut shell = shell.args(["-c", LEASH]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut shell =
+            shell.args(["-c", LEASH]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(shell.stdout.take().unwrap());
         let (told, lines) = mpsc::channel();
         // Reads on, so that nobody waits for a full pipe.
@@ -140,7 +141,8 @@ impl Tab {
                 }})();
             }})"
         );
-        let value = eventually(what, PATIENCE, async || Some(self.run(&script).await).filter(|v| !v.is_null()));
+        let value =
+            eventually(what, PATIENCE, async || Some(self.run(&script).await).filter(|v| !v.is_null()));
         value.await
     }
 

@@ -64,7 +64,8 @@ async fn g4_a_restarted_server_is_a_marker_and_later_comments_stand_once() {
 async fn g11_the_page_moves_at_a_drain_without_a_gap() {
     let (redis, stream) = (RedisServer::start(), stream_for("move"));
     let shards = format!("a={}", redis.url());
-    let pod = |name| Pod::start(&[("FANFARE_SHARDS", &shards), ("FANFARE_POD", name), ("FANFARE_DRAIN", "4s")]);
+    let pod =
+        |name| Pod::start(&[("FANFARE_SHARDS", &shards), ("FANFARE_POD", name), ("FANFARE_DRAIN", "4s")]);
     let (old, new) = (pod("pod-old"), pod("pod-new"));
     let relay = Relay::to(old.public).await;
     let tab = join(relay.address, &stream, "Ann").await;

@@ -23,8 +23,10 @@ async fn live(tab: &Tab) {
 
 /// Waits until a comment with this text is in the list.
 async fn shown(tab: &Tab, text: &str) {
-    let expression =
-        format!("[...document.querySelectorAll('#list .body')].some((p) => p.textContent === {})", json!(text));
+    let expression = format!(
+        "[...document.querySelectorAll('#list .body')].some((p) => p.textContent === {})",
+        json!(text)
+    );
     tab.until(text, &expression).await;
 }
 
@@ -76,7 +78,8 @@ async fn two_tabs_see_each_others_comments() {
 async fn gifts_follows_and_missions_look_different() {
     let (pod, stream) = (Pod::shared(), stream_for("kinds"));
     let (ann, ben) = (join(pod.public, &stream, "Ann").await, join(pod.public, &stream, "Ben").await);
-    ann.run("document.getElementById('amount').value = 3; document.querySelector('#gift button').click()").await;
+    ann.run("document.getElementById('amount').value = 3; document.querySelector('#gift button').click()")
+        .await;
     ann.run("document.getElementById('follow').click()").await;
     ann.run("document.getElementById('mission').click()").await;
     pod.post(&stream, "a comment").await;
@@ -132,7 +135,10 @@ async fn ten_thousand_comments_leave_a_few_hundred_rows() {
     assert_eq!(comments, newest.iter().map(|number| format!("{number} of 9")).collect::<Vec<_>>());
     tab.run("document.getElementById('scroll').scrollTop = 100").await;
     // Two frames: the page has seen that the reader went up.
-    tab.run("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))").await;
+    tab.run(
+        "return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))",
+    )
+    .await;
     pod.post(&stream, "below").await;
     tab.until("the count of new comments", "!document.getElementById('more').hidden").await;
     assert_eq!(tab.run("return document.getElementById('scroll').scrollTop").await, 100);

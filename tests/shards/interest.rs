@@ -1,6 +1,6 @@
 //! A pod hears a stream only while somebody there watches it.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -117,4 +117,27 @@ async fn a_viewer_who_comes_back_within_the_linger_costs_nothing() {
 fn heard_on_first(cluster: &Cluster, stream: &str) -> usize {
     let told = cluster.redis(0).cli(&["PUBSUB", "NUMSUB", &channel(stream)]);
     told.lines().last().unwrap().parse().unwrap()
+}
+
+/// Hearing what nobody watches is a switch of a test build, with which that is measured; the default build has no such
+/// switch.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_default_build_cannot_be_told_to_hear_everything() {
+    let variable = "FANFARE_HEAR";
+    assert!(program_holds("FANFARE_LINGER"), "settings are found in the program");
+    assert!(!program_holds(variable), "the program knows {variable}");
+    let stream = stream_for("unheard");
+    let cluster = Cluster::start(1, 1, &[(variable, &stream)]).await;
+    let pod = &cluster.pods[0];
+    let viewer = Join::new(pod, &stream_for("watched")).open().await;
+    pod.post(&stream, "nobody hears this").await;
+    let shard = pod.probe("/ready").await.json()["shards"]["a"].clone();
+    assert_eq!((&shard["subscriptions"], &shard["received"]), (&json!(1), &json!(0)), "{shard}");
+    drop(viewer);
+}
+
+/// Whether the word stands in the program.
+fn program_holds(word: &str) -> bool {
+    let search = Command::new("grep").args(["-qaF", word, env!("CARGO_BIN_EXE_fanfare")]).status().unwrap();
+    search.success()
 }

@@ -1,0 +1,168 @@
+//! The seed's A/B: many busy streams of which each pod watches a few, once hearing what is watched, once everything.
+//!
+//! The streams are posted to through a pod of its own, so that the pods with viewers do nothing but hear and deliver.
+//! Both ways take turns in one run, each time with fresh processes; what is compared are medians.
+
+mod figures;
+mod table;
+mod twin;
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+pub use figures::{AbReport, Figures, Median, Round};
+pub use table::table;
+
+use crate::{
+    local::{Fleet, FleetArgs, FleetError, Programs, measure, run_args, unless_interrupted},
+    run::{self, Progress},
+};
+
+/// The shape of the A/B.
+#[derive(Debug, Clone, Args)]
+#[command(mut_arg("pods", |pods| pods.default_value("4")))]
+pub struct AbArgs {
+    /// What is started.
+    #[command(flatten)]
+    pub fleet: FleetArgs,
+    /// Streams that are posted to
+    #[arg(long, default_value_t = 200, value_name = "S", value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    pub streams: u32,
+    /// Of these, streams with viewers: the same on every pod
+    #[arg(long, default_value_t = 10, value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
+    pub watched: u32,
+    /// Viewers, spread evenly over the pods and the watched streams
+    #[arg(long, default_value_t = 400, value_name = "N")]
+    pub viewers: u32,
+    /// Comments a second in each stream
+    #[arg(long, default_value_t = 20.0, value_name = "R")]
+    pub rate: f64,
+    /// How long to post, in seconds, each time
+    #[arg(long, default_value_t = 18.0, value_name = "T")]
+    pub seconds: f64,
+    /// How often each way is measured
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=99))]
+    pub rounds: u16,
+    /// A pod's program that hears everything [default: it is built, into a folder of its own beside this program's]
+    #[arg(long, value_name = "PATH")]
+    pub hearing_pod: Option<PathBuf>,
+    /// Pins the tester to this CPU
+    #[arg(long, value_name = "CPU")]
+    pub cpu: Option<u16>,
+    /// Writes the report to this file as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// What the pods hear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Watched,
+    Everything,
+}
+
+/// An A/B that makes sense.
+#[derive(Debug)]
+pub struct Ab {
+    args: AbArgs,
+    watched: Programs,
+    everything: Programs,
+}
+
+impl AbArgs {
+    /// Checks the flags, and builds the pod that hears everything.
+    ///
+    /// # Errors
+    /// One sentence for each mistake.
+    pub fn check(mut self) -> Result<Ab, Vec<String>> {
+        self.fleet.posting_pod = true;
+        let mut mistakes = self.fleet.mistakes();
+        let rules = [
+            (self.fleet.shards > 0, "--shards: 1 or more, for what is heard comes from them"),
+            (self.watched < self.streams, "--watched: fewer than --streams"),
+            (
+                self.viewers >= self.watched * u32::from(self.fleet.pods),
+                "--viewers: at least one for each watched stream on each pod",
+            ),
+        ];
+        mistakes.extend(rules.iter().filter(|(holds, _)| !holds).map(|(_, rule)| (*rule).to_owned()));
+        let run = run_args(&self.flags()).map_err(|error| error.to_string());
+        mistakes.extend(run.and_then(|run| run.plan().map_err(|wrong| wrong.join("\n"))).err());
+        let watched = match self.fleet.programs() {
+            Ok(programs) if mistakes.is_empty() => programs,
+            Ok(_) => return Err(mistakes),
+            Err(error) => return Err(mistakes.into_iter().chain([error.to_string()]).collect()),
+        };
+        let pod =
+            twin::find_or_build(self.hearing_pod.as_deref()).map_err(|error| vec![error.to_string()])?;
+        let everything = Programs { pod, ..watched.clone() };
+        Ok(Ab { args: self, watched, everything })
+    }
+
+    /// The flags of each run.
+    fn flags(&self) -> String {
+        let Self { viewers, streams, watched, rate, seconds, cpu, .. } = self;
+        let cpu = cpu.map_or_else(String::new, |cpu| format!("--cpu {cpu}"));
+        format!(
+            "--viewers {viewers} --streams {streams} --watched {watched} --rate {rate} --seconds {seconds} \
+             --rest --rest-connections 64 --stream-prefix ab {cpu}"
+        )
+    }
+}
+
+impl Ab {
+    /// Measures.
+    ///
+    /// # Errors
+    /// When a fleet cannot be had or a process dies, and when a program does not hear what it should.
+    pub async fn run(self, on_progress: fn(&Progress)) -> Result<AbReport, FleetError> {
+        let mut rounds = Vec::new();
+        for number in 0..self.args.rounds {
+            // Whoever goes first gets what the machine happens to do then; so that takes turns, too.
+            let mut ways = [Way::Watched, Way::Everything];
+            ways.rotate_left(usize::from(number % 2));
+            let mut figures = Vec::new();
+            for way in ways {
+                figures.push((way, unless_interrupted(self.once(way, on_progress)).await?));
+            }
+            figures.sort_by_key(|(way, _)| *way == Way::Everything);
+            if let [(_, watched), (_, everything)] = figures[..] {
+                rounds.push(Round { watched, everything });
+            }
+        }
+        Ok(AbReport::of(&self.args, rounds))
+    }
+
+    async fn once(&self, way: Way, on_progress: fn(&Progress)) -> Result<Figures, FleetError> {
+        let (name, run) = (run::any_run(), run_args(&self.args.flags())?);
+        let plan = run.clone().plan().map_err(FleetError::Flags)?;
+        let streams: Vec<_> = (0..self.args.streams).map(|stream| plan.stream_name(name, stream)).collect();
+        let mut fleet_args = self.args.fleet.clone();
+        let programs = match way {
+            Way::Watched => &self.watched,
+            Way::Everything => &self.everything,
+        };
+        if way == Way::Everything {
+            fleet_args.set.push((twin::VARIABLE.to_owned(), streams.join(",")));
+        }
+        let mut fleet = Fleet::start(&fleet_args, programs).await?;
+        if way == Way::Everything {
+            twin::hears(&fleet, streams.len()).await?;
+        }
+        let mut plan = fleet.aim(run).plan().map_err(FleetError::Flags)?;
+        plan.name(name);
+        let measured = measure(&mut fleet, plan, on_progress).await?;
+        if let Some((name, why)) = measured.died() {
+            return Err(FleetError::Died { name: name.to_owned(), why: why.to_owned() });
+        }
+        let unwatched = streams.iter().skip(self.args.watched as usize);
+        let unwatched: Vec<_> = unwatched.map(|stream| format!("ff:{{{stream}}}")).collect();
+        let mut heard = 0;
+        for shard in &fleet.shards {
+            // A shard that does not answer may do anything.
+            heard += shard.subscribed(&unwatched).await.unwrap_or(unwatched.len());
+        }
+        Ok(Figures::of(&measured, heard))
+    }
+}
