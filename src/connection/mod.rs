@@ -13,7 +13,6 @@ mod wire;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::net::TcpStream;
 
 use crate::{
@@ -23,6 +22,8 @@ use crate::{
     shutdown::Release,
     telemetry::Sli,
 };
+
+use self::wire::Wire;
 
 pub use reader::accept_key;
 
@@ -82,9 +83,21 @@ impl Connections {
     }
 
     /// Serves one viewer until its socket is closed. `early` is what the viewer sent right behind its handshake.
-    pub async fn serve(&self, socket: TcpStream, early: Bytes, request: Request) {
-        let _watch = PanicWatch(&self.0.sli);
-        session::serve(&self.0, socket, early, &request).await;
+    pub fn serve(
+        self,
+        socket: TcpStream,
+        early: Vec<u8>,
+        request: Box<Request>,
+    ) -> impl Future<Output = ()> + Send {
+        // Outside of the future, which would hold on to the place of each of its arguments.
+        let wire = Wire::new(socket).map(|wire| (Arc::new(wire), early));
+        async move {
+            let _watch = PanicWatch(&self.0.sli);
+            match wire {
+                Ok(wire) => session::serve(&self.0, wire, &request).await,
+                Err(error) => tracing::debug!(%error, "a socket was gone before it was served"),
+            }
+        }
     }
 }
 

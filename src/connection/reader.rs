@@ -1,22 +1,19 @@
 //! What comes from the viewer: frames, read by tungstenite, as messages or reasons to close.
 
 use std::{
-    io,
-    pin::Pin,
+    future::poll_fn,
+    io::{self, Read, Write},
+    pin::pin,
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf as _, Bytes};
-use futures_util::StreamExt as _;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        Error, Message, Utf8Bytes,
-        error::ProtocolError,
-        handshake::derive_accept_key,
-        protocol::{Role, WebSocketConfig},
-    },
+use bytes::Bytes;
+use tokio::task::coop::consume_budget;
+use tokio_tungstenite::tungstenite::{
+    Error, Message, Utf8Bytes, WebSocket,
+    error::ProtocolError,
+    handshake::derive_accept_key,
+    protocol::{Role, WebSocketConfig},
 };
 
 use super::wire::Wire;
@@ -49,34 +46,55 @@ pub(super) enum Incoming {
 }
 
 /// The reading side of a viewer's socket.
+///
+/// tungstenite itself, without a layer that makes a stream of it: such a layer holds several hundred bytes for each
+/// viewer.
 pub(super) struct Reader<'a> {
-    frames: WebSocketStream<Adapter<'a>>,
+    frames: WebSocket<Adapter<'a>>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) async fn new(wire: &'a Wire, seat: &'a Seat, early: Bytes) -> Self {
+    /// `early` is what came with the handshake.
+    pub(super) fn new(wire: &'a Wire, seat: &'a Seat, early: Vec<u8>) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0)
             .max_message_size(Some(MAX_CLIENT_MESSAGE_BYTES))
             .max_frame_size(Some(MAX_CLIENT_MESSAGE_BYTES));
-        let adapter = Adapter { wire, seat, early };
-        Self { frames: WebSocketStream::from_raw_socket(adapter, Role::Server, Some(config)).await }
+        if !early.is_empty() {
+            wire.hear();
+        }
+        let adapter = Adapter { wire, seat };
+        Self { frames: WebSocket::from_partially_read(adapter, early, Role::Server, Some(config)) }
     }
 
     /// The next thing that comes. Nothing is lost if the future is dropped before it is ready.
-    pub(super) async fn next(&mut self) -> Incoming {
-        match self.frames.next().await {
-            Some(Ok(Message::Text(text))) => Incoming::Text(text),
-            Some(Ok(Message::Binary(_))) => Incoming::Broke(Close::BinaryMessage),
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Incoming::Sign,
-            Some(Ok(Message::Close(_))) => {
-                // The next read only queues the answer.
-                let _ = self.frames.next().await;
-                Incoming::Bye
-            }
-            Some(Err(error)) => of_error(&error),
-            None => Incoming::Gone,
+    pub(super) fn next(&mut self) -> impl Future<Output = Incoming> + use<'_, 'a> {
+        poll_fn(|cx| self.poll_next(cx))
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
+        // Reading by itself takes nothing of the task's budget: who floods would keep the worker to itself.
+        ready!(pin!(consume_budget()).poll(cx));
+        loop {
+            let incoming = match self.frames.read() {
+                Ok(Message::Text(text)) => Incoming::Text(text),
+                Ok(Message::Binary(_)) => Incoming::Broke(Close::BinaryMessage),
+                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Incoming::Sign,
+                Ok(Message::Close(_)) => {
+                    // The next read only queues the answer.
+                    let _ = self.frames.read();
+                    Incoming::Bye
+                }
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    match ready!(self.frames.get_ref().wire.socket().poll_read_ready(cx)) {
+                        Ok(()) => continue,
+                        Err(_) => Incoming::Gone,
+                    }
+                }
+                Err(error) => of_error(&error),
+            };
+            return Poll::Ready(incoming);
         }
     }
 }
@@ -98,51 +116,25 @@ fn of_error(error: &Error) -> Incoming {
 struct Adapter<'a> {
     wire: &'a Wire,
     seat: &'a Seat,
-    /// What came with the handshake.
-    early: Bytes,
 }
 
-impl AsyncRead for Adapter<'_> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if !self.early.is_empty() {
-            let some = self.early.len().min(into.remaining());
-            into.put_slice(&self.early[..some]);
-            self.early.advance(some);
-            self.wire.hear();
-            return Poll::Ready(Ok(()));
-        }
-        loop {
-            ready!(self.wire.socket().poll_read_ready(cx))?;
-            match self.wire.socket().try_read(into.initialize_unfilled()) {
-                Ok(count) => {
-                    into.advance(count);
-                    self.wire.hear();
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
+impl Read for Adapter<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.wire.socket().try_read(into)?;
+        self.wire.hear();
+        Ok(count)
     }
 }
 
 /// Bounded: one message is read at a time, it makes at most one pong or close, and none is read while the viewer's own
 /// frames fill their room.
-impl AsyncWrite for Adapter<'_> {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+impl Write for Adapter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.seat.push_bytes(Bytes::copy_from_slice(bytes));
-        Poll::Ready(Ok(bytes.len()))
+        Ok(bytes.len())
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

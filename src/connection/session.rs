@@ -2,11 +2,7 @@
 
 use std::{pin::Pin, pin::pin, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use tokio::{
-    net::TcpStream,
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     Context, Request,
@@ -35,25 +31,18 @@ const GONE: u16 = 1006;
 type Job<'a, T> = Option<Pin<Box<dyn Future<Output = T> + Send + 'a>>>;
 
 /// Serves one viewer until its socket is closed.
-pub(super) async fn serve(context: &Context, socket: TcpStream, early: Bytes, request: &Request) {
-    let handshake = Instant::now();
-    let wire = match Wire::new(socket) {
-        Ok(wire) => Arc::new(wire),
-        Err(error) => {
-            tracing::debug!(%error, "a socket was gone before it was served");
-            return;
-        }
-    };
+pub(super) async fn serve(context: &Context, (wire, early): (Arc<Wire>, Vec<u8>), request: &Request) {
+    let arrival = Arrival::new(&context.sli, Instant::now());
     let seat = context.hub.sit(&request.stream, wire.clone());
     let joining = Joining { context, seat: &seat, request };
     let end = {
-        let reader = Reader::new(&wire, &seat, early).await;
-        let mut session = Session::new(&joining, &wire, reader, Arrival::new(&context.sli, handshake));
+        let mut session = Session::new(&joining, &wire, Reader::new(&wire, &seat, early), arrival);
         session.run().await
     };
     log(request, end);
     count(context, end);
-    farewell(&wire, &seat, end).await;
+    // In a box: a viewer's task would else have room for it all the time.
+    Box::pin(farewell(&wire, &seat, end)).await;
 }
 
 fn log(request: &Request, end: End) {
@@ -110,6 +99,7 @@ impl<'a> Session<'a> {
 
     async fn run(&mut self) -> End {
         let mut asked = pin!(self.joining.context.release.asked());
+        let mut timer = pin!(sleep_until(self.pulse.due()));
         loop {
             let full_since = match self.seat.drain(Instant::now()) {
                 Drained::All => {
@@ -127,6 +117,10 @@ impl<'a> Session<'a> {
                 self.step = Some(Box::pin(joining.step(catchup)));
             }
             let due = self.due(full_since);
+            // A timer that comes too early costs a look; setting it anew costs that each time.
+            if due < timer.deadline() || timer.is_elapsed() {
+                timer.as_mut().reset(due);
+            }
             let may_read = self.post.is_none() && self.seat.has_room();
             tokio::select! {
                 (frames, next) = job(&mut self.step) => self.stepped(&frames, next),
@@ -139,10 +133,10 @@ impl<'a> Session<'a> {
                         return end;
                     }
                 }
-                () = self.wire.writable(), if full_since.is_some() => {}
+                () = writable(self.wire), if full_since.is_some() => {}
                 () = self.seat.woken() => {}
                 () = &mut asked, if self.leave_by.is_none() => self.ask_to_leave(),
-                () = sleep_until(due) => {
+                () = &mut timer => {
                     if let Some(close) = self.overdue(full_since) {
                         return End::Close(close);
                     }
@@ -224,6 +218,11 @@ async fn post(joining: &Joining<'_>, reference: Option<String>, draft: Draft) ->
         Ok(accepted) => protocol::posted(reference.as_deref(), &accepted),
         Err(refusal) => protocol::error(reference.as_deref(), Code::from(&refusal), &refusal.to_string()),
     }
+}
+
+/// Waits until the socket takes something; in a box, since few viewers ever wait for that.
+async fn writable(wire: &Wire) {
+    Box::pin(wire.writable()).await;
 }
 
 /// Waits for the job; for ever, if there is none.

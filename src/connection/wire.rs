@@ -63,6 +63,10 @@ impl Wire {
 
 impl Outlet for Wire {
     fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.socket.try_write_vectored(slices)
+        match slices {
+            // `send` costs less than `writev`, and one slice is the usual case.
+            [one] => self.socket.try_write(one),
+            several => self.socket.try_write_vectored(several),
+        }
     }
 }

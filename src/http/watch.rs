@@ -7,7 +7,6 @@ use axum::{
     extract::{FromRequestParts as _, Request, State},
     http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header},
 };
-use bytes::Bytes;
 use hyper::upgrade::{OnUpgrade, Parts};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
@@ -18,7 +17,7 @@ use super::{
     extract::{Params, Stream},
 };
 use crate::{
-    connection::{self, After},
+    connection::{self, After, Connections},
     domain::{EntryId, Viewer},
     protocol::SUBPROTOCOL,
 };
@@ -58,17 +57,20 @@ pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Re
         None | Some("") => After::Nothing,
         Some(after) => after.parse().map_or(After::Unknown, After::Place),
     };
-    let request = connection::Request { stream, viewer, session, after };
+    let request = Box::new(connection::Request { stream, viewer, session, after });
 
     // Before the 101: a drain that begins now waits for this viewer too.
     let place = api.0.tasks.place();
     let connections = api.0.connections.clone();
-    api.0.tasks.socket(place, async move {
-        if let Some((socket, early)) = upgraded(upgrade).await {
-            connections.serve(socket, early, request).await;
-        }
-    });
+    api.0.tasks.socket(place, hand_over(upgrade, connections, request));
     Ok(switching(accept, &parts.headers))
+}
+
+/// A viewer's task.
+async fn hand_over(upgrade: OnUpgrade, connections: Connections, request: Box<connection::Request>) {
+    if let Some((socket, early)) = upgraded(upgrade).await {
+        connections.serve(socket, early, request).await;
+    }
 }
 
 /// Checks the handshake; returns the value of `Sec-WebSocket-Accept`.
@@ -133,9 +135,26 @@ fn switching(accept: HeaderValue, headers: &HeaderMap) -> Response<Body> {
 }
 
 /// The raw socket and what the viewer sent behind its handshake.
-async fn upgraded(upgrade: OnUpgrade) -> Option<(TcpStream, Bytes)> {
+async fn upgraded(upgrade: OnUpgrade) -> Option<(TcpStream, Vec<u8>)> {
     let upgraded = timeout(UPGRADE_DEADLINE, upgrade).await.ok()?.ok()?;
     let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
     // A copy: the buffer of 8 KiB behind it would live as long as the viewer.
-    Some((io.into_inner(), Bytes::copy_from_slice(&read_buf)))
+    Some((io.into_inner(), read_buf.to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every viewer holds one for as long as it watches: what only the beginning or the end needs stands in boxes.
+    #[test]
+    fn a_viewers_task_is_small() {
+        fn bytes<A, B, C, F: Future>(_: impl FnOnce(A, B, C) -> F) -> usize {
+            size_of::<F>()
+        }
+        let bytes = bytes(hand_over);
+        assert!((500..=TASK_BYTES).contains(&bytes), "{bytes} bytes");
+    }
+
+    const TASK_BYTES: usize = 1_200;
 }

@@ -1,6 +1,6 @@
 //! Whatever happens in whatever order: each viewer is told the stream's order, or what it misses of it.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use proptest::{option, prelude::*, sample::Index};
 use tokio::time::{Instant, advance};
@@ -111,22 +111,14 @@ impl World {
                 }
             }
             Op::Page(who) => self.with(who, Watcher::page),
-            Op::Leave(who) if !self.watchers.is_empty() => {
-                let left = self.watchers.swap_remove(who.index(self.watchers.len()));
-                self.gone.push((left.viewer.wire.clone(), left.began));
-            }
-            Op::Leave(_) => {}
+            Op::Leave(who) => self.leave(who),
             Op::Deliver(n) => {
-                let seqs = self.seq + 1..=self.seq + n;
-                self.seq += n;
-                self.order.0.extend(seqs.clone().map(|seq| Step::Comment((self.epoch, seq))));
+                let seqs = self.number(n, Step::Comment);
                 self.rig.deliver(comments(self.epoch, seqs));
             }
             Op::Gifts(n) => {
-                let seqs = self.seq + 1..=self.seq + n;
-                self.seq += n;
+                let seqs = self.number(n, Step::Gift);
                 self.gifts += n;
-                self.order.0.extend(seqs.clone().map(|seq| Step::Gift((self.epoch, seq))));
                 self.rig.deliver(gifts(self.epoch, seqs));
             }
             Op::Gap(width) => {
@@ -161,6 +153,21 @@ impl World {
                 watcher.is_due = true;
             }),
             Op::Advance(time) => advance(time).await,
+        }
+    }
+
+    /// Puts so many more entries into the order; returns their numbers.
+    fn number(&mut self, entries: u64, step: impl Fn((char, u64)) -> Step) -> RangeInclusive<u64> {
+        let seqs = self.seq + 1..=self.seq + entries;
+        self.seq += entries;
+        self.order.0.extend(seqs.clone().map(|seq| step((self.epoch, seq))));
+        seqs
+    }
+
+    fn leave(&mut self, who: Index) {
+        if !self.watchers.is_empty() {
+            let left = self.watchers.swap_remove(who.index(self.watchers.len()));
+            self.gone.push((left.viewer.wire.clone(), left.began));
         }
     }
 
