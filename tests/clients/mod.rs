@@ -110,7 +110,8 @@ async fn shows_everything_once(start: impl Fn(SocketAddr, &str) -> Client) {
         client.shows(last).await;
     }
     let page = pod.get(&format!("/v1/streams/{stream}/comments?limit=200")).await.json();
-    let stored: Vec<_> = page["comments"].as_array().unwrap().iter().map(|c| c["body"].as_str().unwrap()).collect();
+    let stored: Vec<_> =
+        page["comments"].as_array().unwrap().iter().map(|c| c["body"].as_str().unwrap()).collect();
     assert_eq!(stored.len(), 44);
     assert_eq!(client.texts(), stored);
 }

@@ -51,7 +51,8 @@ impl Browser {
 
     async fn start() -> Self {
         let mut shell = Command::new("sh");
-        let mut shell = shell.args(["-c", LEASH]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut shell =
+            shell.args(["-c", LEASH]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(shell.stdout.take().unwrap());
         let (told, lines) = mpsc::channel();
         // Reads on, so that nobody waits for a full pipe.
@@ -110,11 +111,14 @@ impl Tab {
 
     /// Closes the window.
     pub(crate) async fn close(self) {
-        let _turn = self.browser.turn.lock().await;
-        self.browser.tell("/window", &json!({"handle": self.handle})).await;
-        let path = format!("/session/{}/window", self.browser.session);
-        let answer = request(self.browser.driver, "DELETE", &path, &[], b"").await;
+        let browser = self.browser;
+        let _turn = browser.turn.lock().await;
+        browser.tell("/window", &json!({"handle": self.handle})).await;
+        let path = format!("/session/{}/window", browser.session);
+        let answer = request(browser.driver, "DELETE", &path, &[], b"").await;
         assert_eq!(answer.status, 200, "{answer:?}");
+        // The next window is opened from one that is there.
+        browser.tell("/window", &json!({"handle": answer.json()["value"][0]})).await;
     }
 
     async fn tell(&self, path: &str, body: &Value) -> Value {
@@ -140,7 +144,8 @@ impl Tab {
                 }})();
             }})"
         );
-        let value = eventually(what, PATIENCE, async || Some(self.run(&script).await).filter(|v| !v.is_null()));
+        let value =
+            eventually(what, PATIENCE, async || Some(self.run(&script).await).filter(|v| !v.is_null()));
         value.await
     }
 

@@ -9,9 +9,9 @@ mod patience;
 mod peer;
 mod pod;
 mod raw;
-mod relay;
 #[expect(unreachable_pub, dead_code, reason = "shared with the tests inside the crate and the benchmarks")]
 mod redis;
+mod relay;
 mod viewer;
 
 use std::time::Duration;
