@@ -1,7 +1,8 @@
 # Run `make` to see the recipes.
 
-# What the tests need from Debian: package names, each with the command that shows it is there.
-PACKAGES := redis-server:redis-server openssl:openssl
+# What the tests need from Debian: package names, each with the command or the file that shows it is there.
+PACKAGES := redis-server:redis-server openssl:openssl chromium:chromium chromium-driver:chromedriver nodejs:node \
+  node-ws:/usr/share/nodejs/ws/package.json python3-websockets:/usr/lib/python3/dist-packages/websockets/__init__.py
 
 CARGO_FLAGS := --workspace --locked
 # Debug information and incremental files cost more than they give in a clean run.
@@ -19,7 +20,7 @@ test: tools lint docs unit ## Everything that a change must pass, in minutes
 
 tools: ## Install what the tests need from Debian (as root), or say how
 	@missing=; for pair in $(PACKAGES); do \
-	  command -v $${pair#*:} >/dev/null || missing="$$missing $${pair%%:*}"; done; \
+	  command -v $${pair#*:} >/dev/null || test -e $${pair#*:} || missing="$$missing $${pair%%:*}"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ]; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \

@@ -111,11 +111,14 @@ impl Tab {
 
     /// Closes the window.
     pub(crate) async fn close(self) {
-        let _turn = self.browser.turn.lock().await;
-        self.browser.tell("/window", &json!({"handle": self.handle})).await;
-        let path = format!("/session/{}/window", self.browser.session);
-        let answer = request(self.browser.driver, "DELETE", &path, &[], b"").await;
+        let browser = self.browser;
+        let _turn = browser.turn.lock().await;
+        browser.tell("/window", &json!({"handle": self.handle})).await;
+        let path = format!("/session/{}/window", browser.session);
+        let answer = request(browser.driver, "DELETE", &path, &[], b"").await;
         assert_eq!(answer.status, 200, "{answer:?}");
+        // The next window is opened from one that is there.
+        browser.tell("/window", &json!({"handle": answer.json()["value"][0]})).await;
     }
 
     async fn tell(&self, path: &str, body: &Value) -> Value {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{ENTER_KEY, Relay, comments, join, live, numbers, shown, texts};
-use crate::world::{Pod, RedisServer, Signal, stream_for};
+use super::{comments, join, live, numbers, say, shown, texts};
+use crate::world::{Pod, RedisServer, Relay, Signal, stream_for};
 
 /// G5 on the screen: whatever is cut, every comment stands in the list once, in order, and what was typed meanwhile too.
 #[tokio::test]
@@ -18,7 +18,7 @@ async fn g5_a_cut_connection_shows_nothing_twice_and_misses_nothing() {
             relay.cut();
         }
         if number == 20 {
-            tab.press(&format!("typed while away{ENTER_KEY}")).await;
+            say(&tab, "typed while away").await;
         }
         if number == 30 {
             live(&tab).await;
@@ -88,7 +88,7 @@ async fn g11_the_page_moves_at_a_drain_without_a_gap() {
     }
     shown(&tab, &(count - 1).to_string()).await;
     let (all, seen) = (numbers(0..count), comments(&tab).await);
-    assert!(seen.len() > 40, "the move is among what the list still holds: {}", seen.len());
+    assert!(seen.len() > count - moved_at, "the list still holds the move: {}", seen.len());
     assert_eq!(seen, all[all.len() - seen.len()..], "moved at {moved_at}");
     let states = tab.run("return [...new Set(states)]").await;
     assert_eq!(states, serde_json::json!(["moving", "live"]), "never without a connection");

@@ -6,7 +6,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy},
     net::{TcpListener, TcpSocket, TcpStream},
     sync::watch,
-    task::JoinHandle,
+    task::JoinSet,
 };
 
 /// What the kernel keeps of what a pod sent, in bytes, so that a pod notices when its frames are held.
@@ -17,7 +17,8 @@ pub(crate) struct Relay {
     /// Where clients connect.
     pub(crate) address: SocketAddr,
     orders: watch::Sender<Orders>,
-    listening: JoinHandle<()>,
+    /// Its listener and, within that, its connections; they end with it.
+    _tasks: JoinSet<()>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -37,12 +38,14 @@ impl Relay {
         let address = listener.local_addr().unwrap();
         let orders = watch::Sender::new(Orders { pod, cuts: 0, held: false });
         let given = orders.subscribe();
-        let listening = tokio::spawn(async move {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(relay(client, given.clone()));
+                connections.spawn(relay(client, given.clone()));
             }
         });
-        Self { address, orders, listening }
+        Self { address, orders, _tasks: tasks }
     }
 
     /// Leads new connections to another pod; those that there are stay where they are.
@@ -58,13 +61,6 @@ impl Relay {
     /// Holds what pods send, or passes it on again: a pod whose frames are held has a viewer that does not read.
     pub(crate) fn hold(&self, held: bool) {
         self.orders.send_modify(|orders| orders.held = held);
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.listening.abort();
-        self.cut();
     }
 }
 

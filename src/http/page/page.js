@@ -33,7 +33,7 @@ function leave() {
   [unread, skippedRows, stuck] = [0, 0, true];
   $('list').replaceChildren();
   $('pending').replaceChildren();
-  for (const id of ['more', 'banner', 'notice']) $(id).hidden = true;
+  for (const id of ['more', 'banner', 'notice', 'lost']) $(id).hidden = true;
 }
 
 function remember(key, value) {
@@ -105,6 +105,8 @@ function miss(count) {
   visit.missed += count;
   $('missed').dataset.count = visit.missed;
   $('missed').textContent = plural(visit.missed, 'comment');
+  $('lost').textContent = `${number.format(visit.missed)} missed`;
+  $('lost').hidden = false;  // the marker in the list may be gone from it within a second
 }
 
 const sentence = (text = 'connection lost') => text.charAt(0).toUpperCase() + text.slice(1);

@@ -48,7 +48,7 @@ export function watchStream({ url, stream, name = '', onComments, onFrame = () =
     if (socket === current) current = undefined; else next = undefined;
     if (next) return onState({ state: 'connecting', code, reason });  // a move was under way: it takes over
     if (AGAIN.includes(code)) {
-      const most_ms = Math.min(60_000, wait.max_ms * 2 ** failures++);
+      const most_ms = Math.min(30_000, wait.max_ms * 2 ** failures++);
       const delay_ms = wait.min_ms + Math.random() * (most_ms - wait.min_ms);
       onState({ state: current ? 'moving' : 'waiting', code, reason, delay_ms });
       clearTimeout(timer);
