@@ -72,4 +72,15 @@ echo "== memory of 10,000 viewers who only listen"
 start
 "$tester" run --url "$url" --viewers 10000 --rate 1 --seconds 3 --idle-ms 3000 --pid "$pid" | grep -E 'sockets|RSS|join|verdict'
 stop TERM
+echo "== requests that schemathesis (PyPI) makes of docs/openapi.yaml, good and bad: every answer is as documented"
+python3 -m venv "$work/venv"
+"$work/venv/bin/pip" --quiet install schemathesis==4.32.5
+start
+# Left out: the WebSocket, and the checks for which valid by the schema has to be accepted and invalid refused as a whole:
+# the rules for texts are more than a schema can say, and a batch has one result each.
+document=$PWD/docs/openapi.yaml
+# It leaves files where it runs.
+(cd "$work" && venv/bin/st run "$document" --url "http://${url#ws://}" --seed 1 --max-examples 50 --request-timeout 12 \
+  --exclude-tag probes --exclude-operation-id watch --exclude-checks positive_data_acceptance,negative_data_rejection)
+stop TERM
 echo "verified"

@@ -8,6 +8,7 @@ mod answers;
 mod documents;
 mod formats;
 mod frames;
+mod limits;
 mod observe;
 
 use std::collections::BTreeSet;

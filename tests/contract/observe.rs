@@ -36,8 +36,8 @@ pub(super) fn seen() -> BTreeSet<String> {
     SEEN.take().expect("begin was called")
 }
 
-fn note(part: String) {
-    SEEN.with_borrow_mut(|seen| seen.iter_mut().for_each(|seen| _ = seen.insert(part.clone())));
+fn note(part: &str) {
+    SEEN.with_borrow_mut(|seen| seen.iter_mut().for_each(|seen| _ = seen.insert(part.to_owned())));
 }
 
 fn check(document: &Document, schema: &str, instance: &Value) {
@@ -57,7 +57,7 @@ pub(crate) fn frame(json: &Value) {
     let message = format!("/components/messages/{}", escape(kind));
     assert!(SOCKET.root.pointer(&message).is_some(), "docs/asyncapi.yaml has no message {kind:?}: {json}");
     check(&SOCKET, &format!("{message}/payload"), json);
-    note(SOCKET.part(&message));
+    note(&SOCKET.part(&message));
 }
 
 /// A message that a viewer sends as the document says.
@@ -67,7 +67,7 @@ pub(super) fn sent(json: &Value) {
 
 /// A close from the server with a code of its own has a row; the reason is noted with it.
 pub(crate) fn close(code: u16, reason: &str) {
-    note(closed(code, reason));
+    note(&closed(code, reason));
 }
 
 fn closed(code: impl std::fmt::Display, reason: &str) -> String {
@@ -86,8 +86,8 @@ pub(crate) fn answer(request: &[u8], answer: &Answer) {
     if !answer.body.is_empty() {
         body(&place, answer, &line);
     }
-    note(REST.part(&response));
-    note(REST.part(&place));
+    note(&REST.part(&response));
+    note(&REST.part(&place));
 }
 
 /// The place of the response in the document.
@@ -126,7 +126,7 @@ fn headers(response: &str, answer: &Answer, line: &str) {
         if let Some(value) = value {
             let place = format!("{response}/headers/{name}");
             check(&REST, &format!("{place}/schema"), &value.into());
-            note(REST.part(&place));
+            note(&REST.part(&place));
         }
     }
     let known = |name: &str| members(documented).any(|(known, _)| known.eq_ignore_ascii_case(name));

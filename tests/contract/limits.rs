@@ -1,0 +1,98 @@
+//! The limits that the documents name, at their edges.
+
+use fanfare::{
+    domain::{MAX_BODY_BYTES, MAX_BODY_GRAPHEMES, MAX_DATA_BYTES},
+    protocol::{HISTORY_PAGE_BYTES, MAX_CLIENT_MESSAGE_BYTES},
+};
+use serde_json::json;
+
+use super::{
+    documents::Document,
+    observe::{REST, SOCKET},
+};
+use crate::world::{Join, Pod, get, post, request, stream_for};
+
+/// A number that stands in a document.
+fn number(document: &Document, place: &str) -> usize {
+    usize::try_from(document.at(place).as_u64().unwrap()).unwrap()
+}
+
+/// The most characters that a pattern like `^[a-z]{1,64}$` takes.
+fn longest(document: &Document, place: &str) -> usize {
+    let pattern = document.at(place).as_str().unwrap();
+    pattern.split_once("{1,").unwrap().1.split_once('}').unwrap().0.parse().unwrap()
+}
+
+/// What the descriptions say in words is what the code holds.
+#[test]
+fn limits_in_words_are_those_of_the_code() {
+    let kib = |bytes: usize| format!("{} KiB", bytes / 1024);
+    let socket = SOCKET.at("/info/description").as_str().unwrap();
+    let rest = REST.at("/info/description").as_str().unwrap();
+    let row = |name: &str| socket.lines().find(|line| line.starts_with(&format!("| {name} |"))).unwrap();
+    assert!(row("your message").contains(&kib(MAX_CLIENT_MESSAGE_BYTES)));
+    assert!(row("a text message from the server").contains(&kib(HISTORY_PAGE_BYTES)));
+    assert!(row("`body`").contains(&format!("1 to {MAX_BODY_GRAPHEMES} characters")));
+    assert!(row("`body`").contains(&kib(MAX_BODY_BYTES)) && rest.contains(&kib(MAX_BODY_BYTES)));
+    assert!(rest.contains(&format!("{MAX_BODY_GRAPHEMES} characters")));
+    assert!(REST.at("/components/schemas/Data/description").as_str().unwrap().contains(&kib(MAX_DATA_BYTES)));
+    for (document, place) in [
+        (&SOCKET, "/components/messages/post/payload/properties/body/maxLength"),
+        (&SOCKET, "/components/schemas/Comment/properties/body/maxLength"),
+        (&REST, "/components/schemas/Draft/properties/body/maxLength"),
+        (&REST, "/components/schemas/Comment/properties/body/maxLength"),
+    ] {
+        assert_eq!(number(document, place), MAX_BODY_BYTES);
+    }
+}
+
+/// What a viewer sends passes at the documented edge, and one more is refused.
+#[tokio::test]
+async fn a_viewers_limits_are_where_the_document_says() {
+    let (pod, stream) = (Pod::shared(), stream_for("edges"));
+    let mut viewer = Join::new(&pod, &stream).open().await;
+    let of_ref = number(&SOCKET, "/components/messages/post/payload/properties/ref/maxLength");
+    let of_id = longest(&SOCKET, "/components/messages/post/payload/properties/id/pattern");
+    for (more, kind) in [(0, "posted"), (1, "error")] {
+        let answers = viewer.all("posted").count() + viewer.all("error").count();
+        viewer.send(json!({"type": "post", "ref": "r".repeat(of_ref + more), "body": "x"}).to_string()).await;
+        viewer
+            .until("an answer", |viewer| viewer.all("posted").count() + viewer.all("error").count() > answers)
+            .await;
+        assert_eq!(viewer.all(kind).count(), 1, "ref of {}", of_ref + more);
+        assert_eq!(viewer.post(json!({"id": "i".repeat(of_id + more), "body": "x"})).await["type"], kind);
+    }
+    let of_name = number(&SOCKET, "/components/schemas/Name/maxLength");
+    let of_stream = longest(&SOCKET, "/components/schemas/Stream/pattern");
+    // Letters of four bytes, so that the bytes are what counts.
+    let name = |bytes: usize| "%F0%9F%98%80".repeat(bytes / 4);
+    assert!(Join::new(&pod, &stream).named(&name(of_name)).try_open().await.is_some());
+    assert!(Join::new(&pod, &stream).named(&name(of_name + 4)).try_open().await.is_none());
+    assert!(Join::new(&pod, &"s".repeat(of_stream)).try_open().await.is_some());
+    assert!(Join::new(&pod, &"s".repeat(of_stream + 1)).try_open().await.is_none());
+}
+
+/// What a backend sends passes at the documented edge, and one more is refused.
+#[tokio::test]
+async fn a_backends_limits_are_where_the_document_says() {
+    let (pod, stream) = (Pod::shared(), stream_for("edges"));
+    let path = format!("/v1/streams/{stream}/comments");
+    let of_page = number(&REST, "/paths/~1v1~1streams~1{stream}~1comments/get/parameters/1/schema/maximum");
+    let of_id = longest(&REST, "/components/schemas/PostId/pattern");
+    let of_author = number(&REST, "/components/schemas/Author/properties/id/maxLength");
+    let of_name = number(&REST, "/components/schemas/Author/properties/name/maxLength");
+    let of_batch = number(&REST, "/components/schemas/Batch/properties/comments/maxItems");
+    for (more, [page, keyed, authored, batch]) in [(0, [200, 201, 201, 207]), (1, [400, 400, 422, 422])] {
+        assert_eq!(get(pod.public, &format!("{path}?limit={}", of_page + more)).await.status, page);
+        let key = "k".repeat(of_id + more);
+        let headers = [("content-type", "application/json"), ("idempotency-key", key.as_str())];
+        let comment = br#"{"kind":"comment","body":"x"}"#;
+        assert_eq!(request(pod.public, "POST", &path, &headers, comment).await.status, keyed);
+        let named = |id: usize, name: usize| json!({"kind": "gift", "author": {"id": "u".repeat(id), "name": "\u{1F600}".repeat(name)}});
+        assert_eq!(post(pod.public, &path, &named(of_author + more, 1)).await.status, authored);
+        assert_eq!(post(pod.public, &path, &named(1, of_name / 4 + more)).await.status, authored);
+        let line = json!({"stream": stream, "kind": "follow"});
+        let lines = json!({"comments": vec![line; of_batch + more]});
+        assert_eq!(post(pod.public, "/v1/comments", &lines).await.status, batch);
+    }
+}
