@@ -260,3 +260,51 @@ pub(crate) fn note(reasons: &mut Reasons, reason: &str) {
     let name = if fits { reason } else { "others" };
     *reasons.entry(name.to_owned()).or_default() += 1;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spread(values: impl IntoIterator<Item = u64>) -> Spread {
+        let mut spread = Spread::default();
+        values.into_iter().for_each(|us| spread.record(us));
+        spread
+    }
+
+    #[test]
+    fn a_spread_survives_the_way_to_another_process() {
+        let whole = spread((1..2000).map(|number| number * number));
+        let text = serde_json::to_string(&whole).unwrap();
+        let back: Spread = serde_json::from_str(&text).unwrap();
+        assert_eq!((back.quantiles(), back.curve()), (whole.quantiles(), whole.curve()));
+    }
+
+    #[test]
+    fn parts_add_up_to_the_whole() {
+        let (low, high) = (spread(1..=900), spread([5_000; 100]));
+        let mut whole = Spread::default();
+        whole.add(&low);
+        whole.add(&high);
+        whole.add(&Spread::default());
+        let Quantiles { samples, p50_us, p99_us, max_us, .. } = whole.quantiles();
+        assert_eq!((samples, p50_us, p99_us / 10, max_us / 10), (1000, 500, 500, 500));
+        assert_eq!((whole.share_within(900), whole.later_than(900)), (0.9, 100));
+        assert_eq!(whole.since(&low).quantiles().p50_us / 10, 500);
+        assert_eq!(whole.since(&Spread::default()).quantiles().samples, 1000);
+    }
+
+    #[test]
+    fn nothing_recorded_is_nothing_late() {
+        let none = Spread::default();
+        assert_eq!((none.share_within(1), none.later_than(1), none.curve().len()), (1.0, 0, 0));
+        assert_eq!(spread([u64::MAX]).quantiles().samples, 1, "absurd values count as the longest");
+    }
+
+    #[test]
+    fn a_curve_rises_to_its_end() {
+        let curve = spread(1..=10_000).curve();
+        assert!(curve.windows(2).all(|pair| pair[0][0] < pair[1][0] && pair[0][1] <= pair[1][1]));
+        assert_eq!(curve.last().map(|[percentile, _]| *percentile), Some(100.0));
+        assert!(curve.len() > 20, "{}", curve.len());
+    }
+}
