@@ -79,6 +79,12 @@ fn compare(args: AbArgs) -> Result<ExitCode, Vec<String>> {
 }
 
 fn measure_limit(args: &LimitArgs) -> Result<ExitCode, Vec<String>> {
+    if args.table {
+        let reports = limit::series(args).map_err(|error| vec![error.to_string()])?;
+        print::result(&table::limits(&reports));
+        args.json.as_ref().map(|path| write_json(path, &reports)).transpose()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let report = limit::limit(args).map_err(|error| vec![error.to_string()])?;
     print::result(&table::limit(&report));
     args.json.as_ref().map(|path| write_json(path, &report)).transpose()?;

@@ -8,20 +8,16 @@ use serde::{Deserialize, Serialize};
 /// Latencies up to here are told apart; longer ones count as this long.
 const LONGEST_US: u64 = 600_000_000;
 
-/// A histogram of microseconds with three significant digits; between processes it is a list of values with
-/// their counts.
-#[derive(Clone, Serialize, Deserialize)]
+/// A histogram of microseconds with three significant digits, which grows with its values; `None` before the
+/// first. Between processes it is a list of values with their counts.
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(from = "Vec<(u64, u32)>", into = "Vec<(u64, u32)>")]
 pub(crate) struct Spread(Option<Histogram<u32>>);
 
 impl From<Vec<(u64, u32)>> for Spread {
     fn from(values: Vec<(u64, u32)>) -> Self {
         let mut spread = Self::default();
-        if let Some(histogram) = &mut spread.0 {
-            for (us, count) in values {
-                histogram.saturating_record_n(us.max(1), count);
-            }
-        }
+        values.into_iter().for_each(|(us, count)| spread.record_n(us, count));
         spread
     }
 }
@@ -33,24 +29,30 @@ impl From<Spread> for Vec<(u64, u32)> {
     }
 }
 
-impl Default for Spread {
-    fn default() -> Self {
-        // These bounds are always accepted.
-        Self(Histogram::new_with_bounds(1, LONGEST_US, 3).ok())
-    }
-}
-
 impl Spread {
     pub(crate) fn record(&mut self, us: u64) {
+        self.record_n(us, 1);
+    }
+
+    fn record_n(&mut self, us: u64, count: u32) {
+        if self.0.is_none() {
+            // Three digits are always accepted.
+            self.0 = Histogram::new(3).ok();
+        }
         if let Some(histogram) = &mut self.0 {
-            histogram.saturating_record(us.max(1));
+            // Values up to the longest always find room.
+            let _ = histogram.record_n(us.clamp(1, LONGEST_US), count);
         }
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
-        if let (Some(mine), Some(theirs)) = (&mut self.0, &other.0) {
-            // Both have the same bounds, so nothing of theirs is out of range.
-            let _ = mine.add(theirs);
+        match (&mut self.0, &other.0) {
+            (_, None) => {}
+            (None, Some(theirs)) => self.0 = Some(theirs.clone()),
+            (Some(mine), Some(theirs)) => {
+                // Mine grows as far as it has to.
+                let _ = mine.add(theirs);
+            }
         }
     }
 
@@ -257,4 +259,52 @@ pub(crate) fn note(reasons: &mut Reasons, reason: &str) {
     let fits = reasons.len() < MAX_REASONS || reasons.contains_key(reason);
     let name = if fits { reason } else { "others" };
     *reasons.entry(name.to_owned()).or_default() += 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spread(values: impl IntoIterator<Item = u64>) -> Spread {
+        let mut spread = Spread::default();
+        values.into_iter().for_each(|us| spread.record(us));
+        spread
+    }
+
+    #[test]
+    fn a_spread_survives_the_way_to_another_process() {
+        let whole = spread((1..2000).map(|number| number * number));
+        let text = serde_json::to_string(&whole).unwrap();
+        let back: Spread = serde_json::from_str(&text).unwrap();
+        assert_eq!((back.quantiles(), back.curve()), (whole.quantiles(), whole.curve()));
+    }
+
+    #[test]
+    fn parts_add_up_to_the_whole() {
+        let (low, high) = (spread(1..=900), spread([5_000; 100]));
+        let mut whole = Spread::default();
+        whole.add(&low);
+        whole.add(&high);
+        whole.add(&Spread::default());
+        let Quantiles { samples, p50_us, p99_us, max_us, .. } = whole.quantiles();
+        assert_eq!((samples, p50_us, p99_us / 10, max_us / 10), (1000, 500, 500, 500));
+        assert_eq!((whole.share_within(900), whole.later_than(900)), (0.9, 100));
+        assert_eq!(whole.since(&low).quantiles().p50_us / 10, 500);
+        assert_eq!(whole.since(&Spread::default()).quantiles().samples, 1000);
+    }
+
+    #[test]
+    fn nothing_recorded_is_nothing_late() {
+        let none = Spread::default();
+        assert_eq!((none.share_within(1), none.later_than(1), none.curve().len()), (1.0, 0, 0));
+        assert_eq!(spread([u64::MAX]).quantiles().samples, 1, "absurd values count as the longest");
+    }
+
+    #[test]
+    fn a_curve_rises_to_its_end() {
+        let curve = spread(1..=10_000).curve();
+        assert!(curve.windows(2).all(|pair| pair[0][0] < pair[1][0] && pair[0][1] <= pair[1][1]));
+        assert_eq!(curve.last().map(|[percentile, _]| *percentile), Some(100.0));
+        assert!(curve.len() > 20, "{}", curve.len());
+    }
 }

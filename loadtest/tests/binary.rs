@@ -67,3 +67,12 @@ fn the_plain_loop_is_measured() {
         assert!(text.contains("sender CPU") && !text.contains("deliveries               0 "), "{text}");
     }
 }
+
+#[test]
+fn the_plain_loop_has_a_table_of_frames_a_write() {
+    let output = loadtest("limit --sockets 20 --seconds 0.2 --rate 400 --table");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let rows: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next()).collect();
+    assert_eq!(rows, ["frames", "1", "4", "16"], "{text}");
+}
