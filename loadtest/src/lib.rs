@@ -16,11 +16,13 @@
 //!   `rest` posts through REST
 //! * `report` figures and verdict · `run` from the first connection to the report
 //! * `sink`, `limit` the kernel's own limit · `table`, `print` for people
-//! * `local` a run over pods and shards that the tester starts itself · `ab` two kinds of pods compared
+//! * `local` a run over pods and shards that the tester starts itself · `ab` two kinds of
+//!   pods compared · `capacity` how much a pod carries
 //!
 //! Nothing of the server's code is used: two readings of the protocol test each other.
 
 pub mod ab;
+pub mod capacity;
 mod checker;
 pub mod cli;
 mod clock;

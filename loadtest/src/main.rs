@@ -4,6 +4,7 @@ use std::{fs, future::Future, process::ExitCode};
 
 use loadtest::{
     ab::{self, AbArgs},
+    capacity::{self, CapacityArgs},
     cli::{Cli, Command, LimitArgs, RunArgs, SinkArgs, Unclear},
     limit,
     local::{self, LocalArgs},
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Command::Sink(args) => receive(&args),
         Command::Local(args) => run_local(*args),
         Command::Ab(args) => compare(*args),
+        Command::Capacity(args) => measure_capacity(*args),
         Command::Leash(args) => Err(vec![local::leash(&args).to_string()]),
     };
     match done {
@@ -68,7 +70,17 @@ fn compare(args: AbArgs) -> Result<ExitCode, Vec<String>> {
     let report = block_on(1, ab.run(print::progress))?.map_err(|error| vec![error.to_string()])?;
     print::result(&ab::table(&report));
     json.map(|path| write_json(&path, &report)).transpose()?;
-    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn measure_capacity(args: CapacityArgs) -> Result<ExitCode, Vec<String>> {
+    let json = args.json.clone();
+    let capacity = args.check()?;
+    let report = block_on(1, capacity.run(print::progress))?.map_err(|error| vec![error.to_string()])?;
+    print::result(&capacity::table(&report));
+    json.map(|path| write_json(&path, &report)).transpose()?;
+    // That it breaks is what is looked for; that it never held is not.
+    Ok(if report.held() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn measure_limit(args: &LimitArgs) -> Result<ExitCode, Vec<String>> {
