@@ -258,7 +258,7 @@ pub struct TimeArgs {
 }
 
 /// The plain loop.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct LimitArgs {
     /// Loopback sockets that are written to
     #[arg(long, default_value_t = 1000, value_name = "N")]
@@ -272,6 +272,9 @@ pub struct LimitArgs {
     /// Frames that go out in one write
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub frames_per_write: u32,
+    /// Measures 1, 4 and 16 frames a write one after the other, and prints one table
+    #[arg(long, conflicts_with = "frames_per_write")]
+    pub table: bool,
     /// Bytes of each frame
     #[arg(long, default_value_t = 300, value_name = "B", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub frame_bytes: u32,

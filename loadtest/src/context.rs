@@ -16,6 +16,7 @@ use crate::{
     clock::Clock,
     ledger::Ledger,
     plan::{Plan, Target},
+    recent::Recent,
     schedule::Schedule,
     tally::{Tallies, Tally},
 };
@@ -79,6 +80,8 @@ pub(crate) struct Context {
     phase: watch::Sender<Phase>,
     /// Each guards what is known of one stream; held while one read is taken in.
     ledgers: Vec<Mutex<Ledger>>,
+    /// Each guards the last frames of one stream; taken before its ledger, held as long.
+    recents: Vec<Mutex<Recent>>,
     /// Each guards the counts of a share of the sockets of one class; taken after a ledger, held as long.
     tallies: [Vec<Mutex<Tally>>; 3],
     open: Arc<AtomicU64>,
@@ -106,6 +109,7 @@ impl Context {
             joins: Semaphore::new((plan.in_flight / u32::from(share.of)).max(1) as usize),
             phase: watch::Sender::new(Phase::Joining),
             ledgers: Vec::new(),
+            recents: (0..plan.streams).map(|_| Mutex::default()).collect(),
             tallies: [threads(), threads(), threads()],
             open: Arc::default(),
             plan,
@@ -123,6 +127,10 @@ impl Context {
 
     pub(crate) fn ledger(&self, stream: u32) -> MutexGuard<'_, Ledger> {
         self.ledgers[stream as usize % self.ledgers.len()].lock()
+    }
+
+    pub(crate) fn recent(&self, stream: u32) -> MutexGuard<'_, Recent> {
+        self.recents[stream as usize % self.recents.len()].lock()
     }
 
     pub(crate) fn tally(&self, (socket, class): (u32, Class)) -> MutexGuard<'_, Tally> {

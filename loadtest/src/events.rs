@@ -127,7 +127,8 @@ impl Events {
 
 /// Pieces of the curve: from, to, joins a second at both ends.
 fn pieces(curve: &[CurvePoint], seconds: f64) -> impl Iterator<Item = (f64, f64, f64, f64)> {
-    curve.windows(2).filter(move |pair| pair[0].at < seconds).map(move |pair| {
+    let rising = move |pair: &&[CurvePoint]| pair[0].at < seconds && pair[0].at < pair[1].at;
+    curve.windows(2).filter(rising).map(move |pair| {
         let [a, b] = [pair[0], pair[1]];
         let to = b.at.min(seconds);
         let share = (to - a.at) / (b.at - a.at);

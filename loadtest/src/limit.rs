@@ -22,6 +22,9 @@ use crate::{cli::LimitArgs, clock::micros, proc, sink::SinkReport};
 /// How long all receivers have to connect.
 const CONNECTING: Duration = Duration::from_secs(60);
 
+/// What a server may put into one write.
+const FRAMES_PER_WRITE: [u32; 3] = [1, 4, 16];
+
 /// What the plain loop cost.
 #[derive(Debug, Clone, Serialize)]
 pub struct LimitReport {
@@ -131,6 +134,15 @@ pub fn limit(args: &LimitArgs) -> Result<LimitReport, LimitError> {
         partial,
         late_us,
     })
+}
+
+/// Measures each of the usual numbers of frames a write, in one run.
+///
+/// # Errors
+/// When the sockets cannot be had.
+pub fn series(args: &LimitArgs) -> Result<Vec<LimitReport>, LimitError> {
+    let each = |frames_per_write| limit(&LimitArgs { frames_per_write, ..args.clone() });
+    FRAMES_PER_WRITE.into_iter().map(each).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people to read")]

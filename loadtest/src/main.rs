@@ -1,14 +1,21 @@
 //! Flags → plan → run → exit code.
 
-use std::{fs, future::Future, process::ExitCode};
+use std::{
+    fs,
+    future::Future,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use loadtest::{
     ab::{self, AbArgs},
     capacity::{self, CapacityArgs},
     cli::{Cli, Command, LimitArgs, RunArgs, SinkArgs, Unclear},
-    limit,
+    html, limit,
     local::{self, LocalArgs},
-    print, proc, run, sink, table, worker,
+    print, proc,
+    report::Report,
+    run, sink, table, worker,
 };
 use serde::Serialize;
 use tokio::runtime::Builder;
@@ -45,23 +52,39 @@ fn cannot_begin(mistakes: &[String]) -> ExitCode {
 
 fn run(args: RunArgs) -> Result<ExitCode, Vec<String>> {
     let plan = args.plan()?;
-    let json = plan.json.clone();
+    let places = [&plan.json, &plan.html, &plan.reports].map(Clone::clone);
     let threads = plan.prepare_threads();
     let report =
         block_on(threads, run::run(plan, print::progress))?.map_err(|error| vec![error.to_string()])?;
     print::result(&table::report(&report));
-    json.map(|path| write_json(&path, &report)).transpose()?;
+    keep(places, &report, &report)?;
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn run_local(args: LocalArgs) -> Result<ExitCode, Vec<String>> {
-    let json = args.run.json.clone();
+    let places = [&args.run.json, &args.run.html, &args.run.reports].map(Clone::clone);
     let local = args.check()?;
     let report =
         block_on(local.threads(), local.run(print::progress))?.map_err(|error| vec![error.to_string()])?;
     print::result(&local::table(&report));
-    json.map(|path| write_json(&path, &report)).transpose()?;
+    keep(places, &report.measured.run, &report)?;
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Writes a run's page, and the whole of what was found as JSON: to the files that are named, and into the folder.
+fn keep(
+    [json, html, folder]: [Option<PathBuf>; 3],
+    run: &Report,
+    whole: &impl Serialize,
+) -> Result<(), Vec<String>> {
+    let [mut json, mut pages] = [json, html].map(|path| path.into_iter().collect::<Vec<_>>());
+    if let Some(folder) = folder {
+        let stem = run.meta.file_stem();
+        json.push(folder.join(format!("{stem}.json")));
+        pages.push(folder.join(format!("{stem}.html")));
+    }
+    json.iter().try_for_each(|path| write_json(path, whole))?;
+    pages.iter().try_for_each(|path| write(path, html::page(run).as_bytes()))
 }
 
 fn compare(args: AbArgs) -> Result<ExitCode, Vec<String>> {
@@ -84,6 +107,12 @@ fn measure_capacity(args: CapacityArgs) -> Result<ExitCode, Vec<String>> {
 }
 
 fn measure_limit(args: &LimitArgs) -> Result<ExitCode, Vec<String>> {
+    if args.table {
+        let reports = limit::series(args).map_err(|error| vec![error.to_string()])?;
+        print::result(&table::limits(&reports));
+        args.json.as_ref().map(|path| write_json(path, &reports)).transpose()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let report = limit::limit(args).map_err(|error| vec![error.to_string()])?;
     print::result(&table::limit(&report));
     args.json.as_ref().map(|path| write_json(path, &report)).transpose()?;
@@ -104,8 +133,11 @@ fn block_on<T>(threads: usize, work: impl Future<Output = T>) -> Result<T, Vec<S
     Ok(runtime.map_err(|error| vec![format!("no runtime: {error}")])?.block_on(work))
 }
 
-fn write_json(path: &std::path::Path, report: &impl Serialize) -> Result<(), Vec<String>> {
-    let written = serde_json::to_vec_pretty(report).map_err(std::io::Error::other);
-    let written = written.and_then(|json| fs::write(path, json));
-    written.map_err(|error| vec![format!("{}: {error}", path.display())])
+fn write_json(path: &Path, report: &impl Serialize) -> Result<(), Vec<String>> {
+    let json = serde_json::to_vec_pretty(report).map_err(|error| vec![error.to_string()])?;
+    write(path, &json)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Vec<String>> {
+    fs::write(path, bytes).map_err(|error| vec![format!("{}: {error}", path.display())])
 }

@@ -228,6 +228,36 @@ pub fn limit(report: &LimitReport) -> String {
     table.0
 }
 
+/// The plain loop with several numbers of frames a write, as Markdown.
+pub fn limits(reports: &[LimitReport]) -> String {
+    let mut table = String::from(
+        "| frames a write | CPU a delivery | deliveries/s | share of a core | receiver's CPU | refused | latest |\n|---|---|---|---|---|---|---|\n",
+    );
+    for report in reports {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            table,
+            "| {} | {:.3} µs | {:.0} | {:.1} % | {:.3} µs | {} | {} |",
+            report.frames_per_write,
+            report.cpu_us_per_delivery,
+            report.deliveries_per_second,
+            report.cores * 100.0,
+            report.sink_cpu_us_per_delivery,
+            report.blocked,
+            time(report.late_us)
+        );
+    }
+    if let Some(first) = reports.first() {
+        let pinned = if first.pinned { ", sender pinned" } else { "" };
+        let _ = writeln!(
+            table,
+            "\n{} sockets, frames of {} bytes, {:.1} s each{pinned}",
+            first.sockets, first.frame_bytes, first.seconds
+        );
+    }
+    table
+}
+
 fn objectives(report: &Report, table: &mut Table) {
     if let Some(slow) = &report.slow {
         table.row(
@@ -265,13 +295,13 @@ fn quantiles(quantiles: &Quantiles) -> String {
     )
 }
 
-fn list(reasons: &Reasons) -> String {
+pub(crate) fn list(reasons: &Reasons) -> String {
     let rows: Vec<String> = reasons.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
     rows.join(", ")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people to read")]
-fn time(us: u64) -> String {
+pub(crate) fn time(us: u64) -> String {
     match us {
         0..1000 => format!("{us} µs"),
         1000..10_000_000 => format!("{:.1} ms", us as f64 / 1e3),
@@ -280,7 +310,7 @@ fn time(us: u64) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people to read")]
-fn mebibytes(bytes: u64) -> f64 {
+pub(crate) fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / 1_048_576.0
 }
 

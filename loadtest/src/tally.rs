@@ -8,20 +8,16 @@ use serde::{Deserialize, Serialize};
 /// Latencies up to here are told apart; longer ones count as this long.
 const LONGEST_US: u64 = 600_000_000;
 
-/// A histogram of microseconds with three significant digits; between processes it is a list of values with
-/// their counts.
-#[derive(Clone, Serialize, Deserialize)]
+/// A histogram of microseconds with three significant digits, which grows with its values; `None` before the
+/// first. Between processes it is a list of values with their counts.
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(from = "Vec<(u64, u32)>", into = "Vec<(u64, u32)>")]
 pub(crate) struct Spread(Option<Histogram<u32>>);
 
 impl From<Vec<(u64, u32)>> for Spread {
     fn from(values: Vec<(u64, u32)>) -> Self {
         let mut spread = Self::default();
-        if let Some(histogram) = &mut spread.0 {
-            for (us, count) in values {
-                histogram.saturating_record_n(us.max(1), count);
-            }
-        }
+        values.into_iter().for_each(|(us, count)| spread.record_n(us, count));
         spread
     }
 }
@@ -33,24 +29,30 @@ impl From<Spread> for Vec<(u64, u32)> {
     }
 }
 
-impl Default for Spread {
-    fn default() -> Self {
-        // These bounds are always accepted.
-        Self(Histogram::new_with_bounds(1, LONGEST_US, 3).ok())
-    }
-}
-
 impl Spread {
     pub(crate) fn record(&mut self, us: u64) {
+        self.record_n(us, 1);
+    }
+
+    fn record_n(&mut self, us: u64, count: u32) {
+        if self.0.is_none() {
+            // Three digits are always accepted.
+            self.0 = Histogram::new(3).ok();
+        }
         if let Some(histogram) = &mut self.0 {
-            histogram.saturating_record(us.max(1));
+            // Values up to the longest always find room.
+            let _ = histogram.record_n(us.clamp(1, LONGEST_US), count);
         }
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
-        if let (Some(mine), Some(theirs)) = (&mut self.0, &other.0) {
-            // Both have the same bounds, so nothing of theirs is out of range.
-            let _ = mine.add(theirs);
+        match (&mut self.0, &other.0) {
+            (_, None) => {}
+            (None, Some(theirs)) => self.0 = Some(theirs.clone()),
+            (Some(mine), Some(theirs)) => {
+                // Mine grows as far as it has to.
+                let _ = mine.add(theirs);
+            }
         }
     }
 

@@ -178,7 +178,8 @@ fn start(
     let (Some(mut input), Some(output)) = (process.0.stdin.take(), process.0.stdout.take()) else {
         return Err(std::io::ErrorKind::BrokenPipe.into());
     };
-    write_line(&mut input, brief)?;
+    // A process that ends at once is missed by the thread that listens to it.
+    let _ = write_line(&mut input, brief);
     let (orders, theirs) = mpsc::channel(QUEUE);
     let index = usize::from(brief.share.index);
     thread::Builder::new().spawn(move || carry_orders(theirs, input))?;

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-fn loadtest(flags: &str) -> Output {
+pub(crate) fn loadtest(flags: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_loadtest")).args(flags.split_whitespace()).output().unwrap()
 }
 
@@ -22,6 +22,28 @@ fn too_few_descriptors_are_said_before_anything_is_opened() {
     let output = loadtest("run --url ws://127.0.0.1:1 --viewers 1000000 --streams 1000000 --posters 1000");
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("open files"), "{output:?}");
+    let output = loadtest("run --url ws://192.0.2.1:1 --viewers 900000");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("ports: 900001 sockets need") && said.contains("--sources"), "{output:?}");
+    assert_eq!(
+        said.matches("open files").count() + said.matches("ports:").count(),
+        2,
+        "both are named: {said}"
+    );
+}
+
+#[test]
+fn a_process_that_is_not_there_is_said() {
+    let output = loadtest(&format!("run --url ws://127.0.0.1:1 --pid {}", u32::MAX));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--pid"), "{output:?}");
+}
+
+#[test]
+fn a_worker_without_a_brief_ends_with_2() {
+    let output = loadtest("worker");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no brief"), "{output:?}");
 }
 
 #[test]
@@ -44,4 +66,13 @@ fn the_plain_loop_is_measured() {
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         assert!(text.contains("sender CPU") && !text.contains("deliveries               0 "), "{text}");
     }
+}
+
+#[test]
+fn the_plain_loop_has_a_table_of_frames_a_write() {
+    let output = loadtest("limit --sockets 20 --seconds 0.2 --rate 400 --table");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let rows: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next()).collect();
+    assert_eq!(rows, ["frames", "1", "4", "16"], "{text}");
 }

@@ -39,6 +39,8 @@ pub(crate) enum Fault {
     LoseForAll(u64),
     Accepts,
     SaysNothingAfter101,
+    /// Answers each handshake so late.
+    SlowHello(Duration),
     Status(u16),
     NoAcks,
     Refuses,
@@ -255,6 +257,9 @@ async fn watch(
     let resumed = if head.after.is_some() { "all" } else { "fresh" };
     let hello = json!({"type": "hello", "stream": head.stream, "resumed": resumed, "rights": [],
         "position": format!("e.{}", head.after.unwrap_or(0))});
+    if let Fault::SlowHello(by) = shared.fault {
+        sleep(by).await;
+    }
     let mut opening = switch.into_bytes();
     if shared.fault != Fault::SaysNothingAfter101 {
         opening.extend(text(&hello));

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use clap::Parser;
 use loadtest::{
     cli::{Cli, Command},
     report::Report,
@@ -13,17 +12,20 @@ use tokio::time::timeout;
 use crate::fake::{Fake, Fault};
 
 /// Two streams, six viewers, 20 comments each within 0.4 s.
-const SHAPE: &str =
+pub(crate) const SHAPE: &str =
     "--viewers 6 --streams 2 --rate 50 --seconds 0.4 --window-ms 700 --idle-ms 10 --handshake-ms 400";
+/// A busy machine is no fault of the fake's.
+const PATIENT: &str = "--slo-deliver-ms 60000 --slo-join-ms 60000";
 
 pub(crate) async fn run_against(url: &str, flags: &str) -> Report {
-    let words = format!("loadtest run --url {url} {flags}");
-    let Command::Run(args) = Cli::try_parse_from(words.split_whitespace()).unwrap().command else { panic!() };
+    let words = format!("loadtest run --url {url} {PATIENT} {flags}");
+    let cli = Cli::read(words.split_whitespace().map(Into::into)).unwrap();
+    let Command::Run(args) = cli.command else { panic!() };
     let run = run::run(args.plan().unwrap(), |_| {});
     timeout(Duration::from_secs(60), run).await.expect("a run ends").unwrap()
 }
 
-async fn with(fault: Fault, flags: &str) -> Report {
+pub(crate) async fn with(fault: Fault, flags: &str) -> Report {
     let fake = Fake::start(fault);
     run_against(&fake.url, &format!("{SHAPE} {flags}")).await
 }
@@ -81,6 +83,37 @@ async fn late_frames_show_in_the_latency() {
     assert!(report.ok, "{:?}", report.violations);
     let delivery = report.latencies.delivery;
     assert!(delivery.max_us >= 150_000 && delivery.p50_us < 150_000, "{delivery:?}");
+}
+
+#[tokio::test]
+async fn what_is_late_breaks_the_objective() {
+    let report = with(Fault::Late(10, Duration::from_millis(150)), "--slo-deliver-ms 140").await;
+    // The frames behind it wait as well.
+    let late = report.violations["late"];
+    assert!(late >= 2 && report.violations.len() == 1, "{:?}", report.violations);
+    let missed: Vec<_> = report.slo.iter().filter(|judged| !judged.met).map(|judged| &judged.what).collect();
+    assert_eq!(missed, ["deliveries in time"]);
+    let flags = "--slo-deliver-ms 140 --slo-deliver-share 0.3";
+    assert!(with(Fault::Late(10, Duration::from_millis(150)), flags).await.ok);
+    let flags = "--slo-deliver-ms 140 --tolerate late";
+    assert_eq!(with(Fault::Late(10, Duration::from_millis(150)), flags).await.tolerated["late"], late);
+}
+
+#[tokio::test]
+async fn slow_answers_break_the_objective_of_joins() {
+    assert_eq!(
+        violations(Fault::SlowHello(Duration::from_millis(100)), "--slo-join-ms 90").await,
+        "late joins 8"
+    );
+    let report = with(Fault::SlowHello(Duration::from_millis(100)), "").await;
+    assert!(report.ok && report.latencies.join.p50_us >= 100_000, "{:?}", report.latencies.join);
+}
+
+#[tokio::test]
+async fn some_loss_and_duplicates_may_be_let_pass() {
+    assert_eq!(violations(Fault::Lose(5), "--slo-lost 1").await, "lost 2");
+    assert_eq!(violations(Fault::Lose(5), "--slo-lost 2").await, "");
+    assert_eq!(violations(Fault::Duplicate(7), "--slo-duplicates 2").await, "");
 }
 
 #[tokio::test]

@@ -10,4 +10,10 @@ mod faults;
 #[cfg(test)]
 mod local;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
+mod processes;
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
 mod targets;
