@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     ab::AbArgs,
+    capacity::CapacityArgs,
     events::Events,
     local::{LeashArgs, LocalArgs},
     scenario::Scenario,
@@ -32,6 +33,8 @@ pub enum Command {
     Local(Box<LocalArgs>),
     /// Compares pods that hear what is watched with pods that hear everything: CPU, memory, messages
     Ab(Box<AbArgs>),
+    /// Adds viewers until the objective breaks, and tells what each thing costs
+    Capacity(Box<CapacityArgs>),
     /// Measures the kernel's own limit: a plain loop of `send` over loopback sockets
     Limit(LimitArgs),
     /// The receiving side of `limit`

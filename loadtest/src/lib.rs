@@ -21,11 +21,13 @@
 //! * `report` figures and verdict · `crew` one process's share of a run · `worker` a crew in a process of its own ·
 //!   `team` all crews as one · `sampler` the run over time · `preflight` limits in the way · `run` the conductor
 //! * `sink`, `limit` the kernel's own limit · `table`, `html`, `print` for people
-//! * `local` a run over pods and shards that the tester starts itself · `ab` two kinds of pods compared
+//! * `local` a run over pods and shards that the tester starts itself · `ab` two kinds of pods compared ·
+//!   `capacity` how much a pod carries
 //!
 //! Nothing of the server's code is used: two readings of the protocol test each other.
 
 pub mod ab;
+pub mod capacity;
 mod checker;
 pub mod cli;
 mod clock;

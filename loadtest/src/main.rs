@@ -1,13 +1,21 @@
 //! Flags → plan → run → exit code.
 
-use std::{fs, future::Future, path::Path, process::ExitCode};
+use std::{
+    fs,
+    future::Future,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use loadtest::{
     ab::{self, AbArgs},
+    capacity::{self, CapacityArgs},
     cli::{Cli, Command, LimitArgs, RunArgs, SinkArgs, Unclear},
     html, limit,
     local::{self, LocalArgs},
-    print, proc, run, sink, table, worker,
+    print, proc,
+    report::Report,
+    run, sink, table, worker,
 };
 use serde::Serialize;
 use tokio::runtime::Builder;
@@ -28,6 +36,7 @@ fn main() -> ExitCode {
         Command::Sink(args) => receive(&args),
         Command::Local(args) => run_local(*args),
         Command::Ab(args) => compare(*args),
+        Command::Capacity(args) => measure_capacity(*args),
         Command::Leash(args) => Err(vec![local::leash(&args).to_string()]),
     };
     match done {
@@ -43,30 +52,39 @@ fn cannot_begin(mistakes: &[String]) -> ExitCode {
 
 fn run(args: RunArgs) -> Result<ExitCode, Vec<String>> {
     let plan = args.plan()?;
-    let [mut json, mut pages] = [&plan.json, &plan.html].map(|path| path.iter().cloned().collect::<Vec<_>>());
-    let folder = plan.reports.clone();
+    let places = [&plan.json, &plan.html, &plan.reports].map(Clone::clone);
     let threads = plan.prepare_threads();
     let report =
         block_on(threads, run::run(plan, print::progress))?.map_err(|error| vec![error.to_string()])?;
     print::result(&table::report(&report));
-    if let Some(folder) = folder {
-        let stem = report.meta.file_stem();
-        json.push(folder.join(format!("{stem}.json")));
-        pages.push(folder.join(format!("{stem}.html")));
-    }
-    json.iter().try_for_each(|path| write_json(path, &report))?;
-    pages.iter().try_for_each(|path| write(path, html::page(&report).as_bytes()))?;
+    keep(places, &report, &report)?;
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn run_local(args: LocalArgs) -> Result<ExitCode, Vec<String>> {
-    let json = args.run.json.clone();
+    let places = [&args.run.json, &args.run.html, &args.run.reports].map(Clone::clone);
     let local = args.check()?;
     let report =
         block_on(local.threads(), local.run(print::progress))?.map_err(|error| vec![error.to_string()])?;
     print::result(&local::table(&report));
-    json.map(|path| write_json(&path, &report)).transpose()?;
+    keep(places, &report.measured.run, &report)?;
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Writes a run's page, and the whole of what was found as JSON: to the files that are named, and into the folder.
+fn keep(
+    [json, html, folder]: [Option<PathBuf>; 3],
+    run: &Report,
+    whole: &impl Serialize,
+) -> Result<(), Vec<String>> {
+    let [mut json, mut pages] = [json, html].map(|path| path.into_iter().collect::<Vec<_>>());
+    if let Some(folder) = folder {
+        let stem = run.meta.file_stem();
+        json.push(folder.join(format!("{stem}.json")));
+        pages.push(folder.join(format!("{stem}.html")));
+    }
+    json.iter().try_for_each(|path| write_json(path, whole))?;
+    pages.iter().try_for_each(|path| write(path, html::page(run).as_bytes()))
 }
 
 fn compare(args: AbArgs) -> Result<ExitCode, Vec<String>> {
@@ -75,7 +93,17 @@ fn compare(args: AbArgs) -> Result<ExitCode, Vec<String>> {
     let report = block_on(1, ab.run(print::progress))?.map_err(|error| vec![error.to_string()])?;
     print::result(&ab::table(&report));
     json.map(|path| write_json(&path, &report)).transpose()?;
-    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn measure_capacity(args: CapacityArgs) -> Result<ExitCode, Vec<String>> {
+    let json = args.json.clone();
+    let capacity = args.check()?;
+    let report = block_on(1, capacity.run(print::progress))?.map_err(|error| vec![error.to_string()])?;
+    print::result(&capacity::table(&report));
+    json.map(|path| write_json(&path, &report)).transpose()?;
+    // That it breaks is what is looked for; that it never held is not.
+    Ok(if report.held() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn measure_limit(args: &LimitArgs) -> Result<ExitCode, Vec<String>> {

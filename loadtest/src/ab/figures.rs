@@ -3,10 +3,13 @@
 use serde::Serialize;
 
 use super::AbArgs;
-use crate::local::{Measured, Member, ProcessCost};
+use crate::{
+    local::{Measured, Member, ProcessCost},
+    report::Reasons,
+};
 
 /// What one run cost.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Figures {
     /// CPU of all pods with viewers while posting, as a share of one core.
     pub pods_cores: f64,
@@ -34,12 +37,12 @@ pub struct Figures {
     pub p99_us: u64,
     /// CPU of the tester, as a share of one core.
     pub tester_cores: f64,
-    /// Whether every promise held.
-    pub ok: bool,
+    /// Promises that did not hold, and how often.
+    pub violations: Reasons,
 }
 
 /// Both ways, one right after the other.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Round {
     /// Hearing what is watched.
     pub watched: Figures,
@@ -61,8 +64,8 @@ pub struct Median {
 /// What the A/B found.
 #[derive(Debug, Serialize)]
 pub struct AbReport {
-    /// Whether every promise held in every run, and nothing came of what nobody watches when only that was heard.
-    pub ok: bool,
+    /// What did not hold: a promise in a run, or that nothing comes of what nobody watches when only that is heard.
+    pub broken: Vec<String>,
     /// Pods with viewers, shards.
     pub started: [u16; 2],
     /// Streams, and how many of them are watched.
@@ -100,7 +103,7 @@ impl Figures {
             delivered: measured.run.deliveries.delivered,
             p99_us: measured.run.latencies.delivery.p99_us,
             tester_cores: tester,
-            ok: measured.ok(),
+            violations: measured.run.violations.clone(),
         }
     }
 }
@@ -123,14 +126,20 @@ impl AbReport {
         let pods = u64::from(args.fleet.pods);
         let posts = (args.rate * args.seconds + 1e-9) as u64;
         let due = posts * u64::from(args.watched) * pods;
-        let nothing_else = |figures: &Figures| {
-            figures.received == due
-                && figures.subscriptions == u64::from(args.watched) * pods
-                && figures.unwatched_heard == 0
-        };
-        let holds = |round: &Round| round.watched.ok && round.everything.ok && nothing_else(&round.watched);
+        let mut broken = Vec::new();
+        for (number, round) in (1..).zip(&rounds) {
+            for (way, figures) in [("what is watched", &round.watched), ("everything", &round.everything)] {
+                let violations = figures.violations.iter();
+                broken
+                    .extend(violations.map(|(name, count)| format!("round {number}, {way}: {name} {count}")));
+            }
+            let Figures { received, subscriptions, unwatched_heard, .. } = round.watched;
+            if received != due || subscriptions != u64::from(args.watched) * pods || unwatched_heard != 0 {
+                broken.push(format!("round {number}: {received} messages came, and {due} were due"));
+            }
+        }
         Self {
-            ok: rounds.iter().all(holds),
+            broken,
             started: [args.fleet.pods, args.fleet.shards],
             streams: [args.streams, args.watched],
             viewers: args.viewers,

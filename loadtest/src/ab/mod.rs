@@ -127,7 +127,8 @@ impl Ab {
                 figures.push((way, unless_interrupted(self.once(way, on_progress)).await?));
             }
             figures.sort_by_key(|(way, _)| *way == Way::Everything);
-            if let [(_, watched), (_, everything)] = figures[..] {
+            let mut figures = figures.into_iter().map(|(_, figures)| figures);
+            if let (Some(watched), Some(everything)) = (figures.next(), figures.next()) {
                 rounds.push(Round { watched, everything });
             }
         }

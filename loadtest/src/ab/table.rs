@@ -31,7 +31,10 @@ pub fn table(report: &AbReport) -> String {
     let cells =
         [pods.to_string(), format!("{needed:.2}"), format!("to {:.2} of them", needed / f64::from(pods))];
     row(&mut text, "pods for the same viewers, each using as much CPU", cells, "to a third");
-    text.push_str(if report.ok { "\nevery promise held\n" } else { "\nBROKEN: see the report\n" });
+    let verdict =
+        if report.broken.is_empty() { "every promise held".to_owned() } else { report.broken.join("; ") };
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "\n{verdict}");
     text
 }
 
