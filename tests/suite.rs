@@ -19,6 +19,7 @@ mod documents;
 mod exits;
 mod layers;
 mod shards;
+mod telemetry;
 mod tls;
 mod world;
 

@@ -1,0 +1,91 @@
+//! Clocks that differ: a pod's is two seconds behind, and another's two seconds ahead, of the shard's.
+
+use std::fs;
+
+use super::Scrape;
+use crate::world::{Join, PATIENCE, Pod, RedisServer, eventually, stream_for};
+
+/// Where Debian's package faketime keeps its library.
+fn faketime() -> String {
+    let folders = fs::read_dir("/usr/lib").unwrap().filter_map(Result::ok);
+    let paths = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+    let path = paths.filter(|path| path.exists()).next();
+    path.expect("libfaketime, of the Debian package faketime").to_str().unwrap().to_owned()
+}
+
+fn pod(name: &str, shards: &str, clock: &str) -> Pod {
+    let library = faketime();
+    // Timers go by the monotonic clock, which no clock's setting changes.
+    let settings =
+        [("LD_PRELOAD", library.as_str()), ("FAKETIME", clock), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+    let own = [("FANFARE_POD", name), ("FANFARE_SHARDS", shards), ("DONT_FAKE_MONOTONIC", "1")];
+    Pod::start(&[&settings[..], &own].concat())
+}
+
+async fn knows_the_clock(pod: &Pod, ahead_s: i64) {
+    eventually("the shard's clock is known", PATIENCE, async || {
+        let ahead_us = pod.probe("/ready").await.json()["shards"]["a"]["clock_ahead_us"].as_i64()?;
+        ((ahead_us - ahead_s * 1_000_000).abs() < 100_000).then_some(())
+    })
+    .await;
+}
+
+const STAGE: &str = "fanfare_delivery_stage_duration_seconds";
+
+/// Stages and the whole are right on every pod, whoever posts: times are told in the shard's time.
+#[tokio::test]
+async fn a_pod_with_a_wrong_clock_measures_right() {
+    let (redis, stream) = (RedisServer::start(), stream_for("skew"));
+    let shards = format!("a={}", redis.url());
+    let pods = [pod("behind", &shards, "-2s"), pod("ahead", &shards, "+2s"), pod("right", &shards, "+0s")];
+    for (pod, ahead_s) in pods.iter().zip([2, -2, 0]) {
+        knows_the_clock(pod, ahead_s).await;
+    }
+    let mut viewers = Vec::new();
+    for pod in &pods {
+        viewers.push(Join::new(pod, &stream).open().await);
+    }
+    // The first comment may find the subscriptions on their way; it is not what is measured here.
+    let mut posted = 0;
+    for pod in pods.iter().cycle().take(30) {
+        pod.post(&stream, "hi").await;
+        posted += 1;
+        for viewer in &mut viewers {
+            viewer.comments(posted).await;
+        }
+    }
+    for pod in &pods {
+        let scrape = Scrape::of(pod).await;
+        let means = [
+            scrape.mean("fanfare_delivery_duration_seconds", &["priority=\"false\""]),
+            scrape.mean(STAGE, &["stage=\"bus\""]),
+            scrape.mean(STAGE, &["stage=\"commit\""]),
+        ];
+        // Two seconds of error on a third of the posts would make two thirds of a second.
+        assert!(means.iter().all(|mean| (0.0..0.3).contains(mean)), "{means:?}");
+        let within = scrape.sum("fanfare_deliveries_total", &["slo=\"within\""]);
+        assert!(within >= 25.0, "{within} of {posted} were in time");
+    }
+}
+
+/// Where the shard does not tell its time, a clock that is behind shows: what is negative is counted, and no time.
+#[tokio::test]
+async fn a_time_that_comes_out_negative_is_counted_and_is_none() {
+    let (redis, stream) = (RedisServer::start(), stream_for("negative"));
+    redis.cli(&["ACL", "SETUSER", "default", "-time"]);
+    let pod = pod("behind", &format!("a={}", redis.url()), "-2s");
+    let mut viewer = Join::new(&pod, &stream).open().await;
+    let before = Scrape::of(&pod).await.sum("fanfare_clock_negative_total", &[]);
+    for posted in 1..=5 {
+        pod.post(&stream, "hi").await;
+        viewer.comments(posted).await;
+    }
+    let scrape = Scrape::of(&pod).await;
+    assert!(scrape.sum("fanfare_clock_negative_total", &[]) >= before + 5.0);
+    assert_eq!(scrape.sum(&format!("{STAGE}_sum"), &["stage=\"bus\""]), 0.0);
+    assert_eq!(
+        pod.probe("/ready").await.json()["shards"]["a"]["up"],
+        true,
+        "a shard without a clock is a shard"
+    );
+}
