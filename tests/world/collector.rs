@@ -23,7 +23,10 @@ use opentelemetry_proto::tonic::{
     trace::v1::Span,
 };
 use prost::Message as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpListener, TcpStream},
+};
 
 /// How pods speak to a collector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +52,7 @@ pub(crate) enum Manner {
     Takes,
     /// Answers that it cannot.
     Fails,
-    /// Answers something else altogether.
+    /// Says what is neither gRPC nor HTTP.
     Raves,
     /// Takes connections and never answers.
     Hangs,
@@ -113,11 +116,12 @@ impl Desk {
     async fn accept(self, listener: std::net::TcpListener) {
         let (listener, tasks) = (TcpListener::from_std(listener).unwrap(), Tasks::default());
         let mut held = Vec::new();
-        while let Ok((socket, _)) = listener.accept().await {
+        while let Ok((mut socket, _)) = listener.accept().await {
             self.note(|taken| taken.connections += 1);
             match self.manner {
                 Manner::Hangs => held.push(socket),
-                Manner::Takes | Manner::Fails | Manner::Raves => tasks.request(self.clone().serve(socket)),
+                Manner::Raves => drop(socket.write_all(b"\xff\0<html> 220 hello\r\n\r\n").await),
+                Manner::Takes | Manner::Fails => tasks.request(self.clone().serve(socket)),
             }
         }
     }
@@ -154,10 +158,7 @@ impl Desk {
                 }
             }),
             Manner::Fails => return response(self.otlp, 503, Bytes::new(), "14"),
-            Manner::Raves => {
-                return response(self.otlp, 200, Bytes::from_static(b"<html>\xff\0 hello"), "99");
-            }
-            Manner::Hangs => unreachable!("it answers nobody"),
+            Manner::Raves | Manner::Hangs => unreachable!("it answers nobody"),
         }
         let empty = if self.otlp == Otlp::Grpc { Bytes::from_static(&[0; 5]) } else { Bytes::new() };
         response(self.otlp, 200, empty, "0")
