@@ -2,7 +2,8 @@
 
 # What the tests need from Debian: package names, each with the command or the file that shows it is there.
 PACKAGES := redis-server:redis-server openssl:openssl chromium:chromium chromium-driver:chromedriver nodejs:node \
-  node-ws:/usr/share/nodejs/ws/package.json python3-websockets:/usr/lib/python3/dist-packages/websockets/__init__.py
+  node-ws:/usr/share/nodejs/ws/package.json python3-websockets:/usr/lib/python3/dist-packages/websockets/__init__.py \
+  prometheus:promtool faketime:faketime
 
 CARGO_FLAGS := --workspace --locked
 # Debug information and incremental files cost more than they give in a clean run.

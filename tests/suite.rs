@@ -22,6 +22,7 @@ mod exits;
 mod layers;
 mod page;
 mod shards;
+mod telemetry;
 mod tls;
 mod world;
 
