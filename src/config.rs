@@ -4,7 +4,14 @@ use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str
 
 use clap::Parser;
 
-use crate::shards::{ShardAddress, parse_shards};
+mod ready;
+
+use crate::{
+    app::time_for_exit,
+    readiness::Setup,
+    shards::{ShardAddress, parse_shards},
+};
+use ready::ReadyFlags;
 
 /// Every setting as it was given. Each flag has an environment variable of the same name.
 #[derive(Debug, Clone, Parser)]
@@ -43,16 +50,21 @@ pub struct Flags {
     /// How long a subscription outlives a stream's last viewer
     #[arg(long, env = "FANFARE_LINGER", value_name = "DURATION", default_value = "10s")]
     linger: String,
+    #[command(flatten)]
+    ready: ReadyFlags,
     /// At the end: how long load balancers have to notice that the pod is not ready
     #[arg(long, env = "FANFARE_SETTLE", value_name = "DURATION", default_value = "5s")]
     settle: String,
     /// At the end: the time over which viewers are asked to connect elsewhere
     #[arg(long, env = "FANFARE_DRAIN", value_name = "DURATION", default_value = "30s")]
     drain: String,
+    /// How long whoever ends the pod waits before it kills it; the exit must be shorter
+    #[arg(long, env = "FANFARE_GRACE", value_name = "DURATION", default_value = "50s")]
+    grace: String,
 }
 
 /// Every setting, checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Address of the public listener.
     pub listen: SocketAddr,
@@ -72,6 +84,8 @@ pub struct Config {
     pub history_ttl: Duration,
     /// How long a subscription outlives a stream's last viewer.
     pub linger: Duration,
+    /// When the pod takes viewers, and how many.
+    pub readiness: Setup,
     /// How long load balancers have to notice that the pod is not ready.
     pub settle: Duration,
     /// The time over which viewers are asked to connect elsewhere.
@@ -102,9 +116,11 @@ impl Flags {
             history_comments: faults.number("FANFARE_HISTORY_COMMENTS", &self.history_comments, 1..=10_000),
             history_ttl: faults.duration("FANFARE_HISTORY_TTL", &self.history_ttl, 1, 7 * 86_400),
             linger: faults.duration("FANFARE_LINGER", &self.linger, 0, 3_600),
+            readiness: self.ready.check(&mut faults),
             settle: faults.duration("FANFARE_SETTLE", &self.settle, 0, 600),
             drain: faults.duration("FANFARE_DRAIN", &self.drain, 0, 3_600),
         };
+        faults.grace(&self.grace, time_for_exit(config.settle, config.drain));
         if !listen.ip().is_loopback() && !open {
             faults.0.push(format!(
                 "FANFARE_LISTEN: {listen} is not a loopback address, and no keys are configured: anybody could post in \
@@ -191,6 +207,17 @@ impl Faults {
         }
     }
 
+    fn grace(&mut self, text: &str, exit: Duration) {
+        let grace = self.duration("FANFARE_GRACE", text, 1, 86_400);
+        if grace > Duration::ZERO && grace < exit {
+            self.0.push(format!(
+                "FANFARE_GRACE: the exit may take {} (FANFARE_SETTLE + FANFARE_DRAIN + 5s), longer than the grace of {}",
+                humantime::format_duration(exit),
+                humantime::format_duration(grace)
+            ));
+        }
+    }
+
     fn duration(&mut self, name: &str, text: &str, least_s: u64, most_s: u64) -> Duration {
         let range = Duration::from_secs(least_s)..=Duration::from_secs(most_s);
         humantime::parse_duration(text).ok().filter(|duration| range.contains(duration)).unwrap_or_else(
@@ -230,6 +257,7 @@ mod tests {
             "--history-ttl=soon",
             "--linger=-1s",
             "--settle=1000h",
+            "--ready-cpu-high=7",
         ]);
         let Err(BadConfig(faults)) = faults else { panic!("accepted") };
         let names: Vec<_> = faults.iter().map(|fault| fault.split(':').next().unwrap()).collect();
@@ -241,6 +269,7 @@ mod tests {
             "FANFARE_HISTORY_TTL",
             "FANFARE_LINGER",
             "FANFARE_SETTLE",
+            "FANFARE_READY_CPU_HIGH",
         ];
         let mut sorted = names.clone();
         sorted.sort_unstable();

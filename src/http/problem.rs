@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::{domain::Refusal, protocol::Code, shards::Unavailable};
+use crate::{domain::Refusal, protocol::Code, readiness::Refused, shards::Unavailable};
 
 /// An error answer.
 #[derive(Debug, Serialize)]
@@ -19,7 +19,10 @@ pub(super) struct Problem {
     pub(super) code: Code,
     pub(super) detail: String,
     #[serde(skip)]
-    header: Option<(&'static str, &'static str)>,
+    header: Option<(&'static str, HeaderValue)>,
+    /// Whether the connection ends with the answer.
+    #[serde(skip)]
+    ends: bool,
 }
 
 fn status_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
@@ -29,7 +32,7 @@ fn status_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Re
 impl Problem {
     pub(super) fn new(status: StatusCode, code: Code, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
-        Self { r#type: "about:blank", title, status, code, detail: detail.into(), header: None }
+        Self { r#type: "about:blank", title, status, code, detail: detail.into(), header: None, ends: false }
     }
 
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
@@ -50,7 +53,7 @@ impl Problem {
 
     /// A route that was matched, but not for this method.
     pub(super) fn only_method(allowed: &'static str) -> Self {
-        Self { header: Some(("allow", allowed)), ..Self::method_not_allowed() }
+        Self { header: Some(("allow", HeaderValue::from_static(allowed))), ..Self::method_not_allowed() }
     }
 
     pub(super) fn deadline() -> Self {
@@ -63,11 +66,12 @@ impl Problem {
 
     /// A handshake that has to be made in another way.
     pub(super) fn upgrade_required(detail: &str, header: (&'static str, &'static str)) -> Self {
-        Self { header: Some(header), ..Self::new(StatusCode::UPGRADE_REQUIRED, Code::BadRequest, detail) }
+        let header = Some((header.0, HeaderValue::from_static(header.1)));
+        Self { header, ..Self::new(StatusCode::UPGRADE_REQUIRED, Code::BadRequest, detail) }
     }
 
     fn retry_soon(self) -> Self {
-        Self { header: Some(("retry-after", "1")), ..self }
+        Self { header: Some(("retry-after", HeaderValue::from(1))), ..self }
     }
 }
 
@@ -90,13 +94,27 @@ impl From<Unavailable> for Problem {
     }
 }
 
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        Self {
+            header: Some(("retry-after", HeaderValue::from(refused.retry_after_s))),
+            // Those who are refused must not hold descriptors and memory.
+            ends: true,
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::NotAccepting, refused.why)
+        }
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(&self)).into_response();
         let json = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         if let Some((name, value)) = self.header {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
+            response.headers_mut().insert(name, value);
+        }
+        if self.ends {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

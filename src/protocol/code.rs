@@ -18,6 +18,8 @@ pub enum Code {
     IdReused,
     /// The stream's shard did not answer in time.
     ShardUnavailable,
+    /// This pod takes no further viewers for now; another may, and so may this one later.
+    NotAccepting,
     /// The server failed; the fault is not the client's.
     Internal,
 }

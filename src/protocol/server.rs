@@ -28,6 +28,8 @@ pub enum Resumed {
 pub enum ReconnectReason {
     /// The pod goes away.
     Drain,
+    /// The pod has more viewers than its share.
+    Rebalance,
 }
 
 /// The first frame of a join.

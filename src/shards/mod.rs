@@ -6,6 +6,7 @@
 mod backoff;
 mod chain;
 mod embedded;
+mod fleet;
 mod history;
 mod interest;
 mod keeper;
