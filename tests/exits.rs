@@ -182,7 +182,7 @@ fn every_bad_setting_is_named_at_once() {
         ("FANFARE_DRAIN", "30"),
         ("FANFARE_GRACE", "no time"),
         ("FANFARE_READY_CPU_HIGH", "1.01"),
-        ("FANFARE_READY_CPU_LOW", "0.80"),
+        ("FANFARE_READY_CPU_LOW", "-0.5"),
         ("FANFARE_READY_HOT_FOR", "0s"),
         ("FANFARE_READY_COOL_FOR", "0s"),
         ("FANFARE_MAX_VIEWERS", "-1"),

@@ -18,6 +18,7 @@ mod checker;
 mod documents;
 mod exits;
 mod layers;
+mod readiness;
 mod shards;
 mod tls;
 mod world;

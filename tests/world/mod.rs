@@ -3,6 +3,7 @@
 //! A [`Pod`] is the real binary in a process of its own. A [`Viewer`] speaks WebSocket as a good client does and keeps a
 //! log; a [`Peer`] sends whatever bytes it is told to. Every wait has a deadline.
 
+mod balancer;
 mod home;
 mod http;
 mod patience;
@@ -15,6 +16,7 @@ mod viewer;
 
 use std::time::Duration;
 
+pub(crate) use balancer::Balancer;
 pub(crate) use home::{embedded, on_redis};
 pub(crate) use http::{Answer, exchange, get, post, request, try_request};
 pub(crate) use patience::eventually;
@@ -22,7 +24,7 @@ pub(crate) use peer::{Heard, Peer};
 pub(crate) use pod::{Pod, Signal};
 pub(crate) use raw::{RawFrame, opcode};
 pub(crate) use redis::RedisServer;
-pub(crate) use viewer::{Join, Viewer};
+pub(crate) use viewer::{Join, Refusal, Viewer};
 
 /// How long anything may take that has no bound of its own.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

@@ -101,7 +101,6 @@ impl Pod {
     fn try_launch(mut command: Command, settings: &[(&str, &str)]) -> Result<Self, Ended> {
         let mut child = command
             .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .envs([("FANFARE_LISTEN", "127.0.0.1:0"), ("FANFARE_OPS_LISTEN", "127.0.0.1:0")])
             .envs([("FANFARE_SETTLE", "0s"), ("FANFARE_DRAIN", "1s"), ("FANFARE_GRACE", "1h")])
             .env("FANFARE_POD", "pod-under-test")
