@@ -5,6 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# A pod that is measured takes everybody, however hot it is.
+export FANFARE_READY_CPU_HIGH=1
 rounds=3
 cargo build --release --workspace --locked
 pod=target/release/fanfare

@@ -8,7 +8,7 @@ use crate::readiness::{Setup, Thresholds};
 /// Settings of readiness as they were given.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ReadyFlags {
-    /// Share of the pod's processor time above which it gets hot
+    /// Share of the pod's processor time above which it gets hot; 1: never
     #[arg(long, env = "FANFARE_READY_CPU_HIGH", value_name = "SHARE", default_value = "0.80")]
     ready_cpu_high: String,
     /// Share of the pod's processor time below which it gets cool

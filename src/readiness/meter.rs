@@ -62,7 +62,8 @@ impl Meter {
         let cpu = if seconds > 0.0 { (used_s - first.used_s) / seconds } else { 0.0 };
         let throttled = limits.throttled.saturating_sub(first.throttled);
         Reading {
-            cpu: (cpu * 1_000.0).round() / 1_000.0,
+            // Clocks that tick in hundredths may say a little more than all.
+            cpu: (cpu * 1_000.0).round().min(1_000.0) / 1_000.0,
             quota: limits.processors,
             quota_source: limits.source,
             throttled_ms: u64::try_from(throttled.as_millis()).unwrap_or(u64::MAX),
@@ -105,6 +106,7 @@ mod tests {
         assert_eq!(run(&mut meter, &mut from, 1, 0.3, 0.3), 0.2);
         assert_eq!(run(&mut meter, &mut from, 4, 0.3, 0.3), 1.0);
         assert_eq!(run(&mut meter, &mut from, 3, 0.15, 0.3), 0.7);
+        assert_eq!(run(&mut meter, &mut from, 5, 0.301, 0.3), 1.0, "never more than all");
     }
 
     #[test]

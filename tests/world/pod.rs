@@ -19,7 +19,8 @@ const START: Duration = Duration::from_secs(20);
 /// A pod that runs. Dropping it ends its process.
 pub(crate) struct Pod {
     child: Mutex<Child>,
-    pid: u32,
+    /// The process's id.
+    pub(crate) pid: u32,
     /// Where viewers and backends connect.
     pub(crate) public: SocketAddr,
     /// Where probes connect.
