@@ -229,7 +229,7 @@ impl Pod {
 }
 
 /// How long an exit may take, whatever hangs: each phase has its time, and none takes another's.
-pub(crate) fn time_for_exit(settle: Duration, drain: Duration) -> Duration {
+fn time_for_exit(settle: Duration, drain: Duration) -> Duration {
     settle + drain + EXIT_MARGIN
 }
 

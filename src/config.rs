@@ -7,7 +7,6 @@ use clap::Parser;
 mod ready;
 
 use crate::{
-    app::time_for_exit,
     readiness::Setup,
     shards::{ShardAddress, parse_shards},
 };
@@ -120,7 +119,7 @@ impl Flags {
             settle: faults.duration("FANFARE_SETTLE", &self.settle, 0, 600),
             drain: faults.duration("FANFARE_DRAIN", &self.drain, 0, 3_600),
         };
-        faults.grace(&self.grace, time_for_exit(config.settle, config.drain));
+        faults.grace(&self.grace, config.settle + config.drain + EXIT_BEYOND);
         if !listen.ip().is_loopback() && !open {
             faults.0.push(format!(
                 "FANFARE_LISTEN: {listen} is not a loopback address, and no keys are configured: anybody could post in \
@@ -142,6 +141,9 @@ fn is_name_char(c: char) -> bool {
 }
 
 const MAX_NAME_BYTES: usize = 128;
+
+/// An exit takes no more than this beyond the times for load balancers and viewers, whatever hangs: README, "Leaving".
+const EXIT_BEYOND: Duration = Duration::from_secs(5);
 
 /// Reads settings; collects what is wrong and goes on with a value that is never used.
 struct Faults(Vec<String>);

@@ -97,7 +97,7 @@ async fn one_hot_pod_of_three_sheds_its_excess() {
             assert!(pods[0].1 == all && pods[1].0 && pods[2].0, "old ones stay, others are ready: {pods:?}");
             pause(LOOK_EVERY).await;
         }
-        let even = |pods: &[(bool, u64)]| pods[0].1 <= all / 3 + all / 20;
+        let even = |pods: &[(bool, u64)]| pods[0].1 <= all / 3 + all / 12;
         fleet.until("even", Duration::from_secs(300), even).await;
         assert!(!fleet.look().await[0].0, "it is hot still");
         drop(heater);

@@ -12,6 +12,8 @@ impl Group {
         fs::create_dir(&group.0).expect("a cpu cgroup of version 1 can be made: run this as root");
         group.set("cpu.cfs_period_us", "100000");
         group.set("cpu.cfs_quota_us", &format!("{}", hundredths * 1_000));
+        // What else runs on the machine takes nothing of the quota.
+        group.set("cpu.shares", "20000");
         group
     }
 
