@@ -191,3 +191,58 @@ impl Heart {
         wish
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::readiness::FleetView;
+
+    /// A fleet of one, or one that breaks whoever asks it.
+    struct Alone {
+        breaks: bool,
+    }
+
+    impl Fleet for Alone {
+        async fn beat(&self, beat: &Heartbeat) -> Option<FleetView> {
+            assert!(!self.breaks, "on purpose");
+            Some(FleetView::alone(beat))
+        }
+    }
+
+    /// The reasons of a gate after half a minute.
+    async fn reasons(breaks: bool) -> Vec<Reason> {
+        let thresholds = Thresholds {
+            high: 0.8,
+            low: 0.6,
+            hot_for: Duration::from_secs(5),
+            cool_for: Duration::from_secs(30),
+        };
+        let setup = Setup { thresholds, max_viewers: 0, accepts_per_second: 0, shed: true };
+        let readiness = Readiness::at(Path::new("/nowhere"), setup);
+        let (gate, tasks) = (readiness.gate(), Tasks::default());
+        gate.open(Reason::Starting);
+        assert_eq!(gate.reasons(), [], "it was read once");
+        let member = Member {
+            fleet: Alone { breaks },
+            pod: "one".to_owned(),
+            track: "blue".to_owned(),
+            tasks: tasks.clone(),
+            release: Release::default(),
+        };
+        tasks.core("readiness", readiness.run(member));
+        for _ in 0..30 {
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        gate.reasons()
+    }
+
+    /// Fails closed: a pod whose load nobody reads any more takes nobody new.
+    #[tokio::test(start_paused = true)]
+    async fn a_sampler_that_dies_closes_the_gate_and_one_that_lives_does_not() {
+        assert_eq!(reasons(false).await, []);
+        assert_eq!(reasons(true).await, [Reason::Sampler]);
+    }
+}
