@@ -15,7 +15,7 @@ use crate::{
     domain::{Desk, Service},
     http::{self, Api, Listener, Ops, Parts},
     hub::{Fanout, Hub, Totals},
-    readiness::{Gate, Reason},
+    readiness::{Gate, Member, Readiness, Reason},
     shards::{Nudges, Settings, Shards},
     shutdown::{Release, Tasks},
     telemetry::{Figures, Sli},
@@ -86,7 +86,9 @@ impl App {
     pub fn start(self, sli: Sli) -> Result<Pod, String> {
         let Self { config, public, ops, addresses } = self;
         let shard_count = config.shards.len();
-        let (gate, tasks, release) = (Gate::default(), Tasks::default(), Release::default());
+        let (tasks, release) = (Tasks::default(), Release::default());
+        let readiness = Readiness::new(config.readiness);
+        let gate = readiness.gate();
         let nudges = Nudges::new(&config.shards);
         let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let (hub, lanes) = Hub::new(Fanout::new(workers, config.fanout_window), nudges.clone(), sli.clone());
@@ -101,6 +103,13 @@ impl App {
         };
         let shards = Shards::start(&settings, &hub, &nudges, &tasks)?;
         let desk = Desk::new(shards.clone(), sli.clone());
+        let member = Member {
+            fleet: shards.clone(),
+            pod: config.pod.clone(),
+            track: config.track.clone(),
+            tasks: tasks.clone(),
+            release: release.clone(),
+        };
         let leave_within = LEAVE_WITHIN.min(config.drain / 3);
         let connections = Connections::new(Context {
             hub: hub.clone(),
@@ -122,12 +131,16 @@ impl App {
             shards,
             hub,
             tasks: tasks.clone(),
+            gate: gate.clone(),
             service: Service { name: "open".to_owned() },
         });
         let refuse = CancellationToken::new();
-        let accept = http::serve(public, http::router(api), tasks.clone(), refuse.clone());
+        let accept =
+            http::serve(public, http::router(api), tasks.clone(), refuse.clone(), gate.capacity().requests);
         tasks.core("listener", until_refused(accept));
-        let ops = OpsThread::start(ops, ops_router).map_err(|error| format!("the ops thread: {error}"))?;
+        let decide = readiness.run(member);
+        let ops =
+            OpsThread::start(ops, ops_router, decide).map_err(|error| format!("the ops thread: {error}"))?;
         gate.open(Reason::Starting);
         let (settle, drain) = (config.settle, config.drain);
         Ok(Pod { addresses, shard_count, gate, tasks, release, refuse, ops, settle, drain })
@@ -140,7 +153,9 @@ fn figures(gate: &Gate, hub: &Hub, shards: &Shards) -> impl Fn() -> Figures + Se
     move || {
         let Totals { viewers, streams } = hub.totals();
         let shards = shards.status().into_iter().map(Into::into).collect();
-        Figures { viewers, streams, ready: gate.reasons().is_empty(), shards }
+        let gate = gate.state();
+        let cpu = gate.reading.map_or(0.0, |reading| reading.cpu);
+        Figures { viewers, streams, ready: gate.ready, cpu, shards }
     }
 }
 
@@ -205,6 +220,7 @@ impl Pod {
         }
         tracing::info!(viewers = self.tasks.sockets(), "exit: refusing new connections, releasing viewers");
         self.refuse.cancel();
+        self.release.drain();
         self.release_evenly().await;
         // A request that is under way is answered.
         if timeout_at(Instant::now() + LAST_REQUESTS, self.tasks.requests_gone()).await.is_err() {
@@ -258,14 +274,22 @@ struct OpsThread {
 }
 
 impl OpsThread {
-    fn start(listener: std::net::TcpListener, router: Router) -> io::Result<Self> {
+    /// `beside` goes on beside the listener, for as long: what `/ready` tells must not wait for the workers either.
+    fn start(
+        listener: std::net::TcpListener,
+        router: Router,
+        beside: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<Self> {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("ops".to_owned()).spawn(move || {
             runtime.block_on(async move {
+                let tasks = Tasks::default();
+                // If it breaks, that is logged, and the gate closes for want of readings.
+                tasks.core("readiness", beside);
                 match Listener::from_std(listener) {
-                    Ok(listener) => http::serve(listener, router, Tasks::default(), stopped).await,
+                    Ok(listener) => http::serve(listener, router, tasks, stopped, usize::MAX).await,
                     Err(error) => tracing::error!(%error, "the ops listener is lost"),
                 }
             });

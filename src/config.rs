@@ -4,7 +4,13 @@ use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str
 
 use clap::Parser;
 
-use crate::shards::{ShardAddress, parse_shards};
+mod ready;
+
+use crate::{
+    readiness::Setup,
+    shards::{ShardAddress, parse_shards},
+};
+use ready::ReadyFlags;
 
 /// Every setting as it was given. Each flag has an environment variable of the same name.
 #[derive(Debug, Clone, Parser)]
@@ -46,16 +52,21 @@ pub struct Flags {
     /// How long the comments of a busy stream are gathered before they go out together; 0: never
     #[arg(long, env = "FANFARE_FANOUT_WINDOW", value_name = "DURATION", default_value = "50ms")]
     fanout_window: String,
+    #[command(flatten)]
+    ready: ReadyFlags,
     /// At the end: how long load balancers have to notice that the pod is not ready
     #[arg(long, env = "FANFARE_SETTLE", value_name = "DURATION", default_value = "5s")]
     settle: String,
     /// At the end: the time over which viewers are asked to connect elsewhere
     #[arg(long, env = "FANFARE_DRAIN", value_name = "DURATION", default_value = "30s")]
     drain: String,
+    /// How long whoever ends the pod waits before it kills it; the exit must be shorter
+    #[arg(long, env = "FANFARE_GRACE", value_name = "DURATION", default_value = "50s")]
+    grace: String,
 }
 
 /// Every setting, checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Address of the public listener.
     pub listen: SocketAddr,
@@ -77,6 +88,8 @@ pub struct Config {
     pub linger: Duration,
     /// How long the comments of a hot stream are gathered at the most.
     pub fanout_window: Duration,
+    /// When the pod takes viewers, and how many.
+    pub readiness: Setup,
     /// How long load balancers have to notice that the pod is not ready.
     pub settle: Duration,
     /// The time over which viewers are asked to connect elsewhere.
@@ -108,9 +121,11 @@ impl Flags {
             history_ttl: faults.duration("FANFARE_HISTORY_TTL", &self.history_ttl, 1, 7 * 86_400),
             linger: faults.duration("FANFARE_LINGER", &self.linger, 0, 3_600),
             fanout_window: faults.duration("FANFARE_FANOUT_WINDOW", &self.fanout_window, 0, 1),
+            readiness: self.ready.check(&mut faults),
             settle: faults.duration("FANFARE_SETTLE", &self.settle, 0, 600),
             drain: faults.duration("FANFARE_DRAIN", &self.drain, 0, 3_600),
         };
+        faults.grace(&self.grace, config.settle + config.drain + EXIT_BEYOND);
         if !listen.ip().is_loopback() && !open {
             faults.0.push(format!(
                 "FANFARE_LISTEN: {listen} is not a loopback address, and no keys are configured: anybody could post in \
@@ -132,6 +147,9 @@ fn is_name_char(c: char) -> bool {
 }
 
 const MAX_NAME_BYTES: usize = 128;
+
+/// An exit takes no more than this beyond the times for load balancers and viewers, whatever hangs: README, "Leaving".
+const EXIT_BEYOND: Duration = Duration::from_secs(5);
 
 /// Reads settings; collects what is wrong and goes on with a value that is never used.
 struct Faults(Vec<String>);
@@ -197,6 +215,17 @@ impl Faults {
         }
     }
 
+    fn grace(&mut self, text: &str, exit: Duration) {
+        let grace = self.duration("FANFARE_GRACE", text, 1, 86_400);
+        if grace > Duration::ZERO && grace < exit {
+            self.0.push(format!(
+                "FANFARE_GRACE: the exit may take {} (FANFARE_SETTLE + FANFARE_DRAIN + 5s), longer than the grace of {}",
+                humantime::format_duration(exit),
+                humantime::format_duration(grace)
+            ));
+        }
+    }
+
     fn duration(&mut self, name: &str, text: &str, least_s: u64, most_s: u64) -> Duration {
         let range = Duration::from_secs(least_s)..=Duration::from_secs(most_s);
         humantime::parse_duration(text).ok().filter(|duration| range.contains(duration)).unwrap_or_else(
@@ -239,6 +268,7 @@ mod tests {
             "--linger=-1s",
             "--fanout-window=2s",
             "--settle=1000h",
+            "--ready-cpu-high=7",
         ]);
         let Err(BadConfig(faults)) = faults else { panic!("accepted") };
         let names: Vec<_> = faults.iter().map(|fault| fault.split(':').next().unwrap()).collect();
@@ -251,6 +281,7 @@ mod tests {
             "FANFARE_LINGER",
             "FANFARE_FANOUT_WINDOW",
             "FANFARE_SETTLE",
+            "FANFARE_READY_CPU_HIGH",
         ];
         let mut sorted = names.clone();
         sorted.sort_unstable();

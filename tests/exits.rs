@@ -180,6 +180,14 @@ fn every_bad_setting_is_named_at_once() {
         ("FANFARE_LINGER", "-1s"),
         ("FANFARE_SETTLE", "1000h"),
         ("FANFARE_DRAIN", "30"),
+        ("FANFARE_GRACE", "no time"),
+        ("FANFARE_READY_CPU_HIGH", "1.01"),
+        ("FANFARE_READY_CPU_LOW", "-0.5"),
+        ("FANFARE_READY_HOT_FOR", "0s"),
+        ("FANFARE_READY_COOL_FOR", "0s"),
+        ("FANFARE_MAX_VIEWERS", "-1"),
+        ("FANFARE_ACCEPTS_PER_SECOND", "few"),
+        ("FANFARE_SHED", "maybe"),
     ];
     let Err(all) = Pod::try_start(&bad) else { panic!("it started") };
     assert_eq!(all.code, Some(2));
@@ -189,6 +197,9 @@ fn every_bad_setting_is_named_at_once() {
         let named: Vec<_> = bad.iter().filter(|(other, _)| one.said.contains(&format!("{other}:"))).collect();
         assert_eq!((one.code, named), (Some(2), vec![&(name, value)]), "{}", one.said);
     }
+    let too_long = [("FANFARE_DRAIN", "30s"), ("FANFARE_GRACE", "20s")];
+    let Err(killed) = Pod::try_start(&too_long) else { panic!("it would be killed while it drains") };
+    assert!(killed.code == Some(2) && killed.said.contains("FANFARE_GRACE"), "{killed:?}");
     let Err(filter) = Pod::try_start(&[("RUST_LOG", "a=b=c")]) else {
         panic!("started with a broken RUST_LOG")
     };

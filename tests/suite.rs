@@ -21,6 +21,7 @@ mod documents;
 mod exits;
 mod layers;
 mod page;
+mod readiness;
 mod shards;
 mod telemetry;
 mod tls;

@@ -268,3 +268,71 @@ redis.register_function('fanfare_publish', publish)
 redis.register_function{ function_name = 'fanfare_read', callback = read, flags = { 'allow-oom' } }
 redis.register_function{ function_name = 'fanfare_heads', callback = heads, flags = { 'allow-oom' } }
 redis.register_function{ function_name = 'fanfare_tally', callback = tally, flags = { 'no-writes' } }
+
+-- The pods of a track tell each other how they fare, so that few of them refuse viewers for their load at once.
+--
+--   ff:fleet:<track>  hash: pod -> <seen, ms> <leave until, ms> <ready, 0 or 1> <viewers> <ring epoch> <load>
+--
+-- All times are the shard's. A pod that was not seen for so long, or is seen in the future after the shard's clock was
+-- put back, is dead; a leave ends with the same time.
+
+local FLEET_TTL_MS = 15000
+
+-- The other pods of the track that live: how many, how many of them are on leave, their viewers, and of those that take
+-- viewers how many and their summed load. The dead are taken out.
+local function other_pods(name, pod, now)
+  local others = { pods = 0, leaves = 0, viewers = 0, ready = 0, load = 0 }
+  local fields = redis.call('HGETALL', name)
+  for index = 1, #fields, 2 do
+    local seen, leave, ready, viewers, load = string.match(fields[index + 1], '^(%d+) (%d+) ([01]) (%d+) %d+ (%S+)$')
+    seen, leave, load = tonumber(seen), tonumber(leave), tonumber(load)
+    if not (seen and load) or math.abs(now - seen) >= FLEET_TTL_MS then
+      redis.call('HDEL', name, fields[index])
+    elseif fields[index] ~= pod then
+      others.pods = others.pods + 1
+      others.viewers = others.viewers + tonumber(viewers)
+      if leave > now then
+        others.leaves = others.leaves + 1
+      end
+      if ready == '1' then
+        others.ready = others.ready + 1
+        others.load = others.load + load
+      end
+    end
+  end
+  return others
+end
+
+-- fanfare_beat ff:fleet:<track> <pod> <stay, leave or gone> <load> <load from which on a pod is hot> <viewers>
+--              <ready, 0 or 1> <ring epoch>
+-- answers {'stay' or 'leave', live pods, of these on leave, mean load of the others that take viewers or '', mean viewers}.
+-- A pod may leave if the others that take viewers are not hot on average and at most max(1, 30 %) of the live pods
+-- then are on leave; a pod without others follows its own load.
+local function beat(keys, args)
+  local name, pod, wish, hot, viewers, ready = keys[1], args[1], args[2], tonumber(args[4]), tonumber(args[5]), args[6]
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  local others = other_pods(name, pod, now)
+  local live = others.pods + 1
+  local mean = others.ready > 0 and others.load / others.ready or nil
+  local leaves = false
+  if wish == 'gone' then
+    redis.call('HDEL', name, pod)
+  else
+    if wish == 'leave' then
+      local is_free = others.leaves < math.max(1, math.floor(live * 3 / 10))
+      leaves = is_free and (others.pods == 0 or (mean ~= nil and mean < hot))
+    end
+    local seen, until_ms = whole(now), whole(leaves and now + FLEET_TTL_MS or 0)
+    -- Who is on leave takes no viewers, from this moment on.
+    local text = { seen, until_ms, leaves and '0' or ready, whole(viewers), args[7], args[3] }
+    redis.call('HSET', name, pod, table.concat(text, ' '))
+    redis.call('PEXPIRE', name, 2 * FLEET_TTL_MS)
+  end
+  return {
+    leaves and 'leave' or 'stay', whole(live), whole(others.leaves + (leaves and 1 or 0)),
+    mean and string.format('%.3f', mean) or '', string.format('%.1f', (others.viewers + viewers) / live),
+  }
+end
+
+redis.register_function{ function_name = 'fanfare_beat', callback = beat, flags = { 'allow-oom' } }

@@ -17,6 +17,7 @@ use crate::{
     domain::{Draft, Poster, now_ms},
     hub::{Drained, Seat},
     protocol::{self, ClientFrame, Close, Code, ReconnectReason, SharedFrame},
+    shutdown::Move,
 };
 
 /// How long a socket may accept no byte before its viewer counts as too slow.
@@ -135,7 +136,7 @@ impl<'a> Session<'a> {
                 }
                 () = writable(self.wire), if full_since.is_some() => {}
                 () = self.seat.woken() => {}
-                () = &mut asked, if self.leave_by.is_none() => self.ask_to_leave(),
+                why = &mut asked, if self.leave_by.is_none() => self.ask_to_leave(why),
                 () = &mut timer => {
                     if let Some(close) = self.overdue(full_since) {
                         return End::Close(close);
@@ -180,10 +181,14 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn ask_to_leave(&mut self) {
+    fn ask_to_leave(&mut self, why: Move) {
+        let reason = match why {
+            Move::Drain => ReconnectReason::Drain,
+            Move::Rebalance => ReconnectReason::Rebalance,
+        };
         let within_ms = self.joining.context.leave_within_ms;
         self.leave_by = Some(Instant::now() + Duration::from_millis(within_ms));
-        self.seat.push(&protocol::reconnect(within_ms, ReconnectReason::Drain));
+        self.seat.push(&protocol::reconnect(within_ms, reason));
     }
 
     /// When something may be overdue.

@@ -1,9 +1,14 @@
 //! The accept loop: every connection has deadlines from its first moment.
 
-use std::{io, net::SocketAddr, pin::pin, time::Duration};
+use std::{io, net::SocketAddr, os::fd::AsRawFd as _, pin::pin, time::Duration};
 
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -27,6 +32,10 @@ const MAX_HEADER_BYTES: usize = 8 * 1024;
 /// How long to wait when the process or the machine has no descriptor or memory left for another socket.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
+/// The answer to who comes when the descriptors that are left are for others.
+const NO_DESCRIPTORS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 10\r\nconnection: close\r\n\
+    content-length: 0\r\n\r\n";
+
 /// How often that is logged while it lasts.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
@@ -44,8 +53,26 @@ pub fn bind(address: SocketAddr) -> io::Result<Listener> {
     socket.listen(BACKLOG)
 }
 
-/// Accepts connections until `stop` is cancelled; those that are open then finish their request.
-pub async fn serve(listener: Listener, router: Router, tasks: Tasks, stop: CancellationToken) {
+/// The number of a connection's descriptor, with each of its requests. The system gives out the lowest free number, so
+/// that at least so many are in use.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Descriptor(pub(super) usize);
+
+impl Descriptor {
+    fn of(socket: &TcpStream) -> Self {
+        Self(usize::try_from(socket.as_raw_fd()).unwrap_or(0))
+    }
+}
+
+/// Accepts connections until `stop` is cancelled; those that are open then finish their request. Connections whose
+/// descriptor has the number `ceiling` or a higher one are refused at once: these are for others.
+pub async fn serve(
+    listener: Listener,
+    router: Router,
+    tasks: Tasks,
+    stop: CancellationToken,
+    ceiling: usize,
+) {
     let mut warned = None;
     loop {
         let accepted = tokio::select! {
@@ -53,6 +80,8 @@ pub async fn serve(listener: Listener, router: Router, tasks: Tasks, stop: Cance
             () = stop.cancelled() => return,
         };
         match accepted {
+            // As far as the client still reads it: there is nothing left to wait for it with.
+            Ok((socket, _)) if Descriptor::of(&socket).0 >= ceiling => drop(socket.try_write(NO_DESCRIPTORS)),
             Ok((socket, _)) => tasks.request(connection(socket, router.clone(), stop.clone())),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -77,12 +106,17 @@ async fn connection(socket: TcpStream, router: Router, stop: CancellationToken) 
     if !matches!(timeout(HEADERS_DEADLINE, socket.peek(&mut [0])).await, Ok(Ok(1))) {
         return;
     }
+    let descriptor = Descriptor::of(&socket);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(descriptor);
+        TowerToHyperService::new(router.clone()).call(request)
+    });
     let http = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_DEADLINE)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEADER_BYTES)
-        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(socket), service)
         .with_upgrades();
     let mut http = pin!(http);
     let served = tokio::select! {

@@ -24,6 +24,7 @@ use crate::{
     connection::Connections,
     domain::{Desk, Service},
     hub::Hub,
+    readiness::Gate,
     shards::Shards,
     shutdown::Tasks,
 };
@@ -55,6 +56,8 @@ pub struct Parts {
     pub hub: Hub,
     /// Owns the viewers' tasks.
     pub tasks: Tasks,
+    /// Whether one more viewer may come in.
+    pub gate: Gate,
     /// Who backends are, while there are no keys.
     pub service: Service,
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::Problem;
 use crate::{
     hub::Hub,
-    readiness::{Gate, Reason},
+    readiness::{self, Gate},
     shards::{ShardStatus, Shards},
     telemetry::{Counts, PROMETHEUS_TEXT, Sli},
 };
@@ -34,8 +34,8 @@ pub struct Ops {
 
 #[derive(Debug, Serialize)]
 struct Readiness {
-    ready: bool,
-    reasons: Vec<Reason>,
+    #[serde(flatten)]
+    state: readiness::State,
     viewers: usize,
     streams: usize,
     shards: BTreeMap<String, ShardStatus>,
@@ -55,18 +55,16 @@ pub fn router(ops: Ops) -> Router {
 
 /// 200 if new viewers should come, else 503; the shards are shown and are no reason.
 async fn ready(State(ops): State<Ops>) -> (StatusCode, Json<Readiness>) {
-    let reasons = ops.gate.reasons();
     let totals = ops.hub.totals();
     let shards = ops.shards.status().into_iter().map(|shard| (shard.name.clone(), shard)).collect();
     let readiness = Readiness {
-        ready: reasons.is_empty(),
-        reasons,
+        state: ops.gate.state(),
         viewers: totals.viewers,
         streams: totals.streams,
         shards,
         counts: ops.sli.counts(),
     };
-    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if readiness.state.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(readiness))
 }
 

@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::{domain::Refusal, protocol::Code, shards::Unavailable};
+use crate::{domain::Refusal, protocol::Code, readiness::Refused, shards::Unavailable};
 
 /// An error answer.
 #[derive(Debug, Serialize)]
@@ -20,6 +20,12 @@ pub(super) struct Problem {
     pub(super) detail: String,
     #[serde(skip)]
     headers: &'static [(&'static str, &'static str)],
+    /// When to come again, in seconds.
+    #[serde(skip)]
+    retry_after_s: Option<u64>,
+    /// Whether the connection ends with the answer.
+    #[serde(skip)]
+    ends: bool,
 }
 
 fn status_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
@@ -29,7 +35,8 @@ fn status_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Re
 impl Problem {
     pub(super) fn new(status: StatusCode, code: Code, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
-        Self { r#type: "about:blank", title, status, code, detail: detail.into(), headers: &[] }
+        let (detail, r#type) = (detail.into(), "about:blank");
+        Self { r#type, title, status, code, detail, headers: &[], retry_after_s: None, ends: false }
     }
 
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
@@ -68,7 +75,7 @@ impl Problem {
     }
 
     fn retry_soon(self) -> Self {
-        Self { headers: &[("retry-after", "1")], ..self }
+        Self { retry_after_s: Some(1), ..self }
     }
 }
 
@@ -91,6 +98,17 @@ impl From<Unavailable> for Problem {
     }
 }
 
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        Self {
+            retry_after_s: Some(refused.retry_after_s),
+            // Those who are refused must not hold descriptors and memory.
+            ends: true,
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::NotAccepting, refused.why)
+        }
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(&self)).into_response();
@@ -98,6 +116,12 @@ impl IntoResponse for Problem {
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         for &(name, value) in self.headers {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.ends {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

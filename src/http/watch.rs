@@ -15,6 +15,7 @@ use tokio::{net::TcpStream, time::timeout};
 use super::{
     Api, Problem,
     extract::{Params, Stream},
+    listener::Descriptor,
 };
 use crate::{
     connection::{self, After, Connections},
@@ -61,6 +62,8 @@ pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Re
 
     // Before the 101: a drain that begins now waits for this viewer too.
     let place = api.0.tasks.place();
+    let descriptor = parts.extensions.get::<Descriptor>().map_or(0, |descriptor| descriptor.0);
+    api.0.gate.admit(api.0.tasks.sockets(), descriptor)?;
     let connections = api.0.connections.clone();
     api.0.tasks.socket(place, hand_over(upgrade, connections, request));
     Ok(switching(accept, &parts.headers))

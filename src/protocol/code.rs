@@ -18,17 +18,20 @@ pub enum Code {
     IdReused,
     /// The stream's shard did not answer in time.
     ShardUnavailable,
+    /// This pod takes no further viewers for now; another may, and so may this one later.
+    NotAccepting,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::BadRequest,
         Self::TooLong,
         Self::NotAllowed,
         Self::NotFound,
         Self::IdReused,
         Self::ShardUnavailable,
+        Self::NotAccepting,
     ];
 }
 

@@ -41,6 +41,8 @@ impl Resumed {
 pub enum ReconnectReason {
     /// The pod goes away.
     Drain,
+    /// The pod has more viewers than its share.
+    Rebalance,
 }
 
 /// The first frame of a join.

@@ -35,7 +35,10 @@ use self::{
 };
 use super::clock::Clock;
 use super::shard::{ConnectionId, Event, Post, Span, Tally, Unavailable, Window};
-use crate::domain::{Accepted, Epoch, Kind, Position, PublishError, StreamId};
+use crate::{
+    domain::{Accepted, Epoch, Kind, Position, PublishError, StreamId},
+    readiness::{FleetView, Heartbeat, Wish},
+};
 
 /// How many channels one SUBSCRIBE or UNSUBSCRIBE names, and how many heads are asked for at once.
 const BATCH: usize = 500;
@@ -263,6 +266,32 @@ impl Link {
         let kinds = [Kind::Comment, Kind::Gift, Kind::Follow, Kind::Mission];
         let args = || call_of("fanfare_tally", &keys, kinds.iter().map(|kind| kind.name().into()).collect());
         replies::tally(self.0.reading.call(args).await?)
+    }
+
+    /// Tells the pods of a track how this one fares, and asks for what it wishes, in one atomic step.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub(super) async fn beat(&self, beat: &Heartbeat, ring_epoch: u64) -> Result<FleetView, Unavailable> {
+        let keys = [names::of_fleet(&beat.track)];
+        let args = || {
+            let wish = match beat.wish {
+                Wish::Stay => "stay",
+                Wish::Leave => "leave",
+                Wish::Gone => "gone",
+            };
+            let args = vec![
+                beat.pod.as_str().into(),
+                wish.into(),
+                format!("{:.3}", beat.cpu).into(),
+                format!("{:.3}", beat.high).into(),
+                beat.viewers.to_string().into(),
+                i64::from(beat.ready).into(),
+                ring_epoch.to_string().into(),
+            ];
+            call_of("fanfare_beat", &keys, args)
+        };
+        replies::fleet(self.0.reading.call(args).await?)
     }
 
     /// Subscribes to streams; the answer names the connection on which all of them are now in force.

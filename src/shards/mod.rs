@@ -7,6 +7,7 @@ mod backoff;
 mod chain;
 mod clock;
 mod embedded;
+mod fleet;
 #[cfg(feature = "hear-everything")]
 mod heard;
 mod history;

@@ -238,7 +238,7 @@ impl Eyes<'_> {
         let tally = Arc::clone(self.tally);
         let cpu = self.meter.f64_observable_gauge("fanfare.cpu.utilization");
         let description = "The share of its CPU that the pod uses, from 0 to 1";
-        let see = move |gauge: &dyn AsyncInstrument<f64>| gauge.observe(tally.cpu(), &[]);
+        let see = move |gauge: &dyn AsyncInstrument<f64>| gauge.observe(tally.figures().cpu, &[]);
         cpu.with_description(description).with_callback(see).build();
         self.gauge("fanfare.ready", "Whether the pod takes new viewers", |figures, gauge| {
             gauge.observe(figures.ready.into(), &[]);

@@ -108,6 +108,8 @@ pub struct Figures {
     pub streams: usize,
     /// Whether the pod takes new viewers.
     pub ready: bool,
+    /// The share of the pod's CPU that it uses; 0 until it is measured.
+    pub cpu: f64,
     /// Every shard.
     pub shards: Vec<ShardFigures>,
 }
@@ -232,11 +234,6 @@ impl Sli {
     /// A viewer's task panicked; the viewer's socket is gone, the pod goes on.
     pub fn panicked(&self) {
         self.0.tally.panic();
-    }
-
-    /// The share of the pod's CPU that it uses, 0 to 1, as it is now.
-    pub fn cpu_is(&self, utilization: f64) {
-        self.0.tally.set_cpu(utilization);
     }
 
     /// Something that the pod had to tell was not told.

@@ -29,8 +29,6 @@ pub(super) struct Tally {
     negative_clocks: AtomicU64,
     panics: AtomicU64,
     dropped: [AtomicU64; 3],
-    /// The bits of a number between 0 and 1; 0 until somebody measures.
-    cpu: AtomicU64,
     figures: OnceLock<Box<dyn Fn() -> Figures + Send + Sync>>,
 }
 
@@ -85,14 +83,6 @@ impl Tally {
 
     pub(super) fn drop_some(&self, signal: Signal, count: u64) {
         add(&self.dropped[signal as usize], count);
-    }
-
-    pub(super) fn set_cpu(&self, utilization: f64) {
-        self.cpu.store(utilization.to_bits(), Relaxed);
-    }
-
-    pub(super) fn cpu(&self) -> f64 {
-        f64::from_bits(self.cpu.load(Relaxed))
     }
 
     /// Says where the figures are that others keep; only the first to say so is heard.

@@ -3,6 +3,7 @@
 //! A [`Pod`] is the real binary in a process of its own. A [`Viewer`] speaks WebSocket as a good client does and keeps a
 //! log; a [`Peer`] sends whatever bytes it is told to. Every wait has a deadline.
 
+mod balancer;
 mod collector;
 mod detour;
 mod home;
@@ -18,6 +19,7 @@ mod viewer;
 
 use std::time::Duration;
 
+pub(crate) use balancer::Balancer;
 pub(crate) use collector::{Collector, Manner, Otlp, Taken};
 pub(crate) use detour::Detour;
 pub(crate) use home::{embedded, on_redis};
@@ -28,7 +30,7 @@ pub(crate) use pod::{Pod, Signal};
 pub(crate) use raw::{RawFrame, opcode};
 pub(crate) use redis::RedisServer;
 pub(crate) use relay::Relay;
-pub(crate) use viewer::{Join, Viewer};
+pub(crate) use viewer::{Join, Refusal, Viewer};
 
 /// How long anything may take that has no bound of its own.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

@@ -19,7 +19,8 @@ const START: Duration = Duration::from_secs(20);
 /// A pod that runs. Dropping it ends its process.
 pub(crate) struct Pod {
     child: Mutex<Child>,
-    pid: u32,
+    /// The process's id.
+    pub(crate) pid: u32,
     /// Where viewers and backends connect.
     pub(crate) public: SocketAddr,
     /// Where probes connect.
@@ -88,10 +89,22 @@ impl Pod {
 
     /// Starts a pod, or tells how it ended before it listened.
     pub(crate) fn try_start(settings: &[(&str, &str)]) -> Result<Self, Ended> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_fanfare"))
+        Self::try_launch(Command::new(env!("CARGO_BIN_EXE_fanfare")), settings)
+    }
+
+    /// Starts a pod through a shell, which does something to its own process first and then becomes the pod.
+    pub(crate) fn start_after(script: &str, settings: &[(&str, &str)]) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", &format!("{script} && exec \"$0\""), env!("CARGO_BIN_EXE_fanfare")]);
+        Self::try_launch(shell, settings).unwrap_or_else(|ended| panic!("the pod did not start: {ended:?}"))
+    }
+
+    fn try_launch(mut command: Command, settings: &[(&str, &str)]) -> Result<Self, Ended> {
+        let mut child = command
             .env_clear()
             .envs([("FANFARE_LISTEN", "127.0.0.1:0"), ("FANFARE_OPS_LISTEN", "127.0.0.1:0")])
-            .envs([("FANFARE_SETTLE", "0s"), ("FANFARE_DRAIN", "1s"), ("FANFARE_POD", "pod-under-test")])
+            .envs([("FANFARE_SETTLE", "0s"), ("FANFARE_DRAIN", "1s"), ("FANFARE_GRACE", "1h")])
+            .env("FANFARE_POD", "pod-under-test")
             .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -8,7 +8,10 @@ use tokio::{
     net::{TcpSocket, TcpStream},
     time::{Instant, timeout_at},
 };
-use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Error, Message},
+};
 
 use super::{PATIENCE, Pod};
 use crate::contract;
@@ -58,9 +61,21 @@ pub(crate) struct Seen {
     pub(crate) body: String,
 }
 
+/// A handshake that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) retry_after_s: Option<u64>,
+}
+
 impl Join {
     pub(crate) fn new(pod: &Pod, stream: &str) -> Self {
-        Self { address: pod.public, path: format!("{}?", Pod::watch_path(stream)), receive_buffer: None }
+        Self::at(pod.public, stream)
+    }
+
+    /// Joins wherever this address leads.
+    pub(crate) fn at(address: SocketAddr, stream: &str) -> Self {
+        Self { address, path: format!("{}?", Pod::watch_path(stream)), receive_buffer: None }
     }
 
     /// Goes on after a position.
@@ -95,15 +110,27 @@ impl Join {
 
     /// Connects, if the pod is there, and waits for nothing.
     pub(crate) async fn connect(&self) -> Option<Viewer> {
+        self.attempt().await.ok()
+    }
+
+    /// Connects and waits for nothing; tells what the pod says if it refuses, and nothing if there is none.
+    pub(crate) async fn attempt(&self) -> Result<Viewer, Option<Refusal>> {
         let socket = TcpSocket::new_v4().unwrap();
         if let Some(bytes) = self.receive_buffer {
             socket.set_recv_buffer_size(bytes).unwrap();
         }
-        let socket = socket.connect(self.address).await.ok()?;
+        let socket = socket.connect(self.address).await.map_err(|_| None)?;
         socket.set_nodelay(true).unwrap();
         let url = format!("ws://{}{}", self.address, self.path);
-        let (socket, _) = client_async(url, socket).await.ok()?;
-        Some(Viewer {
+        let (socket, _) = client_async(url, socket).await.map_err(|error| match error {
+            Error::Http(answer) => {
+                let retry_after = answer.headers().get("retry-after");
+                let retry_after_s = retry_after.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+                Some(Refusal { status: answer.status().as_u16(), retry_after_s })
+            }
+            _ => None,
+        })?;
+        Ok(Viewer {
             socket,
             log: Vec::new(),
             seen: Vec::new(),

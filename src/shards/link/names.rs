@@ -24,6 +24,11 @@ pub(super) fn of_probe(pod: &str) -> String {
     format!("ff:probe:{pod}")
 }
 
+/// The key under which the pods of a track tell each other how they fare.
+pub(super) fn of_fleet(track: &str) -> String {
+    format!("ff:fleet:{track}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@ use fred::types::Value;
 use crate::{
     domain::{Accepted, Position, PublishError},
     protocol::Entry,
+    readiness::{FleetView, Verdict},
     shards::shard::{Tally, Unavailable, Window},
 };
 
@@ -82,4 +83,18 @@ pub(super) fn tally(value: Value) -> Result<Option<Tally>, Unavailable> {
         Some(&[comment, gift, follow, mission]) => Ok(Some(Tally { comment, gift, follow, mission })),
         _ => Err(Unavailable),
     }
+}
+
+/// The answer to `fanfare_beat`.
+pub(super) fn fleet(value: Value) -> Result<FleetView, Unavailable> {
+    let words = texts(value);
+    let [verdict, pods, unready, others_cpu, mean_viewers] = &words[..] else { return Err(Unavailable) };
+    Ok(FleetView {
+        pods: parse(pods).ok_or(Unavailable)?,
+        unready: parse(unready).ok_or(Unavailable)?,
+        // Empty where no other pod takes viewers.
+        others_cpu: parse(others_cpu),
+        mean_viewers: parse(mean_viewers).ok_or(Unavailable)?,
+        verdict: if &verdict[..] == b"leave" { Verdict::Leave } else { Verdict::Stay },
+    })
 }

@@ -124,6 +124,9 @@ async fn the_users_that_we_ship_can_do_what_they_must_and_no_more() {
     assert_eq!(kept.all(&stream).await.entries.len(), 2);
     kept.link.heads(std::slice::from_ref(&stream)).await.unwrap();
     assert_eq!(kept.link.tally(&stream).await.unwrap().unwrap().comment, 2);
+    let beat = fleet::heartbeat(1, 0.5, Wish::Leave);
+    assert_eq!(kept.link.beat(&beat, 1).await.unwrap().pods, 1);
+    kept.link.beat(&fleet::heartbeat(1, 0.5, Wish::Gone), 1).await.unwrap();
     kept.link.unsubscribe(&[stream]).await.unwrap();
     let told = || async { kept.link.clock().ahead_us().zip(kept.link.health().clients) };
     world::eventually("the shard's time and clients", 3 * SOON, told).await;

@@ -1,6 +1,7 @@
 //! The link against real Redis processes, which are frozen, killed and filled up.
 
 mod faults;
+mod fleet;
 mod functions;
 mod hearing;
 mod library_facts;

@@ -1,0 +1,246 @@
+//! Whether the pod takes new viewers: one place for all who ask.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::{
+    admission::{Admission, Capacity, Refused},
+    fleet::FleetView,
+    meter::Reading,
+    rules::Thresholds,
+    signs::Sign,
+};
+
+/// A reading older than this tells nothing: whoever made it has died or hangs.
+const STALE_AFTER: Duration = Duration::from_secs(10);
+/// From this share of the memory's limit on, no viewer is taken; what is left is for those who are here.
+const MEMORY_HIGH: f64 = 0.80;
+/// Below this share they are taken again.
+const MEMORY_LOW: f64 = 0.75;
+/// Below this share of the most viewers, a pod that was full is ready again.
+const ROOM_AGAIN: f64 = 0.95;
+
+/// A reason for not being ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The pod does not listen yet.
+    Starting,
+    /// It is hot, and others of its track have room.
+    Cpu,
+    /// It has as many viewers as it may.
+    Viewers,
+    /// Its limit of memory is near.
+    Memory,
+    /// Nobody has read its load lately.
+    Sampler,
+    /// The pod goes away.
+    Draining,
+}
+
+/// Whether the pod takes new viewers; a pod with any reason against it does not. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    /// Guards all that is known; held for a look or a change.
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    thresholds: Thresholds,
+    reasons: BTreeSet<Reason>,
+    reading: Option<(Instant, Reading)>,
+    fleet: Option<FleetView>,
+    admission: Admission,
+    full: Sign,
+    memory: Sign,
+}
+
+/// What `/ready` shows of the gate.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct State {
+    /// Whether new viewers should come.
+    pub ready: bool,
+    /// The reasons against; none if the pod is ready.
+    pub reasons: Vec<Reason>,
+    /// The last reading of the load.
+    #[serde(flatten)]
+    pub reading: Option<Reading>,
+    /// Above this load the pod gets hot.
+    pub high: f64,
+    /// Below this load it gets cool.
+    pub low: f64,
+    /// Whether the load was high for long: handshakes are limited, also if the pod stays ready.
+    pub hot: bool,
+    /// The most viewers that the pod takes.
+    pub max_viewers: usize,
+    /// The pods of its track; none if nobody told lately.
+    pub fleet: Option<FleetView>,
+}
+
+impl Gate {
+    /// A gate that is closed because the pod starts.
+    #[must_use]
+    pub fn new(capacity: Capacity, thresholds: Thresholds) -> Self {
+        let inner = Inner {
+            thresholds,
+            reasons: BTreeSet::from([Reason::Starting]),
+            reading: None,
+            fleet: None,
+            admission: Admission::new(capacity, Instant::now()),
+            full: Sign::default(),
+            memory: Sign::default(),
+        };
+        Self { inner: Arc::new(Mutex::new(inner)) }
+    }
+
+    /// Adds a reason against.
+    pub fn close(&self, reason: Reason) {
+        self.inner.lock().reasons.insert(reason);
+    }
+
+    /// Takes a reason back.
+    pub fn open(&self, reason: Reason) {
+        self.inner.lock().reasons.remove(&reason);
+    }
+
+    /// The reasons against; none if the pod is ready.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<Reason> {
+        self.inner.lock().reasons(Instant::now())
+    }
+
+    /// Everything that is known.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let inner = self.inner.lock();
+        let reasons = inner.reasons(Instant::now());
+        State {
+            ready: reasons.is_empty(),
+            reasons,
+            reading: inner.reading.as_ref().map(|(_, reading)| reading.clone()),
+            high: inner.thresholds.high,
+            low: inner.thresholds.low,
+            hot: inner.admission.is_hot(),
+            max_viewers: inner.admission.capacity().viewers,
+            fleet: inner.fleet.clone(),
+        }
+    }
+
+    /// What the pod takes.
+    #[must_use]
+    pub fn capacity(&self) -> Capacity {
+        *self.inner.lock().admission.capacity()
+    }
+
+    /// Whether one more viewer may come in. `viewers` counts it already; `descriptor` is the number of its socket.
+    ///
+    /// # Errors
+    /// [`Refused`]: why not, and when to try again.
+    pub fn admit(&self, viewers: usize, descriptor: usize) -> Result<(), Refused> {
+        let mut inner = self.inner.lock();
+        let is_memory_short = inner.reasons.contains(&Reason::Memory);
+        inner.admission.admit(viewers, descriptor, is_memory_short, Instant::now())
+    }
+
+    /// Publishes a reading of the load and the number of viewers at that moment: the one place that all readings pass.
+    pub(super) fn publish(&self, reading: Reading, viewers: usize) {
+        let mut inner = self.inner.lock();
+        let limit = inner.admission.capacity().viewers as f64;
+        let is_full = inner.full.note(viewers as f64, limit, limit * ROOM_AGAIN);
+        inner.set(Reason::Viewers, is_full);
+        let is_memory_short = inner.memory.note(reading.memory.unwrap_or(0.0), MEMORY_HIGH, MEMORY_LOW);
+        inner.set(Reason::Memory, is_memory_short);
+        inner.reading = Some((Instant::now(), reading));
+    }
+
+    /// Whether the pod is hot, for as long as that is so.
+    pub(super) fn set_hot(&self, is_hot: bool) {
+        self.inner.lock().admission.set_hot(is_hot);
+    }
+
+    /// What the fleet's shard told; none if it did not answer.
+    pub(super) fn set_fleet(&self, view: Option<FleetView>) {
+        self.inner.lock().fleet = view;
+    }
+}
+
+impl Inner {
+    fn set(&mut self, reason: Reason, holds: bool) {
+        if holds {
+            self.reasons.insert(reason)
+        } else {
+            self.reasons.remove(&reason)
+        };
+    }
+
+    fn reasons(&self, now: Instant) -> Vec<Reason> {
+        let is_fresh = |(at, _): &(Instant, Reading)| now.saturating_duration_since(*at) < STALE_AFTER;
+        let mut reasons = self.reasons.clone();
+        if !self.reading.as_ref().is_some_and(is_fresh) {
+            reasons.insert(Reason::Sampler);
+        }
+        reasons.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::readiness::QuotaSource;
+
+    fn reading(memory: Option<f64>) -> Reading {
+        Reading {
+            cpu: 0.1,
+            quota: 1.0,
+            quota_source: QuotaSource::Processors,
+            throttled_ms: 0,
+            memory,
+            cgroup_fault: None,
+        }
+    }
+
+    fn gate() -> Gate {
+        let thresholds = Thresholds {
+            high: 0.8,
+            low: 0.6,
+            hot_for: Duration::from_secs(5),
+            cool_for: Duration::from_secs(30),
+        };
+        let gate = Gate::new(Capacity { viewers: 100, ..Capacity::default() }, thresholds);
+        gate.open(Reason::Starting);
+        gate
+    }
+
+    /// Fails closed: whoever reads the load may die or hang, and the pod then takes nobody new.
+    #[tokio::test(start_paused = true)]
+    async fn without_fresh_readings_the_pod_is_not_ready() {
+        let gate = gate();
+        assert_eq!(gate.reasons(), [Reason::Sampler], "before the first one");
+        gate.publish(reading(None), 0);
+        assert_eq!(gate.reasons(), []);
+        tokio::time::advance(STALE_AFTER).await;
+        assert_eq!(gate.reasons(), [Reason::Sampler]);
+        gate.publish(reading(None), 0);
+        assert!(gate.state().ready);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_pod_and_one_short_of_memory_are_not_ready_until_there_is_room_again() {
+        let gate = gate();
+        for (viewers, memory, expected) in [
+            (99, Some(0.79), vec![]),
+            (100, Some(0.79), vec![Reason::Viewers]),
+            (96, Some(0.80), vec![Reason::Viewers, Reason::Memory]),
+            (94, Some(0.76), vec![Reason::Memory]),
+            (94, Some(0.74), vec![]),
+            (94, None, vec![]),
+        ] {
+            gate.publish(reading(memory), viewers);
+            assert_eq!(gate.reasons(), expected, "{viewers} viewers, memory {memory:?}");
+        }
+    }
+}

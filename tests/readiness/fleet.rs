@@ -1,0 +1,140 @@
+//! Pods of one track, of which one gets hot, or all.
+
+use std::time::Duration;
+
+use super::{
+    Crowd, Heater,
+    load::{SOON, touchy, until_ready},
+};
+use crate::world::{Balancer, Pod, RedisServer, eventually, pause, stream_for};
+
+/// Probes are work too, and these pods are touchy.
+const PROBE_EVERY: Duration = Duration::from_millis(200);
+
+/// Three pods on a Redis that get hot from a little work.
+fn three(redis: &RedisServer, settings: &[(&str, &str)]) -> Vec<Pod> {
+    let shards = format!("a={}", redis.url());
+    let start = |name| {
+        let own = [("FANFARE_SHARDS", shards.as_str()), ("FANFARE_POD", name)];
+        touchy(&[&own, settings].concat())
+    };
+    ["one", "two", "three"].map(start).into()
+}
+
+/// Waits until every pod knows that there are three.
+async fn until_a_fleet(pods: &[Pod]) {
+    for pod in pods {
+        eventually("three pods know each other", SOON, async || {
+            pause(PROBE_EVERY).await;
+            (pod.probe("/ready").await.json()["fleet"]["pods"] == 3).then_some(())
+        })
+        .await;
+    }
+}
+
+async fn ready_pods(pods: &[Pod]) -> usize {
+    let mut ready = 0;
+    for pod in pods {
+        ready += usize::from(pod.probe("/ready").await.status == 200);
+    }
+    ready
+}
+
+/// G12, P15: when the whole track is hot none leaves, or at most one, and who left before comes back; without the fleet's
+/// shard all stay ready.
+#[tokio::test(flavor = "multi_thread")]
+async fn g12_of_a_hot_track_at_most_one_pod_in_three_leaves() {
+    let redis = RedisServer::start();
+    let pods = three(&redis, &[]);
+    until_a_fleet(&pods).await;
+    let mut heaters: Vec<_> = pods.iter().map(Heater::on).collect();
+    for _ in 0..60 {
+        assert!(ready_pods(&pods).await >= 2);
+        pause(PROBE_EVERY).await;
+    }
+    for pod in &pods {
+        eventually("all are hot", SOON, async || {
+            pause(PROBE_EVERY).await;
+            (pod.probe("/ready").await.json()["hot"] == true).then_some(())
+        })
+        .await;
+        assert!(ready_pods(&pods).await >= 2);
+    }
+    eventually("all take viewers", SOON, async || {
+        pause(PROBE_EVERY).await;
+        (ready_pods(&pods).await == 3).then_some(())
+    })
+    .await;
+    redis.freeze();
+    for _ in 0..20 {
+        assert_eq!(ready_pods(&pods).await, 3, "an unreadable fleet lets nobody go");
+        pause(PROBE_EVERY).await;
+    }
+    redis.thaw();
+    // Only the first stays hot: now it may leave.
+    heaters.truncate(1);
+    until_ready(&pods[0], false).await;
+    assert_eq!(ready_pods(&pods).await, 2);
+}
+
+/// README "Readiness": new viewers go elsewhere, old ones stay, and the excess of a pod that stays hot moves, with nothing
+/// missing and nothing twice; not faster than 1 % of its viewers a second.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_stays_hot_moves_its_excess_and_nothing_is_lost() {
+    let redis = RedisServer::start();
+    let pods = three(&redis, &[]);
+    until_a_fleet(&pods).await;
+    let balancer = Balancer::of(&pods);
+    let stream = stream_for("excess");
+    let crowd = Crowd { stream: &stream, viewers: 60, posts_per_second: 5 };
+    let viewers = async |pod: usize| {
+        pause(PROBE_EVERY).await;
+        pods[pod].probe("/ready").await.json()["viewers"].as_u64().unwrap()
+    };
+    let shedding = async {
+        eventually("all are there", SOON, async || (viewers(0).await == 60).then_some(())).await;
+        let _heater = Heater::on(&pods[0]);
+        until_ready(&pods[0], false).await;
+        let newcomer = crate::world::Join::at(balancer.address, &stream);
+        pause(Duration::from_millis(500)).await;
+        for _ in 0..4 {
+            let pod = newcomer.open().await.hello()["pod"].clone();
+            assert_ne!(pod, "one", "new viewers go elsewhere");
+        }
+        eventually("four have moved", 2 * SOON, async || (viewers(0).await <= 56).then_some(())).await;
+    };
+    let (ledger, journeys) = crowd.run(pods[0].public, balancer.address, shedding).await;
+    ledger.assert_nothing_lost();
+    let moved: Vec<_> = journeys.iter().filter(|journey| journey.pods.len() > 1).collect();
+    assert!((4..30).contains(&moved.len()), "{} moved", moved.len());
+    for journey in &journeys {
+        let moves = journey.pods.len() - 1;
+        assert!(journey.cuts == 0 && moves <= 1 && journey.asked.len() == moves, "{journey:?}");
+        assert!(journey.asked.iter().all(|reason| reason == "rebalance"), "{journey:?}");
+        assert!(journey.pods[1..].iter().all(|pod| pod != "one"), "{journey:?}");
+    }
+}
+
+/// `FANFARE_SHED=false`: a pod that stays hot keeps its viewers.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_shedding_a_hot_pod_keeps_its_viewers() {
+    let redis = RedisServer::start();
+    let pods = three(&redis, &[("FANFARE_SHED", "false"), ("FANFARE_READY_COOL_FOR", "1s")]);
+    until_a_fleet(&pods).await;
+    let stream = stream_for("kept");
+    let join = crate::world::Join::new(&pods[0], &stream);
+    let mut viewers = Vec::new();
+    while viewers.len() < 10 {
+        viewers.push(join.open().await);
+    }
+    let _heater = Heater::on(&pods[0]);
+    until_ready(&pods[0], false).await;
+    for _ in 0..24 {
+        assert_eq!(pods[0].probe("/ready").await.json()["viewers"], 10);
+        pause(PROBE_EVERY).await;
+    }
+    for viewer in &mut viewers {
+        viewer.ping().await;
+        assert!(!viewer.has("reconnect"));
+    }
+}

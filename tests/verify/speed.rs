@@ -1,0 +1,88 @@
+//! What probes and refusals cost.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::{MissedTickBehavior, interval},
+};
+
+use crate::{
+    Heater,
+    world::{Join, Peer, Pod, pause, stream_for},
+};
+
+/// `/proc/<pid>/stat` counts in hundredths of a second.
+fn cpu_time(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    let ticks: u64 = [fields[11], fields[12]].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(10 * ticks)
+}
+
+/// P16: `/ready` is answered within 100 ms at the 99th percentile while the pod uses all that it may.
+#[tokio::test(flavor = "multi_thread")]
+async fn p16_probes_are_answered_while_every_worker_is_busy() {
+    let pod = Pod::start(&[("FANFARE_READY_CPU_HIGH", "1"), ("FANFARE_READY_CPU_LOW", "0.9")]);
+    let _heaters: Vec<_> = (0..4).map(|_| Heater::on(&pod)).collect();
+    pause(Duration::from_secs(2)).await;
+    let (before, begin) = (cpu_time(pod.pid), Instant::now());
+    let mut times = Vec::new();
+    while begin.elapsed() < Duration::from_secs(20) {
+        let asked = Instant::now();
+        pod.probe("/ready").await;
+        times.push(asked.elapsed());
+        pause(Duration::from_millis(20)).await;
+    }
+    let busy = (cpu_time(pod.pid) - before).as_secs_f64() / begin.elapsed().as_secs_f64();
+    times.sort_unstable();
+    let p99 = times[times.len() * 99 / 100];
+    println!(
+        "/ready under load: {} probes, p99 {p99:?}, slowest {:?}; the pod used {busy:.2} processors",
+        times.len(),
+        times.last()
+    );
+    assert!(busy > 0.5, "it was busy");
+    assert!(p99 < Duration::from_millis(100), "{p99:?}");
+}
+
+/// 2,000 refused handshakes a second cost less than a fifth of a processor.
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_are_cheap() {
+    const A_SECOND: u32 = 2_000;
+    const SECONDS: u32 = 10;
+    let pod = Pod::start(&[("FANFARE_MAX_VIEWERS", "1")]);
+    let stream = stream_for("refused");
+    let _viewer = Join::new(&pod, &stream).open().await;
+    let handshake = Peer::handshake(&stream);
+    let (before, begin) = (cpu_time(pod.pid), Instant::now());
+    let one = async || {
+        let mut socket = TcpStream::connect(pod.public).await.unwrap();
+        socket.write_all(handshake.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: "), "{answer}");
+    };
+    // A thread's work in turns of 10 ms.
+    let mut tick = interval(Duration::from_millis(10));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    for _ in 0..SECONDS * 100 {
+        tick.tick().await;
+        join_all((0..A_SECOND / 100).map(|_| one())).await;
+    }
+    let (cpu, took) = (cpu_time(pod.pid) - before, begin.elapsed());
+    let rate = f64::from(A_SECOND * SECONDS) / took.as_secs_f64();
+    let each = cpu / (A_SECOND * SECONDS);
+    let share = each.as_secs_f64() * f64::from(A_SECOND);
+    println!(
+        "refused handshakes: {rate:.0} a second for {took:.1?}; {each:?} of processor time each, at 2,000 a second {:.1} % of one",
+        share * 100.0
+    );
+    assert!(share < 0.20, "{share}");
+}
