@@ -109,10 +109,15 @@ async fn shows_everything_once(start: impl Fn(SocketAddr, &str) -> Client) {
     for last in ["39", "typed at the cut at 5", "typed at the cut at 20", "typed at the cut at 35"] {
         client.shows(last).await;
     }
+    // Away for more than what a newcomer is shown.
+    relay.cut_off();
+    pod.fill(&stream, 100, " later").await;
+    relay.lead_to(pod.public);
+    client.shows("99 later").await;
     let page = pod.get(&format!("/v1/streams/{stream}/comments?limit=200")).await.json();
     let stored: Vec<_> =
         page["comments"].as_array().unwrap().iter().map(|c| c["body"].as_str().unwrap()).collect();
-    assert_eq!(stored.len(), 44);
+    assert_eq!(stored.len(), 144);
     assert_eq!(client.texts(), stored);
 }
 
@@ -126,17 +131,20 @@ async fn moves_at_a_drain(start: impl Fn(SocketAddr, &str) -> Client) {
     let mut client = start(relay.address, &stream);
     client.until("hello", |told| told.iter().any(|told| told["state"] == "live")).await;
     relay.lead_to(new.public);
+    relay.hold(Some(new.public));
     old.signal(Signal::Term);
-    let mut posted = Vec::new();
-    while client.told.iter().filter(|told| told["state"] == "live").count() < 2 {
-        posted.push(posted.len().to_string());
-        new.post(&stream, &posted[posted.len() - 1]).await;
-        client.until("anything", |_| true).await;
-    }
-    posted.push("after the move".to_owned());
+    new.has_viewers(1).await;
+    // It has asked at the new pod, and hears these from the old one; the new one brings them again.
+    new.fill(&stream, 10, " from the old").await;
+    client.shows("9 from the old").await;
+    relay.hold(None);
+    let moved = |told: &[Value]| told.iter().filter(|told| told["state"] == "live").count() == 2;
+    client.until("the move", moved).await;
     new.post(&stream, "after the move").await;
     client.shows("after the move").await;
-    assert_eq!(client.texts(), posted);
+    let expected = (0..10).map(|number| format!("{number} from the old"));
+    let expected: Vec<_> = expected.chain(["after the move".to_owned()]).collect();
+    assert_eq!(client.texts(), expected);
     let states: Vec<_> = client.told.iter().filter_map(|told| told["state"].as_str()).collect();
     assert!(!states.contains(&"waiting"), "{states:?}");
 }

@@ -256,12 +256,17 @@ impl Pod {
         .json()
     }
 
-    /// Waits until nobody watches: what tests left behind is gone.
-    pub(crate) async fn deserted(&self) {
-        eventually("no viewer is left", PATIENCE, async || {
-            (self.probe("/ready").await.json()["viewers"] == 0).then_some(())
+    /// Waits until so many watch.
+    pub(crate) async fn has_viewers(&self, count: u64) {
+        eventually("as many viewers", PATIENCE, async || {
+            (self.probe("/ready").await.json()["viewers"] == count).then_some(())
         })
         .await;
+    }
+
+    /// Waits until nobody watches: what tests left behind is gone.
+    pub(crate) async fn deserted(&self) {
+        self.has_viewers(0).await;
     }
 }
 

@@ -27,8 +27,8 @@ struct Orders {
     pod: SocketAddr,
     /// How often everything was cut.
     cuts: u32,
-    /// Whether what pods send is held.
-    held: bool,
+    /// The pod whose answers are held.
+    held: Option<SocketAddr>,
 }
 
 impl Relay {
@@ -36,7 +36,7 @@ impl Relay {
     pub(crate) async fn to(pod: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let orders = watch::Sender::new(Orders { pod, cuts: 0, held: false });
+        let orders = watch::Sender::new(Orders { pod, cuts: 0, held: None });
         let given = orders.subscribe();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
@@ -58,9 +58,16 @@ impl Relay {
         self.orders.send_modify(|orders| orders.cuts += 1);
     }
 
-    /// Holds what pods send, or passes it on again: a pod whose frames are held has a viewer that does not read.
-    pub(crate) fn hold(&self, held: bool) {
-        self.orders.send_modify(|orders| orders.held = held);
+    /// Cuts the connections that there are, and takes no new ones until it is led to a pod.
+    pub(crate) fn cut_off(&self) {
+        // Nobody listens on port 1.
+        self.lead_to(SocketAddr::from(([127, 0, 0, 1], 1)));
+        self.cut();
+    }
+
+    /// Holds what this pod sends, or passes on everything again: to the pod, its viewers are some that do not read.
+    pub(crate) fn hold(&self, pod: Option<SocketAddr>) {
+        self.orders.send_modify(|orders| orders.held = pod);
     }
 }
 
@@ -75,12 +82,12 @@ async fn relay(client: TcpStream, mut orders: watch::Receiver<Orders>) {
 
 async fn pass_on(
     mut client: TcpStream,
-    pod: SocketAddr,
+    address: SocketAddr,
     mut orders: watch::Receiver<Orders>,
 ) -> std::io::Result<()> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
-    let mut pod = socket.connect(pod).await?;
+    let mut pod = socket.connect(address).await?;
     client.set_nodelay(true)?;
     pod.set_nodelay(true)?;
     let ((mut from_client, mut to_client), (mut from_pod, mut to_pod)) = (client.split(), pod.split());
@@ -92,7 +99,7 @@ async fn pass_on(
         let mut bytes = vec![0; 16 * 1024];
         loop {
             // An error is the relay's end, which ends this too.
-            let _ = orders.wait_for(|orders| !orders.held).await;
+            let _ = orders.wait_for(|orders| orders.held != Some(address)).await;
             let count = from_pod.read(&mut bytes).await?;
             if count == 0 {
                 return to_client.shutdown().await;

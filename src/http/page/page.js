@@ -79,7 +79,7 @@ function greet(hello, moved) {
 function takeComments(comments, isHistory) {
   if (isHistory) visit.hadHistory = true;
   else goLive();
-  if (!isHistory) visit.received += comments.length;
+  visit.received += comments.length;
   for (const comment of comments) enqueue({ comment, isHistory });
 }
 
