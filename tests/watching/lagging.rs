@@ -8,12 +8,14 @@ use crate::world::{Join, eventually, pause, stream_for};
 /// README "Watching", `skipped`: who lags and catches up in time is told exactly how much it missed, and misses nothing else.
 #[tokio::test]
 async fn who_lags_is_told_exactly_what_it_missed() {
-    const COMMENTS: usize = 6_000;
+    // About 1.8 KB each, so that few posts are more than the 1 MiB of a tape: it may not take 10 s until the slow one reads.
+    const COMMENTS: usize = 750;
     let (pod, stream) = (home::shared(), stream_for("lagging"));
     let mut slow = Join::new(&pod, &stream).short_of_buffer().open().await;
     let mut prompt = Join::new(&pod, &stream).open().await;
     let prompt_reads = prompt.comments(COMMENTS);
-    tokio::join!(prompt_reads, pod.fill(&stream, COMMENTS, ""));
+    let letters = "\u{1F600}".repeat(400);
+    tokio::join!(prompt_reads, pod.fill(&stream, COMMENTS, &letters));
     let newest = u64::try_from(COMMENTS).unwrap();
     slow.until("the newest comment", |viewer| viewer.seqs().last() == Some(&newest)).await;
     prompt.assert_contiguous(1);
