@@ -20,7 +20,7 @@ pub struct Meta {
     pub load_before: String,
     /// Of the working folder, if it is one of git; with `+` when files of it were changed.
     pub commit: String,
-    /// What was typed, without folders of the program.
+    /// What was typed, without folders of the program and without where the report goes.
     pub command: String,
     /// The scenario's name, if it has one.
     pub scenario: String,
@@ -58,8 +58,9 @@ fn first_words(text: &str, count: usize) -> String {
 }
 
 fn machine() -> String {
-    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let info = read("/proc/cpuinfo");
+    // Not what this process may use: it may be pinned to one.
+    let cpus = info.lines().filter(|line| line.starts_with("processor")).count();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     let model = model.map_or("unknown CPU", |(_, model)| model.trim());
     let memory = read("/proc/meminfo");
@@ -85,13 +86,32 @@ fn command(words: impl Iterator<Item = String>) -> String {
     let mut words = words;
     let program = words.next().unwrap_or_default();
     let program = Path::new(&program).file_name().map_or("loadtest".into(), |name| name.to_string_lossy());
-    let quoted = words.map(|word| match word.split_once(':') {
+    let quoted = without_outputs(words).into_iter().map(|word| match word.split_once(':') {
         // The value of a header may be a key.
         Some((name, _)) if name.starts_with("--header=") || word.contains(": ") => format!("'{name}: …'"),
         _ if word.contains(' ') => format!("'{word}'"),
         _ => word,
     });
     std::iter::once(program.into_owned()).chain(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// Leaves out the flags that only say where the report goes.
+fn without_outputs(words: impl Iterator<Item = String>) -> Vec<String> {
+    const OUTPUTS: [&str; 3] = ["--json", "--html", "--reports"];
+    let mut kept = Vec::new();
+    let mut words = words;
+    while let Some(word) = words.next() {
+        if OUTPUTS.contains(&word.as_str()) {
+            // Its value.
+            words.next();
+        } else if !OUTPUTS
+            .iter()
+            .any(|flag| word.strip_prefix(flag).is_some_and(|rest| rest.starts_with('=')))
+        {
+            kept.push(word);
+        }
+    }
+    kept
 }
 
 /// Seconds since 1970 as a date of the proleptic Gregorian calendar (Hinnant, "chrono-Compatible Low-Level Date
@@ -126,7 +146,8 @@ mod tests {
 
     #[test]
     fn what_was_typed_has_no_folders_of_the_program() {
-        let words = ["/a/b/loadtest", "run", "--header", "A: b"].map(str::to_owned);
+        let words =
+            ["/a/b/loadtest", "run", "--html", "/c/d", "--header", "A: b", "--json=/e"].map(str::to_owned);
         assert_eq!(command(words.into_iter()), "loadtest run --header 'A: …'");
     }
 

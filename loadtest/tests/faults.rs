@@ -96,7 +96,8 @@ async fn what_is_late_breaks_the_objective() {
     let flags = "--slo-deliver-ms 140 --slo-deliver-share 0.3";
     assert!(with(Fault::Late(10, Duration::from_millis(150)), flags).await.ok);
     let flags = "--slo-deliver-ms 140 --tolerate late";
-    assert_eq!(with(Fault::Late(10, Duration::from_millis(150)), flags).await.tolerated["late"], late);
+    let report = with(Fault::Late(10, Duration::from_millis(150)), flags).await;
+    assert!(report.ok && report.tolerated["late"] >= 2, "{:?}", report.tolerated);
 }
 
 #[tokio::test]

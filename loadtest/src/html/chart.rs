@@ -25,7 +25,7 @@ impl Scale {
         match self {
             Self::Linear => value,
             Self::Log => value.max(1e-6).log10(),
-            Self::Nines => -(1.0 - (value / 100.0).min(1.0 - 1e-7)).log10(),
+            Self::Nines => -(1.0 - (value / 100.0).min(1.0 - 1e-6)).log10(),
         }
     }
 }
@@ -64,6 +64,20 @@ struct Frame {
     ticks: Vec<f64>,
 }
 
+impl Frame {
+    /// Begins and ends where the points do, when its ticks go beyond.
+    fn tight(mut self, points: &[[f64; 2]]) -> Self {
+        let all = || points.iter().map(|point| point[0]);
+        let first = all().fold(f64::INFINITY, f64::min).max(self.from);
+        let last = all().fold(f64::NEG_INFINITY, f64::max).min(self.to);
+        if first < last {
+            (self.from, self.to) = (first, last);
+            self.ticks.retain(|tick| (first..=last).contains(tick));
+        }
+        self
+    }
+}
+
 impl Chart {
     pub(super) fn draw(&self, page: &mut Page) {
         let points: Vec<[f64; 2]> = self.lines.iter().flat_map(|line| line.points.iter().copied()).collect();
@@ -71,7 +85,7 @@ impl Chart {
             return;
         }
         let level = self.level.iter().map(|(level, _)| *level);
-        let x = frame(self.x.scale, points.iter().map(|point| point[0]));
+        let x = frame(self.x.scale, points.iter().map(|point| point[0])).tight(&points);
         let y = frame(self.y.scale, points.iter().map(|point| point[1]).chain(level));
         page.raw(format_args!("<figure><figcaption>{}</figcaption><p class=legend>", text(self.title)));
         for (number, line) in (1..).zip(&self.lines) {
@@ -110,8 +124,10 @@ impl Chart {
         }
         for tick in &x.ticks {
             let at = self.across(x, *tick);
+            // The last one must not stand out of the picture.
+            let anchor = if at > right - 20.0 { "end" } else { "middle" };
             page.raw(format_args!(
-                "<line class=tick x1={at:.1} x2={at:.1} y1={bottom} y2={:.1} /><text x={at:.1} y={:.1} text-anchor=middle>{}</text>",
+                "<line class=tick x1={at:.1} x2={at:.1} y1={bottom} y2={:.1} /><text x={at:.1} y={:.1} text-anchor={anchor}>{}</text>",
                 bottom + 4.0,
                 bottom + 18.0,
                 text(&label(*tick, self.x))
@@ -153,8 +169,8 @@ fn frame(scale: Scale, values: impl Iterator<Item = f64> + Clone) -> Frame {
         Scale::Linear => linear(low.min(0.0), high),
         Scale::Log => log(low, high),
         Scale::Nines => {
-            let all = [0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999, 99.9999];
-            let beyond = all.iter().position(|tick| *tick >= high.min(99.9999)).unwrap_or(all.len() - 1);
+            let all = [0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999];
+            let beyond = all.iter().position(|tick| *tick >= high).unwrap_or(all.len() - 1);
             Frame { from: 0.0, to: all[beyond.max(1)], ticks: all[..=beyond.max(1)].to_vec() }
         }
     }

@@ -252,7 +252,7 @@ fn ends(report: &Report) -> Rows {
 }
 
 fn latencies(report: &Report, page: &mut Page) {
-    page.raw("<section><h2>Latencies</h2><table><tr><th></th><td>p50</td><td>p99</td><td>p99.9</td><td>max</td><td>samples</td></tr>");
+    page.raw("<section><h2>Latencies</h2><table class=numbers><tr><th></th><td>p50</td><td>p99</td><td>p99.9</td><td>max</td><td>samples</td></tr>");
     let all = &report.latencies;
     for (name, of) in [
         ("delivery", &all.delivery),
@@ -292,9 +292,7 @@ fn costs(report: &Report) -> Rows {
     }
     let tester = &report.tester;
     rows.push(row("tester, a delivery", format!("{:.2} µs", tester.cpu_us_per_delivery)));
-    rows.push(row(
-        "tester while posting",
-        format!("{:.1} % of a core, {} processes", tester.cores * 100.0, report.processes),
-    ));
+    rows.push(row("tester while posting", format!("{:.1} % of a core", tester.cores * 100.0)));
+    rows.push(row("tester's processes", report.processes));
     rows
 }
