@@ -268,13 +268,13 @@ fn a_senseless_comparison_or_ladder_is_told_before_anything_is_started() {
     for (flags, told) in [
         ("ab --streams 10 --watched 10", "--watched: fewer than --streams"),
         ("ab --viewers 39", "--viewers: at least one for each watched stream on each pod"),
-        ("ab --shards 0", "--shards"),
+        ("ab --shards 0", "--shards: 1 or more"),
         ("ab --rate=-1", "--rate"),
         ("ab --pod /nowhere/fanfare", "there is no program /nowhere/fanfare"),
         ("ab --hearing-pod /nowhere/fanfare", "there is no program /nowhere/fanfare"),
         ("capacity --viewers 20 --most 10", "--viewers: at most --most"),
         ("capacity --redis no-such-redis", "there is no program no-such-redis"),
-        ("capacity --shards 0", "--posting-pod"),
+        ("capacity --shards 0", "--shards: 1 or more"),
     ] {
         let output = tester.output(flags);
         let said = String::from_utf8_lossy(&output.stderr);
