@@ -249,6 +249,60 @@ fn a_pod_that_dies_in_the_run_is_told_and_nothing_is_left() {
     tester.left_nothing();
 }
 
+/// An A/B of two equal programs would compare nothing.
+#[test]
+fn a_pod_that_does_not_hear_everything_is_told_and_nothing_is_left() {
+    let tester = Tester::new("deaf");
+    let pod = program().with_file_name("fanfare");
+    let flags = "ab --pods 1 --streams 4 --watched 2 --viewers 4 --rate 5 --seconds 1 --rounds 1";
+    let output = tester.output(&format!("{flags} --hearing-pod {}", pod.display()));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("pod-1 hears 0 of 4 streams: is it built with"), "{said}");
+    tester.left_nothing();
+}
+
+#[test]
+fn a_senseless_comparison_or_ladder_is_told_before_anything_is_started() {
+    let tester = Tester::new("senseless");
+    for (flags, told) in [
+        ("ab --streams 10 --watched 10", "--watched: fewer than --streams"),
+        ("ab --viewers 39", "--viewers: at least one for each watched stream on each pod"),
+        ("ab --shards 0", "--shards: 1 or more"),
+        ("ab --rate=-1", "--rate"),
+        ("ab --pod /nowhere/fanfare", "there is no program /nowhere/fanfare"),
+        ("ab --hearing-pod /nowhere/fanfare", "there is no program /nowhere/fanfare"),
+        ("capacity --viewers 20 --most 10", "--viewers: at most --most"),
+        ("capacity --redis no-such-redis", "there is no program no-such-redis"),
+        ("capacity --shards 0", "--shards: 1 or more"),
+    ] {
+        let output = tester.output(flags);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{flags}: {said}");
+        assert!(said.contains(told), "{flags}: {said}");
+        tester.left_nothing();
+    }
+}
+
+/// Viewers are added up to the most that was asked for; an objective that cannot hold breaks at the first step, and
+/// that is told.
+#[test]
+fn capacity_adds_viewers_until_the_objective_breaks() {
+    let tester = Tester::new("capacity");
+    let json = tester.folder.join("report.json");
+    let flags = "capacity --viewers 8 --most 20 --streams 2 --rate 5 --seconds 1 --small-rounds 0";
+    let output = tester.output(&format!("{flags} --slo-ms 10000 --json {}", json.display()));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let report: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+    let viewers: Vec<_> = report["steps"].as_array().unwrap().iter().map(|step| &step["viewers"]).collect();
+    assert_eq!((viewers, &report["limit"]), (vec![&8.into(), &16.into(), &20.into()], &"NotReached".into()));
+    let output = tester.output(&format!("{flags} --slo-ms 0"));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("p99 over 0 ms") && text.contains("The objective held at no step"), "{text}");
+    tester.left_nothing();
+}
+
 /// Ctrl-C, and the signals of a supervisor and of a terminal that closes.
 #[test]
 fn a_signal_ends_everything() {

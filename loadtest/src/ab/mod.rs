@@ -77,7 +77,7 @@ impl AbArgs {
     /// One sentence for each mistake.
     pub fn check(mut self) -> Result<Ab, Vec<String>> {
         self.fleet.posting_pod = true;
-        let mut mistakes = self.fleet.mistakes();
+        let mut mistakes = Vec::new();
         let rules = [
             (self.fleet.shards > 0, "--shards: 1 or more, for what is heard comes from them"),
             (self.watched < self.streams, "--watched: fewer than --streams"),
@@ -105,7 +105,7 @@ impl AbArgs {
         let Self { viewers, streams, watched, rate, seconds, cpu, .. } = self;
         let cpu = cpu.map_or_else(String::new, |cpu| format!("--cpu {cpu}"));
         format!(
-            "--viewers {viewers} --streams {streams} --watched {watched} --rate {rate} --seconds {seconds} \
+            "--viewers {viewers} --streams {streams} --watched {watched} --rate={rate} --seconds={seconds} \
              --rest --rest-connections 64 --stream-prefix ab {cpu}"
         )
     }

@@ -72,7 +72,10 @@ impl CapacityArgs {
     /// One sentence for each mistake.
     pub fn check(mut self) -> Result<Capacity, Vec<String>> {
         self.fleet.posting_pod = true;
-        let mut mistakes = self.fleet.mistakes();
+        let mut mistakes = Vec::new();
+        if self.fleet.shards == 0 {
+            mistakes.push("--shards: 1 or more, for the posts come in by a pod of their own".to_owned());
+        }
         if self.viewers > self.most {
             mistakes.push("--viewers: at most --most".to_owned());
         }
@@ -90,7 +93,7 @@ impl CapacityArgs {
         let Self { streams, rate, seconds, .. } = self;
         let watched = (*streams).min(viewers);
         format!(
-            "--viewers {viewers} --streams {streams} --watched {watched} --rate {rate} --seconds {seconds}"
+            "--viewers {viewers} --streams {streams} --watched {watched} --rate={rate} --seconds={seconds}"
         )
     }
 }
@@ -108,7 +111,7 @@ impl Capacity {
                 let [streams, viewers, rate, seconds] = SMALL;
                 let viewers = streams * viewers;
                 let flags =
-                    format!("--viewers {viewers} --streams {streams} --rate {rate} --seconds {seconds}");
+                    format!("--viewers {viewers} --streams {streams} --rate={rate} --seconds={seconds}");
                 small.push(Small::of(&self.once(&flags, on_progress).await?));
             }
             Ok(CapacityReport::of(&self.args, steps, small))
