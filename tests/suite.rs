@@ -15,6 +15,7 @@
 
 mod bad_input;
 mod checker;
+mod deploy;
 mod documents;
 mod exits;
 mod layers;
