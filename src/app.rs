@@ -14,11 +14,11 @@ use crate::{
     connection::{Connections, Context},
     domain::{Desk, Service},
     http::{self, Api, Listener, Ops, Parts},
-    hub::Hub,
+    hub::{Hub, Totals},
     readiness::{Gate, Reason},
     shards::{Nudges, Settings, Shards},
     shutdown::{Release, Tasks},
-    telemetry::Sli,
+    telemetry::{Figures, Identity, Sli},
 };
 
 /// What an exit may take beyond the times for load balancers and viewers, whatever hangs.
@@ -27,6 +27,8 @@ const EXIT_MARGIN: Duration = Duration::from_secs(5);
 const LAST_REQUESTS: Duration = Duration::from_secs(2);
 /// The longest time that a viewer has to leave after it was asked to.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+/// How often a timer is looked at.
+const LAG_EVERY: Duration = Duration::from_millis(100);
 /// How often viewers are asked to go at the end: often enough to be even.
 const RELEASE_EVERY: Duration = Duration::from_millis(20);
 
@@ -83,8 +85,8 @@ impl App {
     pub fn start(self) -> Result<Pod, String> {
         let Self { config, public, ops, addresses } = self;
         let shard_count = config.shards.len();
-        let (gate, tasks, release, sli) =
-            (Gate::default(), Tasks::default(), Release::default(), Sli::default());
+        let (gate, tasks, release) = (Gate::default(), Tasks::default(), Release::default());
+        let sli = Sli::new(&Identity { pod: config.pod.clone(), track: config.track.clone() });
         let nudges = Nudges::new(&config.shards);
         let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let (hub, lanes) = Hub::new(workers, nudges.clone(), sli.clone());
@@ -98,7 +100,7 @@ impl App {
             linger: config.linger,
         };
         let shards = Shards::start(&settings, &hub, &nudges, &tasks)?;
-        let desk = Desk::new(shards.clone());
+        let desk = Desk::new(shards.clone(), sli.clone());
         let leave_within = LEAVE_WITHIN.min(config.drain / 3);
         let connections = Connections::new(Context {
             hub: hub.clone(),
@@ -110,6 +112,8 @@ impl App {
             track: config.track,
             leave_within_ms: u64::try_from(leave_within.as_millis()).unwrap_or(u64::MAX),
         });
+        sli.look_at(figures(&gate, &hub, &shards));
+        tasks.core("lag", watch_lag(sli.clone()));
         let ops_router =
             http::ops_router(Ops { gate: gate.clone(), hub: hub.clone(), shards: shards.clone(), sli });
         let api = Api::new(Parts {
@@ -127,6 +131,26 @@ impl App {
         gate.open(Reason::Starting);
         let (settle, drain) = (config.settle, config.drain);
         Ok(Pod { addresses, shard_count, gate, tasks, release, refuse, ops, settle, drain })
+    }
+}
+
+/// What the meters read from other rooms.
+fn figures(gate: &Gate, hub: &Hub, shards: &Shards) -> impl Fn() -> Figures + Send + Sync + use<> {
+    let (gate, hub, shards) = (gate.clone(), hub.clone(), shards.clone());
+    move || {
+        let Totals { viewers, streams } = hub.totals();
+        let shards = shards.status().into_iter().map(Into::into).collect();
+        Figures { viewers, streams, ready: gate.reasons().is_empty(), shards }
+    }
+}
+
+/// Measures how late timers fire on the workers: when these have too much to do, everything waits so long.
+async fn watch_lag(sli: Sli) {
+    let mut tick = interval(LAG_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let due = tick.tick().await;
+        sli.fired_late(due.elapsed());
     }
 }
 

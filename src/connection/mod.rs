@@ -3,6 +3,7 @@
 //! tungstenite reads. The seat writes: the lane does it for a viewer that keeps up, this task for one that joins, lags
 //! or is being closed. What tungstenite itself wants to write goes through the seat as well, between the stream's frames.
 
+mod arrival;
 mod catchup;
 mod farewell;
 mod pulse;

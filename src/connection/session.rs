@@ -10,6 +10,7 @@ use tokio::{
 
 use super::{
     Context, Request,
+    arrival::Arrival,
     catchup::{Catchup, Joining, Next},
     farewell::{End, farewell},
     pulse::{Beat, Pulse},
@@ -25,11 +26,17 @@ use crate::{
 /// How long a socket may accept no byte before its viewer counts as too slow.
 const STUCK: Duration = Duration::from_secs(10);
 
+/// The close code of a viewer that said good-bye.
+const BYE: u16 = 1000;
+/// The code that stands for a connection that ended without a close (RFC 6455 section 7.4.1).
+const GONE: u16 = 1006;
+
 /// Work under way that is not reading or writing; in a box, since it takes more memory than the rest of the task.
 type Job<'a, T> = Option<Pin<Box<dyn Future<Output = T> + Send + 'a>>>;
 
 /// Serves one viewer until its socket is closed.
 pub(super) async fn serve(context: &Context, socket: TcpStream, early: Bytes, request: &Request) {
+    let handshake = Instant::now();
     let wire = match Wire::new(socket) {
         Ok(wire) => Arc::new(wire),
         Err(error) => {
@@ -40,10 +47,12 @@ pub(super) async fn serve(context: &Context, socket: TcpStream, early: Bytes, re
     let seat = context.hub.sit(&request.stream, wire.clone());
     let joining = Joining { context, seat: &seat, request };
     let end = {
-        let mut session = Session::new(&joining, &wire, Reader::new(&wire, &seat, early).await);
+        let reader = Reader::new(&wire, &seat, early).await;
+        let mut session = Session::new(&joining, &wire, reader, Arrival::new(&context.sli, handshake));
         session.run().await
     };
     log(request, end);
+    count(context, end);
     farewell(&wire, &seat, end).await;
 }
 
@@ -60,6 +69,14 @@ fn log(request: &Request, end: End) {
     }
 }
 
+fn count(context: &Context, end: End) {
+    match end {
+        End::Close(close) => context.sli.closed(close.code(), close.reason()),
+        End::Bye => context.sli.closed(BYE, "bye"),
+        End::Gone => context.sli.closed(GONE, "gone"),
+    }
+}
+
 struct Session<'a> {
     joining: &'a Joining<'a>,
     seat: &'a Seat,
@@ -70,12 +87,13 @@ struct Session<'a> {
     catchup: Option<Catchup>,
     step: Job<'a, (Vec<SharedFrame>, Next)>,
     post: Job<'a, SharedFrame>,
+    arrival: Arrival<'a>,
     /// When a viewer that was asked to go is closed.
     leave_by: Option<Instant>,
 }
 
 impl<'a> Session<'a> {
-    fn new(joining: &'a Joining<'a>, wire: &'a Wire, reader: Reader<'a>) -> Self {
+    fn new(joining: &'a Joining<'a>, wire: &'a Wire, reader: Reader<'a>, arrival: Arrival<'a>) -> Self {
         Self {
             joining,
             seat: joining.seat,
@@ -85,6 +103,7 @@ impl<'a> Session<'a> {
             catchup: Some(Catchup::Closed { told: false }),
             step: None,
             post: None,
+            arrival,
             leave_by: None,
         }
     }
@@ -93,7 +112,10 @@ impl<'a> Session<'a> {
         let mut asked = pin!(self.joining.context.release.asked());
         loop {
             let full_since = match self.seat.drain(Instant::now()) {
-                Drained::All => None,
+                Drained::All => {
+                    self.arrival.written();
+                    None
+                }
                 Drained::Full(since) => Some(since),
                 Drained::Shut(Some(close)) => return End::Close(close),
                 Drained::Shut(None) => return End::Gone,
@@ -132,6 +154,7 @@ impl<'a> Session<'a> {
     fn stepped(&mut self, frames: &[SharedFrame], next: Next) {
         self.step = None;
         frames.iter().for_each(|frame| self.seat.push(frame));
+        self.arrival.stepped(frames.len(), &next);
         match next {
             Next::Step(catchup) => self.catchup = Some(catchup),
             Next::Live(mark) => self.seat.enter(mark),

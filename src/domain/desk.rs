@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use super::{Author, Comment, Draft, EntryId, Kind, PostId, Poster, StreamId, now_ms, rules};
+use crate::telemetry::{PostOutcome, Sli};
 
 /// Why a post was not accepted; each variant says who has to act.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,12 +76,13 @@ pub trait Publish: Send + Sync {
 #[derive(Debug, Clone)]
 pub struct Desk<P> {
     shards: P,
+    sli: Sli,
 }
 
 impl<P: Publish> Desk<P> {
     /// A desk in front of the shards.
-    pub const fn new(shards: P) -> Self {
-        Self { shards }
+    pub const fn new(shards: P, sli: Sli) -> Self {
+        Self { shards, sli }
     }
 
     /// Posts a draft in a stream.
@@ -88,6 +90,22 @@ impl<P: Publish> Desk<P> {
     /// # Errors
     /// [`Refusal`]: nothing was posted, except that after [`Refusal::ShardUnavailable`] the outcome is unknown.
     pub async fn post(
+        &self,
+        poster: Poster<'_>,
+        stream: &StreamId,
+        draft: Draft,
+    ) -> Result<Accepted, Refusal> {
+        let answer = self.accept_and_publish(poster, stream, draft).await;
+        self.sli.posted(match &answer {
+            Ok(accepted) if accepted.duplicate => PostOutcome::Duplicate,
+            Ok(_) => PostOutcome::Acked,
+            Err(Refusal::ShardUnavailable) => PostOutcome::Unknown,
+            Err(_) => PostOutcome::Refused,
+        });
+        answer
+    }
+
+    async fn accept_and_publish(
         &self,
         poster: Poster<'_>,
         stream: &StreamId,

@@ -1,8 +1,14 @@
-//! The ops listener's routes: `/ready` and `/live`, for probes and people, never for viewers.
+//! The ops listener's routes: `/ready`, `/live` and `/metrics`, for probes and people, never for viewers.
 
 use std::collections::BTreeMap;
 
-use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
 use serde::Serialize;
 
 use super::Problem;
@@ -10,7 +16,7 @@ use crate::{
     hub::Hub,
     readiness::{Gate, Reason},
     shards::{ShardStatus, Shards},
-    telemetry::{Counts, Sli},
+    telemetry::{Counts, PROMETHEUS_TEXT, Sli},
 };
 
 /// What the ops routes show. Cloning shares it.
@@ -41,6 +47,7 @@ pub fn router(ops: Ops) -> Router {
     Router::new()
         .route("/ready", get(ready))
         .route("/live", get(live))
+        .route("/metrics", get(metrics))
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .fallback(|| async { Problem::not_found("no such route") })
         .with_state(ops)
@@ -61,6 +68,11 @@ async fn ready(State(ops): State<Ops>) -> (StatusCode, Json<Readiness>) {
     };
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(readiness))
+}
+
+/// Every instrument, for Prometheus.
+async fn metrics(State(ops): State<Ops>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, PROMETHEUS_TEXT)], ops.sli.prometheus())
 }
 
 #[derive(Debug, Serialize)]

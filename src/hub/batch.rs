@@ -1,6 +1,6 @@
 //! What is taken from a stream at once and written to its seats.
 
-use super::tape::Mark;
+use super::{tape::Mark, timing::Timing};
 use crate::{domain::Position, protocol::SharedFrame};
 
 /// Some frames of a tape, and the newest notice, taken at once for many seats.
@@ -10,6 +10,7 @@ pub(super) struct Batch {
     /// The place before the first frame.
     pub(super) floor: Option<Position>,
     pub(super) frames: Vec<(SharedFrame, Mark)>,
+    pub(super) timing: Timing,
     pub(super) notice: Option<Notice>,
 }
 
@@ -40,6 +41,7 @@ impl Batch {
     /// Lets go of the frames: they belong to the tape, and here they would outlive it.
     pub(super) fn clear(&mut self) {
         self.frames.clear();
+        self.timing.clear();
         self.notice = None;
     }
 }

@@ -8,13 +8,20 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
-use super::{batch::Batch, out::Tally, seat::SeatCore, stream::Stream, tape::Mark};
-use crate::telemetry::Sli;
+use super::{
+    batch::Batch,
+    out::Tally,
+    seat::SeatCore,
+    stream::Stream,
+    tape::Mark,
+    timing::{self, Span},
+};
+use crate::telemetry::{Seating, Sli};
 
 /// How many seats are written to before other streams, and other tasks, have their turn: about half a millisecond.
 const SLICE_SEATS: usize = 256;
 /// The most frames that are taken from a tape for one walk over its seats.
-const BATCH_FRAMES: usize = 64;
+const BATCH_FRAMES: usize = timing::MAX_FRAMES;
 
 /// What waits for a lane: written by everybody, read by the lane alone.
 #[derive(Default)]
@@ -72,6 +79,8 @@ struct Row {
     batch: Batch,
     /// How many seats the present walk has passed; none if there is no walk.
     walked: Option<usize>,
+    /// Which frames of the present walk were written to any seat.
+    written: Span,
     /// Whether the stream stands in `turns`.
     waiting: bool,
 }
@@ -109,9 +118,9 @@ impl Lane {
                 continue;
             }
             let row = row.get_mut();
-            let (written, tally) = row.walk(budget, now);
-            self.sli.delivered(tally.delivered);
-            self.sli.skipped(tally.skipped);
+            let (written, tally) = row.walk(budget, now, &self.sli);
+            self.sli.delivered(Seating::Prompt, tally.delivered, tally.late);
+            self.sli.skipped(Seating::Prompt, tally.skipped);
             // A stream without seats to write to still costs a look.
             budget = budget.saturating_sub(written.max(1));
             row.waiting = row.has_more();
@@ -155,11 +164,11 @@ impl Lane {
 impl Row {
     fn new(stream: Arc<Stream>, done: Mark) -> Self {
         let (seats, batch) = (Vec::new(), Batch::default());
-        Self { stream, seats, done, noticed: 0, batch, walked: None, waiting: false }
+        Self { stream, seats, done, noticed: 0, batch, walked: None, written: Span::NONE, waiting: false }
     }
 
     /// Writes what is new to up to `most` seats. Returns how many seats that were, and what they were sent.
-    fn walk(&mut self, most: usize, now: Instant) -> (usize, Tally) {
+    fn walk(&mut self, most: usize, now: Instant, sli: &Sli) -> (usize, Tally) {
         if self.walked.is_none() {
             self.stream.batch(self.done, BATCH_FRAMES, &mut self.batch);
             let is_new = !self.batch.frames.is_empty() || self.batch.notice_after(self.noticed).is_some();
@@ -169,16 +178,15 @@ impl Row {
         }
         let from = self.walked.unwrap_or(0);
         let to = self.seats.len().min(from + most);
-        let mut sum = Tally::default();
-        for seat in &self.seats[from..to] {
-            let Tally { delivered, skipped } = seat.deliver(&self.batch, now);
-            sum.delivered += delivered;
-            sum.skipped += skipped;
-        }
+        let mut sum = Tally::ZERO;
+        self.batch.timing.judge(now);
+        self.seats[from..to].iter().for_each(|seat| sum.add(seat.deliver(&self.batch, now)));
+        self.written = self.written.and(sum.span);
         if to < self.seats.len() {
             self.walked = Some(to);
         } else {
             self.walked = None;
+            self.batch.timing.measure(std::mem::take(&mut self.written), sli);
             self.done = self.batch.end();
             self.noticed = self.batch.notice.as_ref().map_or(self.noticed, |notice| notice.version);
             self.batch.clear();

@@ -17,6 +17,7 @@ mod streams;
 mod tape;
 #[cfg(test)]
 mod tests;
+mod timing;
 
 pub use lane::Lane;
 pub use outlet::Outlet;

@@ -13,6 +13,7 @@ use super::{
     Outlet,
     batch::{Batch, Notice},
     tape::Mark,
+    timing::Span,
 };
 use crate::protocol::{self, Close, SharedFrame};
 
@@ -59,8 +60,23 @@ pub(super) struct Out {
 pub(super) struct Tally {
     /// Written.
     pub(super) delivered: u64,
+    /// Of these, those that were late.
+    pub(super) late: u64,
     /// Left out.
     pub(super) skipped: u64,
+    /// Which frames of the present batch were written.
+    pub(super) span: Span,
+}
+
+impl Tally {
+    pub(super) const ZERO: Self = Self { delivered: 0, late: 0, skipped: 0, span: Span::NONE };
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.delivered += other.delivered;
+        self.late += other.late;
+        self.skipped += other.skipped;
+        self.span = self.span.and(other.span);
+    }
 }
 
 /// What an attempt to write achieved.
@@ -81,7 +97,7 @@ impl Out {
             own_bytes: 0,
             full_since: None,
             falls: [None; 2],
-            tally: Tally { delivered: 0, skipped: 0 },
+            tally: Tally::ZERO,
         }
     }
 
@@ -116,6 +132,13 @@ impl Out {
             }
             self.skip_to(batch);
         }
+        let from = self.cursor;
+        let wrote = self.write_all(outlet, batch, now);
+        self.tally.add(batch.timing.tally(Span::between(batch.first, from, self.cursor)));
+        wrote
+    }
+
+    fn write_all(&mut self, outlet: &dyn Outlet, batch: &Batch, now: Instant) -> Wrote {
         loop {
             let notice = batch.notice_after(self.noticed);
             match self.write(outlet, batch.after(self.cursor), notice) {
@@ -180,7 +203,6 @@ impl Out {
                 return;
             }
             self.begin(frame.bytes(), &mut left);
-            self.tally.delivered += after.comments - self.cursor.comments;
             self.cursor = *after;
         }
         if let Some(notice) = notice.filter(|_| left > 0) {

@@ -95,7 +95,7 @@ impl SeatCore {
     }
 
     /// The viewer's task's way: writes what is due until the socket is full or the tape's end is reached.
-    fn drain(&self, now: Instant) -> Drained {
+    fn drain(&self, now: Instant, tally: &mut Tally) -> Drained {
         let mut batch = Batch::default();
         loop {
             let mut out = self.out.lock();
@@ -106,7 +106,10 @@ impl SeatCore {
                     batch = Batch { first: out.cursor, ..Batch::default() };
                 }
             }
-            match (out.drain(&*self.outlet, &batch, now), out.phase) {
+            batch.timing.judge(now);
+            let wrote = out.drain(&*self.outlet, &batch, now);
+            tally.add(std::mem::take(&mut out.tally));
+            match (wrote, out.phase) {
                 (Wrote::Broken, _) => out.phase = Phase::Shut(None),
                 (Wrote::Full, phase) => {
                     if phase == Phase::Prompt {
@@ -220,8 +223,8 @@ impl Seat {
     /// Writes what is due, as far as the socket takes it.
     #[must_use]
     pub fn drain(&self, now: Instant) -> Drained {
-        let drained = self.core.drain(now);
-        let tally = std::mem::take(&mut self.core.out.lock().tally);
+        let mut tally = Tally::ZERO;
+        let drained = self.core.drain(now, &mut tally);
         self.hub.count(tally);
         drained
     }

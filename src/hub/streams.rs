@@ -19,7 +19,7 @@ use super::{
 use crate::{
     domain::{Position, StreamId},
     protocol,
-    telemetry::Sli,
+    telemetry::{Seating, Sli},
 };
 
 /// Is told to look at a stream again, because its audience appeared or vanished.
@@ -77,6 +77,12 @@ impl Hub {
         (Self(Arc::new(inner)), lanes)
     }
 
+    /// Where what happens here is counted.
+    #[must_use]
+    pub fn sli(&self) -> &Sli {
+        &self.0.sli
+    }
+
     /// Gives a viewer a seat in a stream.
     #[must_use]
     pub fn sit(&self, id: &StreamId, outlet: impl Outlet + 'static) -> Seat {
@@ -120,8 +126,8 @@ impl Hub {
     }
 
     pub(super) fn count(&self, tally: Tally) {
-        self.0.sli.delivered(tally.delivered);
-        self.0.sli.skipped(tally.skipped);
+        self.0.sli.delivered(Seating::Lagging, tally.delivered, tally.late);
+        self.0.sli.skipped(Seating::Lagging, tally.skipped);
     }
 
     fn stream(&self, id: &StreamId) -> Option<Arc<Stream>> {

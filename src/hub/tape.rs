@@ -24,6 +24,16 @@ const MAX_AGE: Duration = Duration::from_secs(15);
 pub struct Item {
     content: Content,
     position: Position,
+    live: Option<Live>,
+}
+
+/// What is measured of a comment that was just posted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Live {
+    accepted_at_ms: u64,
+    /// How old it was when it came to this pod.
+    pub(super) age: Duration,
+    pub(super) priority: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -37,26 +47,43 @@ impl Item {
     /// A comment that was just posted.
     #[must_use]
     pub fn comment(entry: &Entry) -> Self {
-        Self { content: Content::Comment(protocol::comment(entry, false)), position: entry.position() }
+        let Entry { accepted_at_ms, priority, .. } = *entry;
+        let live = Some(Live { accepted_at_ms, age: Duration::ZERO, priority });
+        Self { content: Content::Comment(protocol::comment(entry, false)), position: entry.position(), live }
     }
 
     /// A comment that follows a reset.
     #[must_use]
     pub fn history(entry: &Entry) -> Self {
-        Self { content: Content::Comment(protocol::comment(entry, true)), position: entry.position() }
+        let content = Content::Comment(protocol::comment(entry, true));
+        Self { content, position: entry.position(), live: None }
     }
 
     /// Entries that cannot be recovered: those numbered from `from` up to the position.
     #[must_use]
     pub fn gap(from: u64, position: Position) -> Self {
         let frame = protocol::gap(from, position.seq, position);
-        Self { content: Content::Gap { frame, width: position.seq.saturating_sub(from) + 1 }, position }
+        let content = Content::Gap { frame, width: position.seq.saturating_sub(from) + 1 };
+        Self { content, position, live: None }
     }
 
     /// The history began anew at the position.
     #[must_use]
     pub fn reset(position: Position) -> Self {
-        Self { content: Content::Reset { frame: protocol::reset(position) }, position }
+        Self { content: Content::Reset { frame: protocol::reset(position) }, position, live: None }
+    }
+
+    /// When a live comment was accepted, in milliseconds of its shard's time; none for anything else.
+    #[must_use]
+    pub fn accepted_at_ms(&self) -> Option<u64> {
+        self.live.map(|live| live.accepted_at_ms)
+    }
+
+    /// Says how old a live comment is now that it has come to this pod.
+    pub fn came_at_age(&mut self, age: Duration) {
+        if let Some(live) = &mut self.live {
+            live.age = age;
+        }
     }
 
     /// The type of its frame, in a word.
@@ -185,7 +212,8 @@ impl Tape {
         into.floor = Some(self.position_at(start));
         into.frames.clear();
         let slots = self.slots.range(start..).take(most);
-        into.frames.extend(slots.map(|slot| (slot.item.frame().clone(), slot.after)));
+        into.frames.extend(slots.clone().map(|slot| (slot.item.frame().clone(), slot.after)));
+        into.timing.take(slots.map(|slot| slot.item.live.map(|live| (slot.came, live))));
     }
 
     fn slot_at(&self, mark: Mark) -> usize {

@@ -12,7 +12,7 @@
 
 use bytes::Bytes;
 
-use crate::domain::{Comment, EntryId, Epoch, Position};
+use crate::domain::{Comment, EntryId, Epoch, Kind, Position};
 
 /// The envelope's major version.
 pub const ENVELOPE_VERSION: &str = "1";
@@ -30,7 +30,7 @@ impl Fragment {
         #[derive(serde::Serialize)]
         struct Known<'a> {
             id: &'a str,
-            kind: crate::domain::Kind,
+            kind: Kind,
             author: &'a crate::domain::Author,
             body: &'a str,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,6 +68,8 @@ pub struct Entry {
     pub at_ms: u64,
     /// When the poster's pod accepted it, in milliseconds since the Unix epoch.
     pub accepted_at_ms: u64,
+    /// Whether it is more than a viewer's words: any kind but `comment`.
+    pub priority: bool,
     /// The comment.
     pub fragment: Fragment,
 }
@@ -136,7 +138,7 @@ impl Entry {
     }
 
     fn from_words<'a>(mut words: impl Iterator<Item = &'a str>, fragment: Fragment) -> Option<Self> {
-        let entry = Self {
+        let mut entry = Self {
             ring_epoch: words.next()?.parse().ok()?,
             epoch: words.next()?.parse().ok()?,
             seq: words.next()?.parse().ok()?,
@@ -147,10 +149,12 @@ impl Entry {
             },
             at_ms: words.next()?.parse().ok()?,
             accepted_at_ms: words.next()?.parse().ok()?,
+            priority: false,
             fragment,
         };
-        // The kind, which is in the fragment too.
-        words.next().map(|_| entry)
+        // The kind is in the fragment too.
+        entry.priority = words.next()? != Kind::Comment.name();
+        Some(entry)
     }
 }
 

@@ -32,6 +32,7 @@ fn entry(seq: u64) -> Entry {
         previous: (seq > 1).then(|| "ponmlkjihgfedcba".parse().unwrap()),
         at_ms: 100,
         accepted_at_ms: 99,
+        priority: false,
         fragment: Fragment::of(&comment(Kind::Comment, None)),
     }
 }

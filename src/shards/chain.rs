@@ -231,6 +231,7 @@ mod tests {
                 previous: self.entries.last().map(|entry| entry.id),
                 at_ms: 0,
                 accepted_at_ms: 0,
+                priority: false,
                 fragment: Fragment::default(),
             };
             self.entries.push(entry.clone());

@@ -15,7 +15,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::shard::{ConnectionId, Event, Events, Post, Span, Tally, Window};
 use crate::{
-    domain::{Accepted, Epoch, Position, PublishError, StreamId, now_ms},
+    domain::{Accepted, Epoch, Kind, Position, PublishError, StreamId, now_ms},
     protocol::Entry,
 };
 
@@ -234,6 +234,7 @@ impl Record {
             previous: self.head.id,
             at_ms: now_ms(),
             accepted_at_ms: post.accepted_at_ms,
+            priority: post.kind != Kind::Comment,
             fragment: post.fragment,
         };
         let envelope = entry.encode(post.kind.name());

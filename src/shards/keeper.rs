@@ -15,6 +15,7 @@ use super::{
     Settings,
     backoff::Backoff,
     chain::{Outcome, Repair},
+    clock::Clock,
     interest::{Interest, Step},
     kept::Kept,
     kinds::Shard,
@@ -27,6 +28,7 @@ use crate::{
     domain::{Position, StreamId},
     hub::Hub,
     protocol::{BadEnvelope, Entry},
+    telemetry::Sli,
 };
 
 /// How often the keeper looks at what time alone makes due: lingers, audits, and what failed.
@@ -40,9 +42,19 @@ const HEADS: usize = 500;
 /// The most events that are handled before anything else has its turn.
 const BURST: usize = 256;
 
+/// The shard that a keeper keeps.
+pub(super) struct OfShard {
+    pub(super) name: String,
+    pub(super) shard: Shard,
+    pub(super) clock: Clock,
+}
+
 /// The keeper of one shard.
 pub(super) struct Keeper {
+    name: String,
     shard: Shard,
+    clock: Clock,
+    sli: Sli,
     hub: Hub,
     interest: Interest,
     streams: HashMap<StreamId, Kept>,
@@ -73,10 +85,15 @@ enum Done {
 }
 
 impl Keeper {
-    pub(super) fn new(shard: Shard, hub: Hub, settings: &Settings, report: Arc<Report>) -> Self {
+    pub(super) fn new(of: OfShard, hub: Hub, settings: &Settings, report: Arc<Report>) -> Self {
+        let OfShard { name, shard, clock } = of;
+        let sli = hub.sli().clone();
         let touch_every = settings.history_ttl / 4;
         Self {
+            name,
             shard,
+            clock,
+            sli,
             hub,
             interest: Interest::new(settings.linger),
             streams: HashMap::new(),
@@ -139,6 +156,7 @@ impl Keeper {
                 self.interest.disconnected();
             }
             Event::Message { stream, payload } => self.message(stream, &payload),
+            Event::Probed(took) => self.sli.probed(&self.name, took),
             Event::Overrun => {
                 tracing::warn!(
                     "messages of a shard were lost on the way: every stream is compared with its history"
@@ -164,6 +182,7 @@ impl Keeper {
             count(&self.report.unwatched);
             return;
         };
+        self.sli.carried(self.clock.since(entry.at_ms, &self.sli));
         let now = Instant::now();
         kept.spoke = Some(now);
         if !std::mem::replace(&mut kept.audited, true) {
@@ -174,7 +193,7 @@ impl Keeper {
     }
 
     fn carry_out(&mut self, stream: StreamId, life: u64, outcome: Outcome) {
-        let Outcome { opens_at, items, read, repair } = outcome;
+        let Outcome { opens_at, mut items, read, repair } = outcome;
         if let Some(repair) = repair {
             match repair {
                 Repair::Filled => count(&self.report.filled),
@@ -190,8 +209,15 @@ impl Keeper {
         }
         if let Some(floor) = opens_at {
             self.hub.open(&stream, floor, items);
-        } else if !items.is_empty() && !self.hub.deliver(&stream, items) {
-            count(&self.report.unwatched);
+        } else if !items.is_empty() {
+            for item in &mut items {
+                if let Some(accepted_at_ms) = item.accepted_at_ms() {
+                    item.came_at_age(self.clock.since(accepted_at_ms, &self.sli));
+                }
+            }
+            if !self.hub.deliver(&stream, items) {
+                count(&self.report.unwatched);
+            }
         }
         if let Some(span) = read {
             self.reads.ask(stream, life, span);
@@ -360,6 +386,9 @@ impl Keeper {
         let shard = self.shard.clone();
         let (Step::Subscribe(streams) | Step::Unsubscribe(streams)) = &step;
         self.report.subscribe_churn.fetch_add(streams.len() as u64, Relaxed);
+        if matches!(step, Step::Unsubscribe(_)) {
+            self.report.unsubscribes.fetch_add(streams.len() as u64, Relaxed);
+        }
         self.under_way.push(match step {
             Step::Subscribe(streams) => Box::pin(async move {
                 let done = shard.subscribe(&streams).await;

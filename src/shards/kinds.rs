@@ -1,6 +1,7 @@
 //! The two kinds of shard, behind one interface.
 
 use super::{
+    clock::Clock,
     embedded::Embedded,
     link::Link,
     shard::{ConnectionId, Health, Post, Span, Tally, Unavailable, Window},
@@ -68,13 +69,21 @@ impl Shard {
         }
     }
 
+    /// Its clock; the embedded one has this pod's.
+    pub(super) fn clock(&self) -> Clock {
+        match self {
+            Self::Embedded(_) => Clock::default(),
+            Self::Redis(link) => link.clock(),
+        }
+    }
+
     /// Whether it answers, and how fast.
     pub(super) fn health(&self) -> Health {
         match self {
-            Self::Embedded(_) => Health { up: true, probe: None },
+            Self::Embedded(_) => Health { up: true, probe: None, clients: None },
             Self::Redis(link) => {
                 let health = link.health();
-                Health { up: health.up, probe: health.probe }
+                Health { up: health.up, probe: health.probe, clients: health.clients }
             }
         }
     }

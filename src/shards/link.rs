@@ -33,6 +33,7 @@ use self::{
     pulse::Pulse,
     wire::{Life, Upkeep, Wire},
 };
+use super::clock::Clock;
 use super::shard::{ConnectionId, Event, Post, Span, Tally, Unavailable, Window};
 use crate::domain::{Accepted, Epoch, Kind, Position, PublishError, StreamId};
 
@@ -76,6 +77,8 @@ pub(super) struct Health {
     pub(super) up: bool,
     /// The last probe's round trip, if it came back lately.
     pub(super) probe: Option<Duration>,
+    /// Connections of all clients to the shard, and how many it takes; none until it said so.
+    pub(super) clients: Option<(u64, u64)>,
     /// Messages that came for streams since the start.
     pub(super) messages: u64,
     /// Messages on channels that are not ours.
@@ -95,6 +98,7 @@ struct Inner {
     reading: Caller,
     subscribing: Wire,
     pulse: Arc<Pulse>,
+    clock: Clock,
     history_entries: i64,
     history_ttl_ms: i64,
 }
@@ -116,12 +120,14 @@ impl Link {
         let (subscribing, listening) = Upkeep::new("subscribing", &shard, address.clone(), BACKLOG);
         let (posting, post_upkeep) = Upkeep::new("posting", &shard, address.clone(), NO_BACKLOG);
         let (reading, read_upkeep) = Upkeep::new("reading", &shard, address, NO_BACKLOG);
+        let clock = Clock::default();
+        let look = Beat::Look { clock: clock.clone(), pulse: Arc::clone(&pulse) };
         let probe = Beat::Probe { channel: probe_channel.clone(), pulse: Arc::clone(&pulse) };
         let answering = |beat| Answering { beat, library: Arc::clone(&library) };
         let work = futures_util::future::join3(
             listening.keep(Listening { probe_channel, pulse: Arc::clone(&pulse), events }),
             post_upkeep.keep(answering(probe)),
-            read_upkeep.keep(answering(Beat::Ping)),
+            read_upkeep.keep(answering(look)),
         );
         let caller = |wire| Caller::new(wire, Arc::clone(&library));
         let link = Self(Arc::new(Inner {
@@ -129,6 +135,7 @@ impl Link {
             reading: caller(reading),
             subscribing,
             pulse,
+            clock,
             history_entries: i64::try_from(history_entries).unwrap_or(i64::MAX),
             history_ttl_ms: i64::try_from(history_ttl.as_millis()).unwrap_or(i64::MAX),
         }));
@@ -144,11 +151,17 @@ impl Link {
         Health {
             up: connected && probe.is_some(),
             probe,
+            clients: pulse.clients(),
             messages: pulse.messages.load(Relaxed),
             strangers: pulse.strangers.load(Relaxed),
             overrun: pulse.overrun.load(Relaxed),
             connections: pulse.connections.load(Relaxed),
         }
+    }
+
+    /// The shard's clock.
+    pub(super) fn clock(&self) -> Clock {
+        self.0.clock.clone()
     }
 
     /// Begins or ends interest in streams on one connection; an error reply ends that connection.

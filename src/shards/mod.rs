@@ -5,6 +5,7 @@
 
 mod backoff;
 mod chain;
+mod clock;
 mod embedded;
 mod history;
 mod interest;
@@ -38,9 +39,11 @@ use crate::{
     hub::Hub,
     protocol::Fragment,
     shutdown::Tasks,
+    telemetry::Sli,
 };
+use clock::Clock;
 use embedded::{Embedded, Keep};
-use keeper::Keeper;
+use keeper::{Keeper, OfShard};
 use kinds::Shard;
 use link::{Link, LinkSettings};
 use report::Report;
@@ -72,12 +75,14 @@ struct Inner {
     nudges: Nudges,
     shards: Box<[Member]>,
     ring_epoch: u64,
+    sli: Sli,
 }
 
 /// One shard, as the handle sees it.
 struct Member {
     name: String,
     shard: Shard,
+    clock: Clock,
     windows: Windows,
     report: Arc<Report>,
 }
@@ -111,12 +116,15 @@ impl Shards {
         }
         let keep = |(number, (name, shard, events)): (usize, (String, Shard, Events))| {
             let report = Arc::new(Report::default());
-            let keeper = Keeper::new(shard.clone(), hub.clone(), settings, Arc::clone(&report));
+            let clock = shard.clock();
+            let of = OfShard { name: name.clone(), shard: shard.clone(), clock: clock.clone() };
+            let keeper = Keeper::new(of, hub.clone(), settings, Arc::clone(&report));
             tasks.core("keeper", keeper.run(events, nudges.of_shard(number)));
-            Member { name, shard, windows: Windows::default(), report }
+            Member { name, shard, clock, windows: Windows::default(), report }
         };
         let shards = shards.into_iter().enumerate().map(keep).collect();
-        Ok(Self(Arc::new(Inner { nudges: nudges.clone(), shards, ring_epoch: settings.ring_epoch })))
+        let (ring_epoch, sli) = (settings.ring_epoch, hub.sli().clone());
+        Ok(Self(Arc::new(Inner { nudges: nudges.clone(), shards, ring_epoch, sli })))
     }
 
     fn of(&self, stream: &StreamId) -> &Member {
@@ -171,7 +179,11 @@ impl Shards {
     /// The state of every shard.
     #[must_use]
     pub fn status(&self) -> Vec<ShardStatus> {
-        self.0.shards.iter().map(|member| member.report.status(&member.name, member.shard.health())).collect()
+        let status = |member: &Member| {
+            let Member { name, shard, clock, report, .. } = member;
+            report.status(name, shard.health(), clock)
+        };
+        self.0.shards.iter().map(status).collect()
     }
 }
 
@@ -182,15 +194,21 @@ impl Publish for Shards {
         comment: Comment,
         key: Option<Key>,
     ) -> Result<Accepted, PublishError> {
+        let Member { shard, clock, .. } = self.of(stream);
         let post = Post {
             ring_epoch: self.0.ring_epoch,
             candidate_epoch: Epoch::random(),
             id: comment.id,
             kind: comment.kind,
-            accepted_at_ms: comment.accepted_at_ms,
+            accepted_at_ms: clock.of_shard(comment.accepted_at_ms),
             fragment: Fragment::of(&comment),
             key,
         };
-        self.of(stream).shard.publish(stream, post).await
+        let began = Instant::now();
+        let answer = shard.publish(stream, post).await;
+        if answer.is_ok() {
+            self.0.sli.committed(began.elapsed());
+        }
+        answer
     }
 }

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use serde::Serialize;
 
-use super::shard::Health;
+use super::{clock::Clock, shard::Health};
+use crate::telemetry::ShardFigures;
 
 /// Counts of one shard, written by its keeper.
 #[derive(Debug, Default)]
@@ -12,6 +13,7 @@ pub(super) struct Report {
     pub(super) connected: AtomicBool,
     pub(super) subscriptions: AtomicU64,
     pub(super) subscribe_churn: AtomicU64,
+    pub(super) unsubscribes: AtomicU64,
     pub(super) linger_hits: AtomicU64,
     pub(super) received: AtomicU64,
     pub(super) unwatched: AtomicU64,
@@ -35,6 +37,8 @@ pub struct ShardStatus {
     pub subscriptions: u64,
     /// Subscriptions and their ends that were asked for.
     pub subscribe_churn: u64,
+    /// Of these, the ends.
+    pub unsubscribes: u64,
     /// Viewers who came back before the linger was over.
     pub linger_hits: u64,
     /// Messages that came on streams' channels.
@@ -51,10 +55,36 @@ pub struct ShardStatus {
     pub resets: u64,
     /// Times at which messages came faster than this pod could take them.
     pub overruns: u64,
+    /// Connections of all clients to the shard; none if it does not say.
+    pub clients: Option<u64>,
+    /// How many connections the shard takes: its `maxclients`.
+    pub max_clients: Option<u64>,
+    /// How far the shard's clock is ahead of this pod's, in microseconds; none if it is not known.
+    pub clock_ahead_us: Option<i64>,
+}
+
+impl From<ShardStatus> for ShardFigures {
+    fn from(status: ShardStatus) -> Self {
+        Self {
+            name: status.name,
+            up: status.up,
+            subscriptions: status.subscriptions,
+            subscribes: status.subscribe_churn.saturating_sub(status.unsubscribes),
+            unsubscribes: status.unsubscribes,
+            linger_hits: status.linger_hits,
+            received: status.received,
+            unwatched: status.unwatched,
+            filled: status.filled,
+            gaps: status.gaps,
+            resets: status.resets,
+            overruns: status.overruns,
+            connections: status.clients.zip(status.max_clients),
+        }
+    }
 }
 
 impl Report {
-    pub(super) fn status(&self, name: &str, health: Health) -> ShardStatus {
+    pub(super) fn status(&self, name: &str, health: Health, clock: &Clock) -> ShardStatus {
         let read = |count: &AtomicU64| count.load(Relaxed);
         ShardStatus {
             name: name.to_owned(),
@@ -62,6 +92,7 @@ impl Report {
             probe_us: health.probe.map(|probe| u64::try_from(probe.as_micros()).unwrap_or(u64::MAX)),
             subscriptions: read(&self.subscriptions),
             subscribe_churn: read(&self.subscribe_churn),
+            unsubscribes: read(&self.unsubscribes),
             linger_hits: read(&self.linger_hits),
             received: read(&self.received),
             unwatched: read(&self.unwatched),
@@ -70,6 +101,9 @@ impl Report {
             gaps: read(&self.gaps),
             resets: read(&self.resets),
             overruns: read(&self.overruns),
+            clients: health.clients.map(|(clients, _)| clients),
+            max_clients: health.clients.map(|(_, most)| most),
+            clock_ahead_us: clock.ahead_us(),
         }
     }
 }

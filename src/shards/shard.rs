@@ -113,6 +113,8 @@ pub(super) enum Event {
         /// The envelope, unopened.
         payload: Bytes,
     },
+    /// A probe came back through the shard, after so long.
+    Probed(Duration),
     /// Messages were lost on their way from the connection to the keeper: any stream may have a hole.
     Overrun,
 }
@@ -123,6 +125,8 @@ pub(super) struct Health {
     pub(super) up: bool,
     /// How long a message took through the shard and back.
     pub(super) probe: Option<Duration>,
+    /// Connections of all clients, and how many it takes; none if it does not say.
+    pub(super) clients: Option<(u64, u64)>,
 }
 
 /// What a shard tells its keeper, and whether more was lost than could wait.

@@ -1,7 +1,16 @@
-//! What the pod tells about itself: logs, and the counts behind its service levels.
+//! What the pod tells about itself: logs, and the measures behind its service levels.
+//!
+//! Only this closet knows OpenTelemetry. The other rooms tell [`Sli`] what happened, one method an event.
 
+mod instruments;
 mod logs;
+mod meters;
+mod prometheus;
 mod sli;
+mod tally;
 
 pub use logs::start_logs;
-pub use sli::{Counts, Sli};
+pub use prometheus::PROMETHEUS_TEXT;
+pub use sli::{
+    Counts, Figures, Identity, JoinSource, PostOutcome, SLO_DELIVER, SLO_JOIN, Seating, ShardFigures, Sli,
+};

@@ -10,17 +10,23 @@ use fred::{
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::{
-    connection::Connection,
+    connection::{Connection, command},
     faults::{Remedy, remedy},
     functions::Library,
     pulse::{BEAT_EVERY, DEAF_AFTER, Pulse},
     wire::{Duty, Life},
 };
+use crate::shards::clock::Clock;
 
 /// What a heart sends.
 pub(super) enum Beat {
-    /// Asks whether somebody is there.
-    Ping,
+    /// Asks for the time, and now and then how many clients there are: whether somebody is there shows in passing.
+    Look {
+        /// Where the time is noted.
+        clock: Clock,
+        /// Where the clients are noted.
+        pulse: Arc<Pulse>,
+    },
     /// Says something to this pod itself, so that the subscribing connection has something to hear.
     Probe {
         /// The pod's own channel.
@@ -33,7 +39,14 @@ pub(super) enum Beat {
 impl Beat {
     async fn once(&self, client: &Client) -> Result<(), Error> {
         match self {
-            Self::Ping => Box::pin(client.ping(None)).await,
+            Self::Look { clock, pulse } => {
+                Box::pin(look_at_clock(client, clock)).await?;
+                if pulse.is_census_due() {
+                    let info: String = Box::pin(client.custom(command("INFO"), vec!["clients"])).await?;
+                    pulse.take_census(&info);
+                }
+                Ok(())
+            }
             Self::Probe { channel, pulse } => {
                 let _receivers: i64 =
                     Box::pin(client.publish(channel.as_str(), pulse.probe().as_str())).await?;
@@ -63,6 +76,13 @@ impl Beat {
             }
         }
     }
+}
+
+async fn look_at_clock(client: &Client, clock: &Clock) -> Result<(), Error> {
+    let asked = std::time::Instant::now();
+    let (seconds, micros): (i64, i64) = client.custom(command("TIME"), Vec::<&str>::new()).await?;
+    clock.look(seconds.saturating_mul(1_000_000).saturating_add(micros), asked.elapsed());
+    Ok(())
 }
 
 /// A connection for posting or reading.

@@ -157,10 +157,10 @@ impl Listening {
             return Some(Event::Message { stream, payload });
         }
         if channel == self.probe_channel {
-            self.pulse.probe_heard(message.value.as_str().as_deref().unwrap_or_default());
-        } else {
-            self.pulse.strangers.fetch_add(1, Relaxed);
+            let payload = message.value.as_str();
+            return self.pulse.probe_heard(payload.as_deref().unwrap_or_default()).map(Event::Probed);
         }
+        self.pulse.strangers.fetch_add(1, Relaxed);
         None
     }
 

@@ -16,6 +16,9 @@ pub(super) const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// How long a probe that Redis took may be on its way back.
 const DELIVERY: Duration = Duration::from_millis(500);
 
+/// How many beats there are to one look at the shard's clients.
+const CENSUS_EVERY: u64 = 10;
+
 /// What a link knows about its shard, and what it has counted; times are in microseconds since the link's start.
 #[derive(Debug)]
 pub(super) struct Pulse {
@@ -26,6 +29,10 @@ pub(super) struct Pulse {
     probe_taken: AtomicU64,
     probe_heard: AtomicU64,
     probe_took: AtomicU64,
+    beats: AtomicU64,
+    clients: AtomicU64,
+    /// 0 until the shard has told.
+    max_clients: AtomicU64,
     /// Messages that came, probes not among them.
     pub(super) messages: AtomicU64,
     /// Messages on channels that are not ours.
@@ -47,6 +54,9 @@ impl Pulse {
             probe_taken: zero(),
             probe_heard: zero(),
             probe_took: zero(),
+            beats: zero(),
+            clients: zero(),
+            max_clients: zero(),
             messages: zero(),
             strangers: zero(),
             overrun: zero(),
@@ -74,16 +84,38 @@ impl Pulse {
         self.probe_taken.store(self.now(), Relaxed);
     }
 
-    /// A probe came back, ours or that of a pod with our name.
-    pub(super) fn probe_heard(&self, payload: &str) {
-        let Some((nonce, sent)) = payload.split_once(' ') else { return };
-        if nonce.parse() == Ok(self.nonce)
-            && let Ok(sent) = sent.parse::<u64>()
-        {
-            let now = self.now();
-            self.probe_heard.store(now, Relaxed);
-            self.probe_took.store(now.saturating_sub(sent), Relaxed);
+    /// A probe came back, ours or that of a pod with our name. Returns how long ours took.
+    pub(super) fn probe_heard(&self, payload: &str) -> Option<Duration> {
+        let (nonce, sent) = payload.split_once(' ')?;
+        let sent: u64 = (nonce.parse() == Ok(self.nonce)).then(|| sent.parse().ok()).flatten()?;
+        let now = self.now();
+        let took = now.saturating_sub(sent);
+        self.probe_heard.store(now, Relaxed);
+        self.probe_took.store(took, Relaxed);
+        Some(Duration::from_micros(took))
+    }
+
+    /// Whether it is time to look how many clients the shard has.
+    pub(super) fn is_census_due(&self) -> bool {
+        self.beats.fetch_add(1, Relaxed).is_multiple_of(CENSUS_EVERY)
+    }
+
+    /// Takes the answer to `INFO clients`.
+    pub(super) fn take_census(&self, info: &str) {
+        let number = |name: &str| {
+            let mut lines = info.lines().filter_map(|line| line.split_once(':'));
+            lines.find(|(key, _)| *key == name).and_then(|(_, value)| value.trim().parse().ok())
+        };
+        if let (Some(clients), Some(most)) = (number("connected_clients"), number("maxclients")) {
+            self.clients.store(clients, Relaxed);
+            self.max_clients.store(most, Relaxed);
         }
+    }
+
+    /// Connections of all clients to the shard, and how many it takes.
+    pub(super) fn clients(&self) -> Option<(u64, u64)> {
+        let most = self.max_clients.load(Relaxed);
+        (most > 0).then(|| (self.clients.load(Relaxed), most))
     }
 
     /// Whether the subscribing connection must be taken for deaf; `answered` is when it last answered a PING.

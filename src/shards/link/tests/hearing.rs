@@ -125,4 +125,6 @@ async fn the_users_that_we_ship_can_do_what_they_must_and_no_more() {
     kept.link.heads(std::slice::from_ref(&stream)).await.unwrap();
     assert_eq!(kept.link.tally(&stream).await.unwrap().unwrap().comment, 2);
     kept.link.unsubscribe(&[stream]).await.unwrap();
+    let told = || async { kept.link.clock().ahead_us().zip(kept.link.health().clients) };
+    world::eventually("the shard's time and clients", 3 * SOON, told).await;
 }

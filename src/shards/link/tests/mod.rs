@@ -60,8 +60,15 @@ impl Kept {
         world::eventually("the link is up", 3 * SOON, || async { self.link.health().up.then_some(()) }).await;
     }
 
+    /// The next event, but for probes that come back.
     async fn event(&mut self) -> Event {
-        tokio::time::timeout(3 * SOON, self.events.recv()).await.expect("an event in time").expect("an event")
+        loop {
+            let event = tokio::time::timeout(3 * SOON, self.events.recv()).await.expect("an event in time");
+            match event.expect("an event") {
+                Event::Probed(_) => {}
+                event => return event,
+            }
+        }
     }
 
     /// Skips events until the subscribing connection is a new one.

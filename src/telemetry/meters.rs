@@ -1,0 +1,96 @@
+//! The meters' provider, and the one reader that both the push and `/metrics` read from.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use opentelemetry::{
+    KeyValue,
+    metrics::{Meter, MeterProvider as _},
+};
+use opentelemetry_sdk::{
+    Resource,
+    error::OTelSdkResult,
+    metrics::{
+        InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Temporality, data::ResourceMetrics,
+        reader::MetricReader,
+    },
+    resource::EnvResourceDetector,
+};
+
+use super::Identity;
+
+/// The instrumentation scope of every signal.
+pub(super) const SCOPE: &str = "fanfare";
+
+/// The meters of a pod. Counts are cumulative.
+pub(super) struct Meters {
+    provider: SdkMeterProvider,
+    reader: Reader,
+}
+
+impl Meters {
+    pub(super) fn new(identity: &Identity) -> Self {
+        let reader = Reader(Arc::new(ManualReader::builder().build()));
+        let provider =
+            SdkMeterProvider::builder().with_resource(resource(identity)).with_reader(reader.clone()).build();
+        Self { provider, reader }
+    }
+
+    pub(super) fn meter(&self) -> Meter {
+        self.provider.meter(SCOPE)
+    }
+
+    /// Everything that was measured so far.
+    pub(super) fn collect(&self) -> ResourceMetrics {
+        let mut metrics = ResourceMetrics::default();
+        if let Err(error) = self.reader.collect(&mut metrics) {
+            tracing::error!(%error, "the meters cannot be read");
+        }
+        metrics
+    }
+}
+
+/// Who tells: what the pod knows of itself, then `OTEL_RESOURCE_ATTRIBUTES`, then `OTEL_SERVICE_NAME`.
+pub(super) fn resource(identity: &Identity) -> Resource {
+    let Identity { pod, track } = identity;
+    let own = [
+        KeyValue::new("service.name", "fanfare"),
+        KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+        KeyValue::new("service.instance.id", pod.clone()),
+        KeyValue::new("fanfare.track", track.clone()),
+    ];
+    let named = std::env::var("OTEL_SERVICE_NAME").ok().filter(|name| !name.is_empty());
+    Resource::builder_empty()
+        .with_attributes(own)
+        .with_detector(Box::new(EnvResourceDetector::new()))
+        .with_attributes(named.map(|name| KeyValue::new("service.name", name)))
+        .build()
+}
+
+/// A reader that is asked; a handle to it stays here when the provider takes it.
+#[derive(Debug, Clone)]
+struct Reader(Arc<ManualReader>);
+
+impl MetricReader for Reader {
+    fn register_pipeline(&self, pipeline: Weak<Pipeline>) {
+        self.0.register_pipeline(pipeline);
+    }
+
+    fn collect(&self, metrics: &mut ResourceMetrics) -> OTelSdkResult {
+        self.0.collect(metrics)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.0.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.0.shutdown_with_timeout(timeout)
+    }
+
+    fn temporality(&self, kind: InstrumentKind) -> Temporality {
+        self.0.temporality(kind)
+    }
+}
