@@ -19,6 +19,7 @@ mod deploy;
 mod documents;
 mod exits;
 mod layers;
+mod prometheus;
 mod shards;
 mod tls;
 mod world;

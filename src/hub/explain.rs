@@ -4,12 +4,7 @@ use std::time::Duration;
 
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{
-    out::Phase,
-    recent::Activity,
-    streams::Hub,
-    tape::{Mark, Tape},
-};
+use super::{out::Phase, recent::Activity, stream::Stream, streams::Hub, tape::Mark};
 use crate::domain::{Position, StreamId};
 
 /// A stream on this pod, as it is at a moment.
@@ -19,19 +14,20 @@ pub struct Explained {
     pub viewers: usize,
     /// The tape; none until the stream's place in its order is known.
     pub tape: Option<TapeView>,
-    /// The seats that lanes hold: viewers who have joined.
-    pub seats: SeatsView,
     /// What became of deliveries in the last minute.
     pub lately: Activity,
 }
 
 /// A tape at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TapeView {
     /// Frames that are kept.
     pub frames: usize,
     /// Their bytes.
     pub bytes: usize,
+    /// Where its next frame will stand.
+    pub(super) next: Mark,
     /// The place before the oldest.
     pub floor: Position,
     /// The place after the newest.
@@ -85,18 +81,6 @@ pub(super) struct Question {
     pub(super) answer: oneshot::Sender<SeatsView>,
 }
 
-impl Tape {
-    fn view(&self, now: Instant) -> TapeView {
-        TapeView {
-            frames: self.len(),
-            bytes: self.bytes(),
-            floor: self.floor(),
-            head: self.head(),
-            newest_ago: self.newest().map(|came| now.saturating_duration_since(came)),
-        }
-    }
-}
-
 impl SeatsView {
     /// Adds a seat.
     pub(super) fn see(&mut self, phase: Phase, behind: u64, full: Duration) {
@@ -119,5 +103,58 @@ impl SeatsView {
             furthest_behind: self.furthest_behind.max(other.furthest_behind),
             longest_full: self.longest_full.max(other.longest_full),
         }
+    }
+}
+
+impl Survey {
+    /// How many streams of each sort are named.
+    pub const MOST: usize = 10;
+
+    fn add(&mut self, stream: &Stream, lately: Activity) {
+        self.lately = self.lately.plus(lately);
+        rank(&mut self.worst, stream, lately, Activity::trouble);
+        rank(&mut self.busiest, stream, lately, |lately| lately.delivered);
+    }
+}
+
+/// Puts the stream where it belongs among those that have the most of something, unless it has none.
+fn rank(list: &mut Vec<Outstanding>, stream: &Stream, lately: Activity, of: fn(&Activity) -> u64) {
+    let amount = of(&lately);
+    let place = list.partition_point(|other| of(&other.lately) >= amount);
+    if amount > 0 && place < Survey::MOST {
+        list.truncate(Survey::MOST - 1);
+        list.insert(place, Outstanding { stream: stream.id.clone(), viewers: stream.viewers(), lately });
+    }
+}
+
+impl Hub {
+    /// Explains a stream; none if it is neither watched nor lingers here.
+    #[must_use]
+    pub fn explain(&self, id: &StreamId) -> Option<Explained> {
+        let (stream, now) = (self.find(id)?, Instant::now());
+        let (viewers, tape) = (stream.viewers(), stream.tape(now));
+        Some(Explained { viewers, tape, lately: stream.recent.activity(now) })
+    }
+
+    /// The seats of a stream's viewers who have joined. Each lane counts its own at its next turn, which takes it some
+    /// milliseconds for a hundred thousand.
+    pub async fn seats(&self, id: &StreamId) -> Option<SeatsView> {
+        let stream = self.find(id)?;
+        let mut seats = SeatsView::default();
+        for lane in self.lanes() {
+            let (answer, answered) = oneshot::channel();
+            lane.ask(Question { key: stream.key, answer });
+            // A lane that is gone has no seats.
+            seats = seats.plus(answered.await.unwrap_or_default());
+        }
+        Some(seats)
+    }
+
+    /// Finds the streams that stand out: a look at each.
+    #[must_use]
+    pub fn survey(&self) -> Survey {
+        let (now, mut survey) = (Instant::now(), Survey::default());
+        self.each_stream(|stream| survey.add(stream, stream.recent.activity(now)));
+        survey
     }
 }

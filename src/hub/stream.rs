@@ -7,6 +7,8 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     batch::{Batch, Notice},
+    explain::TapeView,
+    recent::Recent,
     tape::{Item, Located, Mark, Tape},
 };
 use crate::{
@@ -25,6 +27,8 @@ pub(super) struct Stream {
     core: Mutex<Core>,
     opened: Notify,
     pub(super) lanes: Box<[LaneFlag]>,
+    /// What became of deliveries lately.
+    pub(super) recent: Recent,
 }
 
 /// What a lane's handle needs to know of a stream.
@@ -61,7 +65,8 @@ pub struct Opening {
 impl Stream {
     pub(super) fn new(id: StreamId, key: u64, lanes: usize) -> Self {
         let lanes = std::iter::repeat_with(LaneFlag::default).take(lanes).collect();
-        Self { id, key, audience: AtomicUsize::new(0), core: Mutex::default(), opened: Notify::new(), lanes }
+        let (audience, core, opened) = (AtomicUsize::new(0), Mutex::default(), Notify::new());
+        Self { id, key, audience, core, opened, lanes, recent: Recent::new(Instant::now()) }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -154,6 +159,11 @@ impl Stream {
         };
         let opening = core.opening.as_ref().filter(fresh).cloned().unwrap_or_else(|| Opening::of(tape));
         Some(core.opening.insert(opening).clone())
+    }
+
+    /// The tape as it is; none until the stream is open.
+    pub(super) fn tape(&self, now: Instant) -> Option<TapeView> {
+        self.core.lock().tape.as_ref().map(|tape| tape.view(now))
     }
 
     pub(super) fn viewers(&self) -> usize {

@@ -1,5 +1,7 @@
 //! The keeper of one shard: subscribes to what is watched, opens what comes, mends what does not fit, delivers.
 
+mod explain;
+
 use std::{
     collections::{HashMap, VecDeque},
     pin::Pin,
@@ -9,7 +11,10 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval},
+};
 
 use super::{
     Settings,
@@ -20,6 +25,7 @@ use super::{
     kept::Kept,
     kinds::Shard,
     nudges::Dirty,
+    questions::Question,
     reads::{Read, Reads},
     report::{Report, count},
     shard::{ConnectionId, Event, Events, Unavailable, Window},
@@ -112,7 +118,12 @@ impl Keeper {
     }
 
     /// Keeps the shard for ever. Returns only if the shard's events end.
-    pub(super) async fn run(mut self, mut events: Events, nudges: Dirty) {
+    pub(super) async fn run(
+        mut self,
+        mut events: Events,
+        nudges: Dirty,
+        mut asked: mpsc::Receiver<Question>,
+    ) {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::with_capacity(BURST);
@@ -129,6 +140,7 @@ impl Keeper {
                     streams.iter().for_each(|stream| self.look(stream, now));
                 }
                 Some(done) = self.under_way.next() => self.done(done),
+                Some(question) = asked.recv() => self.explain(question),
                 _ = tick.tick() => self.tick(Instant::now()),
             }
             self.act(Instant::now());

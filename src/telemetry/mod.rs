@@ -3,12 +3,14 @@
 //! Only this closet knows OpenTelemetry. The other rooms tell [`Sli`] what happened, one method an event.
 
 mod instruments;
+mod lately;
 mod logs;
 mod meters;
 mod prometheus;
 mod sli;
 mod tally;
 
+pub use lately::Quantiles;
 pub use logs::start_logs;
 pub use prometheus::PROMETHEUS_TEXT;
 pub use sli::{

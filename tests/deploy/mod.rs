@@ -1,6 +1,7 @@
 //! What the folder `deploy` holds fits together: rules, their tests, the dashboard and the document about the alerts.
 
 mod dashboard;
+mod queries;
 mod rules;
 
 use std::{

@@ -16,7 +16,7 @@ use std::{
 use serde_json::Value;
 
 pub(crate) use crowd::Crowd;
-pub(crate) use questions::{dashboard_questions, value};
+pub(crate) use questions::dashboard_questions;
 use windows::shortened;
 
 use crate::world::{PATIENCE, Pod, eventually};
@@ -28,13 +28,6 @@ pub(crate) struct Prometheus {
     folder: PathBuf,
 }
 
-/// One series of an answer: its labels, and its value.
-#[derive(Debug, Clone)]
-pub(crate) struct Sample {
-    pub(crate) labels: Value,
-    pub(crate) value: f64,
-}
-
 impl Prometheus {
     /// Starts one that scrapes these pods every second.
     pub(crate) async fn start(pods: &[&Pod]) -> Self {
@@ -43,7 +36,9 @@ impl Prometheus {
             let mut prometheus = Self::spawn(pods);
             let up = eventually("Prometheus answers, or is gone", PATIENCE, async || {
                 let gone = prometheus.child.try_wait().unwrap().map(|_| false);
-                gone.or_else(|| prometheus.fetch("/-/ready").is_some_and(|said| said.contains("Ready")).then_some(true))
+                gone.or_else(|| {
+                    prometheus.fetch("/-/ready").is_some_and(|said| said.contains("Ready")).then_some(true)
+                })
             });
             if up.await {
                 return prometheus;
@@ -54,7 +49,11 @@ impl Prometheus {
 
     fn spawn(pods: &[&Pod]) -> Self {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let folder = std::env::temp_dir().join(format!("fanfare-prometheus-{}-{}", std::process::id(), address.port()));
+        let folder = std::env::temp_dir().join(format!(
+            "fanfare-prometheus-{}-{}",
+            std::process::id(),
+            address.port()
+        ));
         fs::create_dir_all(&folder).unwrap();
         let targets: Vec<_> = pods.iter().map(|pod| format!("\"{}\"", pod.ops)).collect();
         let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus");
@@ -95,43 +94,37 @@ impl Prometheus {
 
     fn api(&self, path: &str) -> Value {
         let answer = self.fetch(path).unwrap_or_else(|| panic!("no answer to {path}"));
-        let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{path}: {error}: {answer}"));
+        let answer: Value =
+            serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{path}: {error}: {answer}"));
         assert_eq!(answer["status"], "success", "{path}: {answer}");
         answer["data"].clone()
     }
 
-    /// The answer to a query now: series with a value that is a number.
-    pub(crate) fn ask(&self, query: &str) -> Vec<Sample> {
+    /// The answer to a query now: the values that are numbers.
+    pub(crate) fn ask(&self, query: &str) -> Vec<f64> {
         let data = self.api(&format!("/api/v1/query?query={}", escaped(query)));
         let series = data["result"].as_array().unwrap_or_else(|| panic!("{query}: no vector: {data}"));
-        let sample = |each: &Value| Sample {
-            labels: each["metric"].clone(),
-            value: each["value"][1].as_str().unwrap().parse().unwrap(),
-        };
-        series.iter().map(sample).filter(|sample| !sample.value.is_nan()).collect()
+        let value = |each: &Value| each["value"][1].as_str().unwrap().parse().unwrap();
+        series.iter().map(value).filter(|value: &f64| !value.is_nan()).collect()
     }
 
     /// Every rule, as the server has it: name, query, type, health.
     pub(crate) fn rules(&self) -> Vec<Value> {
         let data = self.api("/api/v1/rules");
         let groups = data["groups"].as_array().unwrap();
-        let rules: Vec<_> = groups.iter().flat_map(|group| group["rules"].as_array().unwrap()).cloned().collect();
+        let rules: Vec<_> =
+            groups.iter().flat_map(|group| group["rules"].as_array().unwrap()).cloned().collect();
         assert!(rules.len() > 20, "the rules are loaded: {data}");
         rules
     }
 
     /// Waits until a query has an answer.
-    pub(crate) async fn answers(&self, what: &str, query: &str, within: Duration) -> Vec<Sample> {
+    pub(crate) async fn answers(&self, what: &str, query: &str, within: Duration) -> Vec<f64> {
         eventually(&format!("{what}: {query}"), within, async || {
             let answer = self.ask(query);
             (!answer.is_empty()).then_some(answer)
         })
         .await
-    }
-
-    /// Waits until a query has no answer any more.
-    pub(crate) async fn silent(&self, what: &str, query: &str, within: Duration) {
-        eventually(&format!("{what}: {query}"), within, async || self.ask(query).is_empty().then_some(())).await;
     }
 }
 

@@ -4,8 +4,6 @@ use std::{fs, path::Path};
 
 use serde_json::Value;
 
-use super::Sample;
-
 /// A query of the dashboard, with Grafana's variables filled in.
 #[derive(Debug)]
 pub(crate) struct Question {
@@ -39,10 +37,4 @@ pub(crate) fn dashboard_questions() -> Vec<Question> {
     }
     assert!(questions.len() > 40, "the queries are where they are expected");
     questions
-}
-
-/// The one value of an answer.
-pub(crate) fn value(answer: &[Sample]) -> f64 {
-    assert_eq!(answer.len(), 1, "{answer:?}");
-    answer[0].value
 }

@@ -43,8 +43,7 @@ fn millis(duration: &str) -> Option<u64> {
 #[test]
 fn only_durations_are_shortened() {
     let rules = "  - name: x\n    interval: 30s\n    - alert: y\n      expr: fanfare:a:rate5m[1h] / b[5m]\n      for: 2m";
-    let short =
-        "  - name: x\n    interval: 500ms\n    - alert: y\n      expr: fanfare:a:rate5m[60000ms] / b[5000ms]\n      for: 2000ms\n";
+    let short = "  - name: x\n    interval: 500ms\n    - alert: y\n      expr: fanfare:a:rate5m[60000ms] / b[5000ms]\n      for: 2000ms\n";
     assert_eq!(shortened(rules), short);
     assert_eq!(shortened("rule_files: [recording.yaml]"), "rule_files: [recording.yaml]\n");
 }
