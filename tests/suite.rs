@@ -19,6 +19,7 @@ mod deploy;
 mod documents;
 mod exits;
 mod layers;
+mod ops;
 mod prometheus;
 mod shards;
 mod tls;

@@ -10,5 +10,6 @@ mod locating;
 mod model;
 mod property;
 mod rig;
+mod standing;
 mod threads;
 mod wire;
