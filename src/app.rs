@@ -18,11 +18,12 @@ use crate::{
     readiness::{Gate, Reason},
     shards::{Nudges, Settings, Shards},
     shutdown::{Release, Tasks},
-    telemetry::{Figures, Identity, Sli},
+    telemetry::{Figures, Sli},
 };
 
-/// What an exit may take beyond the times for load balancers and viewers, whatever hangs.
-const EXIT_MARGIN: Duration = Duration::from_secs(5);
+/// What an exit may take beyond the times for load balancers and viewers, whatever hangs; telemetry takes two seconds
+/// more at the most, which makes the five that are promised.
+const EXIT_MARGIN: Duration = Duration::from_secs(3);
 /// How long HTTP requests that are under way may take at the end.
 const LAST_REQUESTS: Duration = Duration::from_secs(2);
 /// The longest time that a viewer has to leave after it was asked to.
@@ -82,11 +83,10 @@ impl App {
     ///
     /// # Errors
     /// What could not be started.
-    pub fn start(self) -> Result<Pod, String> {
+    pub fn start(self, sli: Sli) -> Result<Pod, String> {
         let Self { config, public, ops, addresses } = self;
         let shard_count = config.shards.len();
         let (gate, tasks, release) = (Gate::default(), Tasks::default(), Release::default());
-        let sli = Sli::new(&Identity { pod: config.pod.clone(), track: config.track.clone() });
         let nudges = Nudges::new(&config.shards);
         let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let (hub, lanes) = Hub::new(workers, nudges.clone(), sli.clone());

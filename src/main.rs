@@ -11,7 +11,7 @@ use clap::Parser as _;
 use fanfare::{
     app::{Addresses, App, Pod},
     config::Flags,
-    telemetry,
+    telemetry::{Identity, Telemetry},
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -25,22 +25,25 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(faults) => return fail(USAGE, &faults.to_string()),
     };
-    let started = telemetry::start_logs();
-    if let Err(error) = started {
-        return fail(USAGE, &error);
-    }
+    let identity = Identity { pod: config.pod.clone(), track: config.track.clone() };
+    let telemetry = match Telemetry::start(&identity) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return fail(USAGE, &error),
+    };
+    let sli = telemetry.sli();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &error.to_string()),
     };
     let ended = runtime.block_on(async {
         let exit = exit_signal().map_err(|error| error.to_string())?;
-        let pod = App::bind(config).map_err(|error| error.to_string())?.start()?;
+        let pod = App::bind(config).map_err(|error| error.to_string())?.start(sli)?;
         announce(&pod).map_err(|error| error.to_string())?;
         pod.run(exit).await
     });
     // What hangs must not hold the exit up.
     runtime.shutdown_background();
+    telemetry.end();
     ended.map_or_else(|error| fail(1, &error), |()| ExitCode::SUCCESS)
 }
 

@@ -90,7 +90,13 @@ local function append(history, last, seq, window, envelope)
   return answer
 end
 
--- fanfare_publish ff:{stream} <ring epoch> <candidate epoch> <id> <kind> <accepted at, ms> <fragment>
+-- The last word of the envelope of a traced post: " trace=<traceparent>". It comes as a key, ff:trace:<traceparent>,
+-- since libraries from before it look at the first key only, and at each argument; and a user may name such keys.
+local function trace_of(key)
+  return key and string.gsub(key, '^ff:trace:', ' trace=', 1) or ''
+end
+
+-- fanfare_publish ff:{stream} [ff:trace:<traceparent>] <ring epoch> <candidate epoch> <id> <kind> <accepted at, ms> <fragment>
 --                 <window, entries> <TTL, ms> [<owner>\n<post id> <digest>]
 -- answers {'ok' or 'duplicate', seq, id}, or {'reused'}; errors FFRING (older ring epoch) and FFSEQ (no number left).
 local function publish(keys, args)
@@ -125,7 +131,7 @@ local function publish(keys, args)
   local at = now[1] .. string.sub('00000' .. now[2], -6, -4)
   -- One expression: Lua joins it without a table, and without the strings between.
   local envelope = '1 ' .. ring .. ' ' .. epoch .. ' ' .. seq .. ' ' .. id .. ' ' .. (last == 0 and '~' or previous)
-    .. ' ' .. at .. ' ' .. args[5] .. ' ' .. kind .. '\n' .. args[6]
+    .. ' ' .. at .. ' ' .. args[5] .. ' ' .. kind .. trace_of(keys[2]) .. '\n' .. args[6]
   local added = append(name .. ':h', last, seq, args[7], envelope)
   if added.err then
     return added

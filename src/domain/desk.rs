@@ -2,8 +2,10 @@
 
 use std::future::Future;
 
+use tracing::Instrument as _;
+
 use super::{Author, Comment, Draft, EntryId, Kind, PostId, Poster, StreamId, now_ms, rules};
-use crate::telemetry::{PostOutcome, Sli};
+use crate::telemetry::{PostOutcome, Sli, post_span};
 
 /// Why a post was not accepted; each variant says who has to act.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -95,7 +97,8 @@ impl<P: Publish> Desk<P> {
         stream: &StreamId,
         draft: Draft,
     ) -> Result<Accepted, Refusal> {
-        let answer = self.accept_and_publish(poster, stream, draft).await;
+        let span = post_span(stream, draft.kind.name());
+        let answer = self.accept_and_publish(poster, stream, draft).instrument(span).await;
         self.sli.posted(match &answer {
             Ok(accepted) if accepted.duplicate => PostOutcome::Duplicate,
             Ok(_) => PostOutcome::Acked,

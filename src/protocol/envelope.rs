@@ -9,13 +9,21 @@
 //! The shard itself writes the line (it alone knows `seq`, the previous id and `at`), so it is made of words that a
 //! small script can join. A later minor version adds words at the end of the line, which are ignored here; a later
 //! major version begins with another number, and is counted and left alone.
+//!
+//! One such word is known: `trace=<traceparent>`, on an entry whose post is traced.
 
 use bytes::Bytes;
 
-use crate::domain::{Comment, EntryId, Epoch, Kind, Position};
+use crate::{
+    domain::{Comment, EntryId, Epoch, Kind, Position},
+    telemetry::Traceparent,
+};
 
 /// The envelope's major version.
 pub const ENVELOPE_VERSION: &str = "1";
+
+/// What the word begins with that names the span of the post.
+const TRACE: &str = "trace=";
 
 /// The part of a comment's JSON object that is known before the shard gave it a place: no braces, no `seq`, no `at`.
 ///
@@ -70,6 +78,8 @@ pub struct Entry {
     pub accepted_at_ms: u64,
     /// Whether it is more than a viewer's words: any kind but `comment`.
     pub priority: bool,
+    /// The span of its post, if that is traced.
+    pub trace: Option<Traceparent>,
     /// The comment.
     pub fragment: Fragment,
 }
@@ -103,8 +113,9 @@ impl Entry {
     pub fn encode(&self, kind: &str) -> Bytes {
         let previous = self.previous.as_ref().map_or("~", EntryId::as_str);
         let Self { ring_epoch, epoch, seq, id, at_ms, accepted_at_ms, fragment, .. } = self;
+        let trace = self.trace.map(|trace| format!(" {TRACE}{trace}")).unwrap_or_default();
         let mut text = format!(
-            "{ENVELOPE_VERSION} {ring_epoch} {epoch} {seq} {id} {previous} {at_ms} {accepted_at_ms} {kind}\n"
+            "{ENVELOPE_VERSION} {ring_epoch} {epoch} {seq} {id} {previous} {at_ms} {accepted_at_ms} {kind}{trace}\n"
         )
         .into_bytes();
         text.extend_from_slice(&fragment.0);
@@ -150,10 +161,13 @@ impl Entry {
             at_ms: words.next()?.parse().ok()?,
             accepted_at_ms: words.next()?.parse().ok()?,
             priority: false,
+            trace: None,
             fragment,
         };
         // The kind is in the fragment too.
         entry.priority = words.next()? != Kind::Comment.name();
+        // A trace that cannot be read is no reason to lose the comment.
+        entry.trace = words.find_map(|word| word.strip_prefix(TRACE)).and_then(|trace| trace.parse().ok());
         Some(entry)
     }
 }
@@ -184,6 +198,21 @@ mod tests {
     fn words_of_a_newer_minor_version_are_ignored() {
         let newer = String::from_utf8(golden().to_vec()).unwrap().replace("gift\n", "gift trace=1 x\n");
         assert_eq!(Entry::decode(&newer.into()), Entry::decode(&golden()));
+    }
+
+    /// The word is the last one, so that a pod which does not know it reads the envelope as before; and an envelope
+    /// without it, as such a pod writes it, is what it was.
+    #[test]
+    fn the_golden_traced_envelope_reads_and_writes_back() {
+        let traced = Bytes::from_static(
+            b"1 3 abcdefgh 7 ABCDEFGHIJKLMNOP QRSTUVWXYZabcdef 1700000000123 1700000000100 gift \
+              trace=00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\n\"id\":\"x\"",
+        );
+        let entry = Entry::decode(&traced).unwrap();
+        assert_eq!(entry.encode("gift"), traced);
+        assert_eq!(Entry { trace: None, ..entry }, Entry::decode(&golden()).unwrap());
+        let unreadable = String::from_utf8(traced.to_vec()).unwrap().replace("-01\n", "-00\n");
+        assert_eq!(Entry::decode(&unreadable.into()), Entry::decode(&golden()));
     }
 
     #[test]

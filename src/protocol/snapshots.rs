@@ -33,6 +33,7 @@ fn entry(seq: u64) -> Entry {
         at_ms: 100,
         accepted_at_ms: 99,
         priority: false,
+        trace: None,
         fragment: Fragment::of(&comment(Kind::Comment, None)),
     }
 }

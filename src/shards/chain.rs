@@ -232,6 +232,7 @@ mod tests {
                 at_ms: 0,
                 accepted_at_ms: 0,
                 priority: false,
+                trace: None,
                 fragment: Fragment::default(),
             };
             self.entries.push(entry.clone());

@@ -235,6 +235,7 @@ impl Record {
             at_ms: now_ms(),
             accepted_at_ms: post.accepted_at_ms,
             priority: post.kind != Kind::Comment,
+            trace: post.trace,
             fragment: post.fragment,
         };
         let envelope = entry.encode(post.kind.name());

@@ -194,7 +194,8 @@ impl Link {
     /// [`PublishError`]; after `Unavailable` the comment may or may not be in the stream.
     pub(super) async fn publish(&self, stream: &StreamId, post: Post) -> Result<Accepted, PublishError> {
         let Inner { posting, history_entries, history_ttl_ms, .. } = &*self.0;
-        let keys = [names::of_stream(stream)];
+        let trace = post.trace.as_ref().map(names::of_trace);
+        let keys: Vec<_> = [names::of_stream(stream)].into_iter().chain(trace).collect();
         let args = || {
             let mut args: Vec<Value> = vec![
                 post.ring_epoch.to_string().into(),

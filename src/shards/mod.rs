@@ -41,7 +41,7 @@ use crate::{
     hub::Hub,
     protocol::Fragment,
     shutdown::Tasks,
-    telemetry::Sli,
+    telemetry::{Sli, Traceparent},
 };
 use clock::Clock;
 use embedded::{Embedded, Keep};
@@ -214,6 +214,7 @@ impl Publish for Shards {
             id: comment.id,
             kind: comment.kind,
             accepted_at_ms: clock.of_shard(comment.accepted_at_ms),
+            trace: Traceparent::current(),
             fragment: Fragment::of(&comment),
             key,
         };

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use crate::{
     domain::{EntryId, Epoch, Key, Kind, Position, StreamId},
     protocol::{Entry, Fragment},
+    telemetry::Traceparent,
 };
 
 /// A comment on its way to its shard.
@@ -30,6 +31,8 @@ pub(super) struct Post {
     pub(super) kind: Kind,
     /// When this pod accepted it, in milliseconds since the Unix epoch.
     pub(super) accepted_at_ms: u64,
+    /// The post's span, if it is traced.
+    pub(super) trace: Option<Traceparent>,
     /// The comment.
     pub(super) fragment: Fragment,
     /// Makes a repeated post harmless.

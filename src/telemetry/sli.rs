@@ -255,6 +255,10 @@ impl Sli {
         self.0.tally.drop_some(signal, count);
     }
 
+    pub(super) fn lines_dropped(&self) -> u64 {
+        self.0.tally.dropped(Signal::Logs)
+    }
+
     /// Says where the figures are that other rooms keep.
     pub fn look_at(&self, figures: impl Fn() -> Figures + Send + Sync + 'static) {
         self.0.tally.look_at(Box::new(figures));

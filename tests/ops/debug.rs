@@ -57,9 +57,16 @@ async fn a_stream_is_explained_from_its_first_viewer_to_the_end_of_its_linger() 
     });
     assert_eq!(shape(&seen), expected, "{seen}");
     let told = |field: &str| seen[field].clone();
-    assert_eq!((told("stream"), told("shard"), told("subscription")), (stream.clone().into(), "a".into(), "granted".into()));
+    assert_eq!(
+        (told("stream"), told("shard"), told("subscription")),
+        (stream.clone().into(), "a".into(), "granted".into())
+    );
     assert_eq!((told("viewers"), seen["seats"]["prompt"].clone()), (1.into(), 1.into()), "{seen}");
-    assert_eq!((&seen["tape"]["frames"], &seen["tape"]["to"]), (&3.into(), &viewer.position.as_str().into()), "{seen}");
+    assert_eq!(
+        (&seen["tape"]["frames"], &seen["tape"]["to"]),
+        (&3.into(), &viewer.position.as_str().into()),
+        "{seen}"
+    );
     assert_eq!(seen["position"], viewer.position.as_str());
     drop(viewer);
     let lingering = eventually("it lingers", PATIENCE, async || {

@@ -24,7 +24,8 @@ async fn the_status_of_a_pod_has_this_shape() {
     let seen = eventually("a probe, an INFO and a delivery", PATIENCE, async || {
         let seen = status(&pod).await;
         let shard = &seen["shards"][0];
-        let known = shard["probe_us"].is_u64() && shard["clients"].is_u64() && shard["clock_ahead_us"].is_i64();
+        let known =
+            shard["probe_us"].is_u64() && shard["clients"].is_u64() && shard["clock_ahead_us"].is_i64();
         let counted = seen["delivery"]["count"] == 1 && seen["busiest_streams"][0].is_object();
         (known && counted).then_some(seen)
     })
@@ -32,7 +33,8 @@ async fn the_status_of_a_pod_has_this_shape() {
     let of_stream = json!({
         "stream": "string", "viewers": "number", "deliveries_per_second": "number", "late": "number", "skipped": "number",
     });
-    let latency = json!({"count": "number", "p50_ms": "number", "p99_ms": "number", "objective_ms": "number"});
+    let latency =
+        json!({"count": "number", "p50_ms": "number", "p99_ms": "number", "objective_ms": "number"});
     let expected = json!({
         "pod": "string", "track": "string", "version": "string", "ready": "bool", "reasons": [],
         "viewers": "number", "streams": "number",
@@ -48,7 +50,10 @@ async fn the_status_of_a_pod_has_this_shape() {
         "counts": {"deliveries": "number", "skips": "number", "panics": "number"},
     });
     assert_eq!(shape(&seen), expected, "{seen}");
-    assert_eq!((&seen["track"], &seen["ready"], &seen["viewers"]), (&"green".into(), &true.into(), &1.into()));
+    assert_eq!(
+        (&seen["track"], &seen["ready"], &seen["viewers"]),
+        (&"green".into(), &true.into(), &1.into())
+    );
     assert_eq!(seen["busiest_streams"][0]["stream"], stream.as_str());
     assert_eq!((&seen["join"]["count"], &seen["join"]["objective_ms"]), (&1.into(), &500.0.into()));
 }
@@ -105,7 +110,10 @@ async fn the_page_is_for_browsers() {
     ] {
         assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
         let policy = page.header("content-security-policy").unwrap();
-        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+            "{policy}"
+        );
         assert!(page.body.contains("fetch('status'") && !page.body.contains("innerHTML"), "texts stay texts");
     }
     let tool = [("accept", "application/json")];

@@ -1,6 +1,6 @@
 //! What things are called on a shard: keys and channels.
 
-use crate::domain::StreamId;
+use crate::{domain::StreamId, telemetry::Traceparent};
 
 /// The name of a stream on its shard: its channel, and the beginning of its keys.
 ///
@@ -12,6 +12,11 @@ pub(super) fn of_stream(stream: &StreamId) -> String {
 /// The stream whose channel this is, if it is one's.
 pub(super) fn stream_of(channel: &str) -> Option<StreamId> {
     channel.strip_prefix("ff:{")?.strip_suffix('}')?.parse().ok()
+}
+
+/// The key that names a post's span to the function; no such key is ever read or written.
+pub(super) fn of_trace(trace: &Traceparent) -> String {
+    format!("ff:trace:{trace}")
 }
 
 /// The channel on which a pod hears itself, to know that its subscriptions live.

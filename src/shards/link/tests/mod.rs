@@ -118,6 +118,7 @@ fn a_post(body: &str) -> Post {
         id: comment.id,
         kind: comment.kind,
         accepted_at_ms: comment.accepted_at_ms,
+        trace: None,
         fragment: Fragment::of(&comment),
         key: None,
     }
