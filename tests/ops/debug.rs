@@ -87,8 +87,8 @@ async fn a_viewer_that_does_not_read_is_seen_to_lag() {
     let (pod, stream) = (Pod::start(&[]), stream_for("lags"));
     let mut prompt = Join::new(&pod, &stream).open().await;
     let _stuck = Join::new(&pod, &stream).short_of_buffer().open().await;
-    let reads = prompt.comments(1_000);
-    tokio::join!(reads, pod.fill(&stream, 1_000, &"x".repeat(200)));
+    let tail = "x".repeat(200);
+    tokio::join!(prompt.comments(1_000), pod.fill(&stream, 1_000, &tail));
     let seen = eventually("one lags", PATIENCE, async || {
         let seen = explained(&pod, &stream).await;
         let full = seen["seats"]["longest_full_ms"].as_u64().is_some_and(|ms| ms > 100);

@@ -12,7 +12,7 @@ pub(crate) struct Crowd(#[expect(dead_code, reason = "dropping it ends the tasks
 
 impl Crowd {
     /// On each pod so many viewers, spread over so many streams, all of which get a comment every 50 ms from each pod.
-    /// Each pod has one viewer more that comes, watches a stream of its own and leaves, again and again.
+    /// Each pod has one viewer more that comes and leaves again and again: to a stream of its own, and to a new one.
     pub(crate) async fn on(pods: &[&Pod], viewers: usize, streams: usize) -> Self {
         let mut tasks = JoinSet::new();
         for (number, pod) in pods.iter().enumerate() {
@@ -31,10 +31,12 @@ impl Crowd {
                     pause(Duration::from_millis(50) / u32::try_from(streams).unwrap()).await;
                 }
             });
-            let passer = Join::new(pod, &format!("passing-{number}"));
+            let passing = |n: usize| Join::new(pod, &format!("passing-{number}-{n}"));
+            let (same, others): (_, Vec<_>) = ([passing(0)], (1..1_000).map(passing).collect());
             tasks.spawn(async move {
-                loop {
-                    if let Some(viewer) = passer.connect().await {
+                let turns = same.iter().cycle().zip(others.iter().cycle());
+                for join in turns.flat_map(|(same, other)| [same, other]) {
+                    if let Some(viewer) = join.connect().await {
                         pause(Duration::from_millis(600)).await;
                         drop(viewer);
                     }

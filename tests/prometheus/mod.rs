@@ -19,7 +19,7 @@ pub(crate) use crowd::Crowd;
 pub(crate) use questions::dashboard_questions;
 use windows::shortened;
 
-use crate::world::{PATIENCE, Pod, eventually};
+use crate::world::{PATIENCE, Pod, eventually, pause};
 
 /// A Prometheus of a test's own; dropping it ends its process and removes its files.
 pub(crate) struct Prometheus {
@@ -122,6 +122,9 @@ impl Prometheus {
     pub(crate) async fn answers(&self, what: &str, query: &str, within: Duration) -> Vec<f64> {
         eventually(&format!("{what}: {query}"), within, async || {
             let answer = self.ask(query);
+            if answer.is_empty() {
+                pause(Duration::from_millis(100)).await;
+            }
             (!answer.is_empty()).then_some(answer)
         })
         .await
