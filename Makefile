@@ -1,7 +1,7 @@
 # Run `make` to see the recipes.
 
 # What the tests need from Debian: package names, each with the command that shows it is there.
-PACKAGES := redis-server:redis-server openssl:openssl prometheus:promtool
+PACKAGES := redis-server:redis-server openssl:openssl prometheus:promtool faketime:faketime
 
 CARGO_FLAGS := --workspace --locked
 # Debug information and incremental files cost more than they give in a clean run.

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     let ended = runtime.block_on(async {
         let exit = exit_signal().map_err(|error| error.to_string())?;
         let pod = App::bind(config).map_err(|error| error.to_string())?.start(sli)?;
-        announce(&pod).map_err(|error| error.to_string())?;
+        announce(&pod);
         pod.run(exit).await
     });
     // What hangs must not hold the exit up.
@@ -53,8 +53,8 @@ fn fail(code: u8, text: &str) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Says where to look.
-fn announce(pod: &Pod) -> io::Result<()> {
+/// Says where to look; on a thread of its own, since nobody may be reading.
+fn announce(pod: &Pod) {
     let Addresses { public, ops } = pod.addresses();
     let version = env!("CARGO_PKG_VERSION");
     let shards = match pod.shard_count() {
@@ -62,12 +62,16 @@ fn announce(pod: &Pod) -> io::Result<()> {
         1 => "1 shard".to_owned(),
         shards => format!("{shards} shards"),
     };
-    let mut out = io::stdout().lock();
-    writeln!(out, "Fanfare {version} on {shards}, in open mode: anybody who reaches it may watch and post.")?;
-    writeln!(out, "  page   http://{public}/")?;
-    writeln!(out, "  watch  ws://{public}/v1/streams/lobby/watch")?;
-    writeln!(out, "  ready  http://{ops}/ready")?;
-    out.flush()
+    let text = format!(
+        "Fanfare {version} on {shards}, in open mode: anybody who reaches it may watch and post.\n\
+         \x20 page   http://{public}/\n\
+         \x20 watch  ws://{public}/v1/streams/lobby/watch\n\
+         \x20 ready  http://{ops}/ready\n"
+    );
+    std::thread::spawn(move || {
+        // Nobody is left to tell if standard output is gone.
+        let _ = io::stdout().write_all(text.as_bytes());
+    });
 }
 
 /// Ready at the first SIGTERM or SIGINT; a second one ends the process at once.

@@ -22,6 +22,7 @@ mod layers;
 mod ops;
 mod prometheus;
 mod shards;
+mod telemetry;
 mod tls;
 mod world;
 

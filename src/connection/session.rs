@@ -180,6 +180,7 @@ impl<'a> Session<'a> {
                 self.post = Some(Box::pin(post(joining, reference, draft)));
             }
             Err(bad) => {
+                tracing::debug!(why = bad.message, "a viewer's message was not understood");
                 self.seat.push(&protocol::error(bad.reference.as_deref(), Code::BadRequest, bad.message));
             }
         }

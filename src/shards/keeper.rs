@@ -1,5 +1,6 @@
 //! The keeper of one shard: subscribes to what is watched, opens what comes, mends what does not fit, delivers.
 
+mod compare;
 mod explain;
 
 use std::{
@@ -43,8 +44,6 @@ const TICK: Duration = Duration::from_millis(100);
 const QUIET: Duration = Duration::from_secs(10);
 /// How often viewers are told how many they are.
 const CENSUS: Duration = Duration::from_secs(2);
-/// The most streams whose heads are asked for at once.
-const HEADS: usize = 500;
 /// The most events that are handled before anything else has its turn.
 const BURST: usize = 256;
 
@@ -313,34 +312,6 @@ impl Keeper {
         }
     }
 
-    fn compared(&mut self, streams: Vec<StreamId>, heads: Result<Vec<Option<Position>>, Unavailable>) {
-        self.comparing = false;
-        let Ok(heads) = heads else {
-            self.reads.did_not_work(Instant::now());
-            self.doubt(streams);
-            return;
-        };
-        for (stream, head) in streams.into_iter().zip(heads) {
-            let Some(kept) = self.streams.get_mut(&stream) else { continue };
-            if head != kept.chain.head()
-                && let Some(span) = kept.chain.check()
-            {
-                self.reads.ask(stream, kept.life, span);
-            }
-        }
-    }
-
-    /// Notes streams whose head is to be compared with the shard's.
-    fn doubt(&mut self, streams: impl IntoIterator<Item = StreamId>) {
-        for stream in streams {
-            if let Some(kept) = self.streams.get_mut(&stream)
-                && !std::mem::replace(&mut kept.doubted, true)
-            {
-                self.to_compare.push_back(stream);
-            }
-        }
-    }
-
     fn tick(&mut self, now: Instant) {
         while self.audits.front().is_some_and(|(due, _)| *due <= now) {
             let Some((_, stream)) = self.audits.pop_front() else { break };
@@ -364,15 +335,6 @@ impl Keeper {
         }
         self.report.subscriptions.store(self.interest.subscriptions() as u64, Relaxed);
         self.report.linger_hits.store(self.interest.linger_hits(), Relaxed);
-    }
-
-    fn census(&mut self) {
-        for (stream, kept) in &mut self.streams {
-            let viewers = self.hub.viewers(stream);
-            if std::mem::replace(&mut kept.told_viewers, viewers) != viewers {
-                self.hub.tell_viewers(stream, viewers);
-            }
-        }
     }
 
     /// Starts what is due and may start. What failed waits for a while, and holds nothing else up.
@@ -415,19 +377,5 @@ impl Keeper {
                 Done::Unsubscribed(streams, done)
             }),
         });
-    }
-
-    fn compare(&mut self) {
-        self.comparing = true;
-        let some = self.to_compare.len().min(HEADS);
-        let streams: Vec<_> = self.to_compare.drain(..some).collect();
-        for stream in &streams {
-            self.streams.entry(stream.clone()).and_modify(|kept| kept.doubted = false);
-        }
-        let shard = self.shard.clone();
-        self.under_way.push(Box::pin(async move {
-            let heads = shard.heads(&streams).await;
-            Done::Compared(streams, heads)
-        }));
     }
 }

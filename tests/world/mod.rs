@@ -3,6 +3,7 @@
 //! A [`Pod`] is the real binary in a process of its own. A [`Viewer`] speaks WebSocket as a good client does and keeps a
 //! log; a [`Peer`] sends whatever bytes it is told to. Every wait has a deadline.
 
+mod collector;
 mod home;
 mod http;
 mod patience;
@@ -15,6 +16,7 @@ mod viewer;
 
 use std::time::Duration;
 
+pub(crate) use collector::{Collector, Manner, Otlp, Taken};
 pub(crate) use home::{embedded, on_redis};
 pub(crate) use http::{Answer, exchange, get, post, request, try_request};
 pub(crate) use patience::eventually;

@@ -192,6 +192,11 @@ impl Pod {
         eventually("a line in the log", within, async || self.log.lines().into_iter().find(holds)).await
     }
 
+    /// Every line of the log so far.
+    pub(crate) fn log_lines(&self) -> Vec<String> {
+        self.log.lines()
+    }
+
     /// A WebSocket's path.
     pub(crate) fn watch_path(stream: &str) -> String {
         format!("/v1/streams/{stream}/watch")

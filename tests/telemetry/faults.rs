@@ -1,0 +1,94 @@
+//! Collectors that are away or mad. The pod does not notice, counts what is lost, and ends in time.
+
+use std::time::{Duration, Instant};
+
+use super::Scrape;
+use crate::world::{Collector, Join, Manner, Otlp, PATIENCE, Pod, Signal, eventually, stream_for};
+
+/// Posts and deliveries go on; what is not taken is counted; SIGTERM is on time.
+async fn harms_nobody(endpoint: &str, otlp: Otlp) {
+    let pod = Pod::start(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", otlp.name()),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "300"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+    ]);
+    let stream = stream_for("collector");
+    let mut viewer = Join::new(&pod, &stream).open().await;
+    // More spans than the queue holds.
+    pod.fill(&stream, 3_000, " traced").await;
+    viewer.until("the newest", |viewer| viewer.seqs().last() == Some(&3_000)).await;
+    for signal in ["spans", "metrics"] {
+        eventually("drops are counted", PATIENCE, async || {
+            let label = format!("signal=\"{signal}\"");
+            let scrape = Scrape::of(&pod).await;
+            (scrape.sum("fanfare_telemetry_dropped_total", &[&label]) > 0.0).then_some(())
+        })
+        .await;
+    }
+    pod.logged(&["the collector does not take them", "metrics"], PATIENCE).await;
+    drop(viewer);
+    pod.signal(Signal::Term);
+    let begin = Instant::now();
+    assert_eq!(pod.exit(PATIENCE).await, Some(0));
+    // Settling takes nothing here and draining at most a second: five more are promised.
+    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn a_collector_that_is_down_harms_nobody() {
+    // Port 9 is nobody's.
+    for otlp in [Otlp::Grpc, Otlp::Http] {
+        harms_nobody("http://127.0.0.1:9", otlp).await;
+    }
+}
+
+#[tokio::test]
+async fn a_collector_that_never_answers_harms_nobody() {
+    for otlp in [Otlp::Grpc, Otlp::Http] {
+        let collector = Collector::start(otlp, Manner::Hangs);
+        harms_nobody(&format!("http://{}", collector.address), otlp).await;
+        assert!(collector.taken().connections > 0, "it was asked");
+    }
+}
+
+#[tokio::test]
+async fn a_collector_that_fails_harms_nobody() {
+    for otlp in [Otlp::Grpc, Otlp::Http] {
+        let collector = Collector::start(otlp, Manner::Fails);
+        harms_nobody(&format!("http://{}", collector.address), otlp).await;
+        assert!(collector.taken().connections > 0, "it was asked");
+    }
+}
+
+#[tokio::test]
+async fn a_collector_that_raves_harms_nobody() {
+    for otlp in [Otlp::Grpc, Otlp::Http] {
+        let collector = Collector::start(otlp, Manner::Raves);
+        harms_nobody(&format!("http://{}", collector.address), otlp).await;
+        assert!(collector.taken().connections > 0, "it was asked");
+    }
+}
+
+/// A collector that is an HTTP server of another kind, and one that speaks the other protocol.
+#[tokio::test]
+async fn a_collector_of_another_protocol_harms_nobody() {
+    for (collector, otlp) in [(Otlp::Http, Otlp::Grpc), (Otlp::Grpc, Otlp::Http)] {
+        let collector = Collector::start(collector, Manner::Takes);
+        harms_nobody(&format!("http://{}", collector.address), otlp).await;
+    }
+}
+
+/// A wrong setting stops the start and is named.
+#[tokio::test]
+async fn a_wrong_otel_setting_stops_the_start() {
+    let ended = Pod::try_start(&[("OTEL_TRACES_SAMPLER", "sometimes"), ("OTEL_SDK_DISABLED", "perhaps")]);
+    let ended = ended.err().expect("no start");
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended.said.contains("OTEL_TRACES_SAMPLER") && ended.said.contains("OTEL_SDK_DISABLED"),
+        "{}",
+        ended.said
+    );
+}

@@ -1,0 +1,10 @@
+//! What pods tell about themselves: measures, traces and logs, and what happens to these when nobody listens.
+
+mod faults;
+mod logs;
+mod measures;
+mod push;
+mod scrape;
+mod skew;
+
+pub(crate) use scrape::Scrape;

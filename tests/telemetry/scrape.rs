@@ -1,0 +1,47 @@
+//! What a pod's `/metrics` says, taken apart.
+
+use crate::world::Pod;
+
+/// One scrape.
+pub(crate) struct Scrape {
+    pub(crate) text: String,
+    samples: Vec<(String, f64)>,
+}
+
+impl Scrape {
+    /// Asks a pod.
+    pub(crate) async fn of(pod: &Pod) -> Self {
+        let answer = pod.probe("/metrics").await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+        let lines = answer.body.lines().filter(|line| !line.starts_with('#'));
+        let sample = |line: &str| {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            (series.to_owned(), value.parse().unwrap())
+        };
+        let samples = lines.map(sample).collect();
+        Self { text: answer.body, samples }
+    }
+
+    /// The sum of a metric's series that have these labels, each as `name="value"`.
+    pub(crate) fn sum(&self, metric: &str, labels: &[&str]) -> f64 {
+        let is_of = |series: &str| {
+            series.strip_prefix(metric).is_some_and(|rest| rest.is_empty() || rest.starts_with('{'))
+                && labels.iter().all(|label| series.contains(label))
+        };
+        let of = self.samples.iter().filter(|(series, _)| is_of(series));
+        let values: Vec<_> = of.map(|(_, value)| *value).collect();
+        assert!(!values.is_empty(), "no {metric} with {labels:?} in\n{}", self.text);
+        values.iter().sum()
+    }
+
+    /// The mean of a histogram's values with these labels.
+    pub(crate) fn mean(&self, metric: &str, labels: &[&str]) -> f64 {
+        self.sum(&format!("{metric}_sum"), labels) / self.sum(&format!("{metric}_count"), labels)
+    }
+
+    /// How many series there are.
+    pub(crate) fn series(&self) -> usize {
+        self.samples.len()
+    }
+}

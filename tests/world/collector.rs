@@ -1,0 +1,182 @@
+//! A collector of OTLP: takes what pods push, by gRPC or HTTP, and keeps it; or behaves badly.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
+
+use bytes::Bytes;
+use fanfare::shutdown::Tasks;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    HeaderMap, Request, Response,
+    body::Incoming,
+    header::{CONTENT_TYPE, HeaderValue},
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use opentelemetry_proto::tonic::{
+    collector::{metrics::v1::ExportMetricsServiceRequest, trace::v1::ExportTraceServiceRequest},
+    trace::v1::Span,
+};
+use prost::Message as _;
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpListener, TcpStream},
+};
+
+/// How pods speak to a collector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Otlp {
+    Grpc,
+    Http,
+}
+
+impl Otlp {
+    /// The value of `OTEL_EXPORTER_OTLP_PROTOCOL`.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Http => "http/protobuf",
+        }
+    }
+}
+
+/// How a collector behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// Takes everything.
+    Takes,
+    /// Answers that it cannot.
+    Fails,
+    /// Says what is neither gRPC nor HTTP.
+    Raves,
+    /// Takes connections and never answers.
+    Hangs,
+}
+
+/// A collector that listens until the test's process ends.
+pub(crate) struct Collector {
+    pub(crate) address: SocketAddr,
+    taken: Arc<Mutex<Taken>>,
+}
+
+/// What a collector took.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Taken {
+    pub(crate) metrics: Vec<ExportMetricsServiceRequest>,
+    pub(crate) traces: Vec<ExportTraceServiceRequest>,
+    /// The headers of every request.
+    pub(crate) headers: Vec<HeaderMap>,
+    /// How many connections there were.
+    pub(crate) connections: usize,
+}
+
+impl Taken {
+    /// All spans of a name.
+    pub(crate) fn spans(&self, name: &str) -> Vec<Span> {
+        let resources = self.traces.iter().flat_map(|request| &request.resource_spans);
+        let spans = resources.flat_map(|resource| &resource.scope_spans).flat_map(|scope| &scope.spans);
+        spans.filter(|span| span.name == name).cloned().collect()
+    }
+}
+
+impl Collector {
+    /// Starts one.
+    pub(crate) fn start(otlp: Otlp, manner: Manner) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let taken = Arc::new(Mutex::new(Taken::default()));
+        let desk = Desk { otlp, manner, taken: Arc::clone(&taken) };
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(desk.accept(listener));
+        });
+        Self { address, taken }
+    }
+
+    /// What it took so far.
+    pub(crate) fn taken(&self) -> Taken {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[derive(Clone)]
+struct Desk {
+    otlp: Otlp,
+    manner: Manner,
+    taken: Arc<Mutex<Taken>>,
+}
+
+impl Desk {
+    async fn accept(self, listener: std::net::TcpListener) {
+        let (listener, tasks) = (TcpListener::from_std(listener).unwrap(), Tasks::default());
+        let mut held = Vec::new();
+        while let Ok((mut socket, _)) = listener.accept().await {
+            self.note(|taken| taken.connections += 1);
+            match self.manner {
+                Manner::Hangs => held.push(socket),
+                Manner::Raves => drop(socket.write_all(b"\xff\0<html> 220 hello\r\n\r\n").await),
+                Manner::Takes | Manner::Fails => tasks.request(self.clone().serve(socket)),
+            }
+        }
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Taken)) {
+        note(&mut self.taken.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    async fn serve(self, socket: TcpStream) {
+        let (io, otlp) = (TokioIo::new(socket), self.otlp);
+        let service = service_fn(move |request| {
+            let desk = self.clone();
+            async move { Ok::<_, Infallible>(desk.answer(request).await) }
+        });
+        // A pod that goes away in the middle of a request is no fault of the collector.
+        let _ = match otlp {
+            Otlp::Grpc => http2::Builder::new(TokioExecutor::new()).serve_connection(io, service).await,
+            Otlp::Http => http1::Builder::new().serve_connection(io, service).await,
+        };
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<BoxBody> {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        // gRPC frames a message with a flag and its length.
+        let message = if self.otlp == Otlp::Grpc { body.slice(5.min(body.len())..) } else { body };
+        match self.manner {
+            Manner::Takes => self.note(|taken| {
+                taken.headers.push(parts.headers);
+                if parts.uri.path().to_lowercase().contains("metrics") {
+                    taken.metrics.push(ExportMetricsServiceRequest::decode(message).unwrap());
+                } else {
+                    taken.traces.push(ExportTraceServiceRequest::decode(message).unwrap());
+                }
+            }),
+            Manner::Fails => return response(self.otlp, 503, Bytes::new(), "14"),
+            Manner::Raves | Manner::Hangs => unreachable!("it answers nobody"),
+        }
+        let empty = if self.otlp == Otlp::Grpc { Bytes::from_static(&[0; 5]) } else { Bytes::new() };
+        response(self.otlp, 200, empty, "0")
+    }
+}
+
+type BoxBody = http_body_util::combinators::BoxBody<Bytes, Infallible>;
+
+fn response(otlp: Otlp, status: u16, body: Bytes, grpc_status: &'static str) -> Response<BoxBody> {
+    let (kind, trailers) = match otlp {
+        Otlp::Grpc => {
+            let status = HeaderValue::from_static(grpc_status);
+            ("application/grpc", Some(HeaderMap::from_iter([("grpc-status".parse().unwrap(), status)])))
+        }
+        Otlp::Http => ("application/x-protobuf", None),
+    };
+    // gRPC's own status says more than HTTP's.
+    let status = if otlp == Otlp::Grpc { 200 } else { status };
+    let body = Full::new(body).with_trailers(async move { trailers.map(Ok) });
+    Response::builder().status(status).header(CONTENT_TYPE, kind).body(BoxBody::new(body)).unwrap()
+}
