@@ -54,6 +54,7 @@ pub fn router(ops: Ops) -> Router {
         .route("/metrics", get(metrics))
         .route("/status", get(status::status))
         .route("/status.html", get(status::page))
+        .route("/status.json", get(status::json))
         .route("/debug/streams/{stream}", get(debug::explain))
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .fallback(|| async { Problem::not_found("no such route") })

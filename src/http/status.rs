@@ -71,7 +71,12 @@ struct StreamAtAGlance {
 /// JSON, or the page for whoever prefers HTML.
 pub(super) async fn status(State(ops): State<Ops>, headers: HeaderMap) -> Response {
     let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    if prefers_html(accepts) { page().await.into_response() } else { Json(look(&ops)).into_response() }
+    if prefers_html(accepts) { page().await.into_response() } else { json(State(ops)).await.into_response() }
+}
+
+/// The JSON, whatever is accepted.
+pub(super) async fn json(State(ops): State<Ops>) -> impl IntoResponse {
+    Json(look(&ops))
 }
 
 /// The page: it asks for the JSON every two seconds.

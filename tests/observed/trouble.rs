@@ -102,7 +102,7 @@ async fn every_alert_fires_in_its_trouble() {
 
     let deliveries = burning("FanfareDeliveryBurn");
     scene.slow_down(Duration::from_millis(700), &deliveries).await;
-    scene.slow_down(Duration::from_millis(700), &burning("FanfareJoinBurn")).await;
+    scene.slow_down(Duration::from_millis(1_400), &burning("FanfareJoinBurn")).await;
     scene.slow_down(Duration::from_millis(2_200), &burning("FanfarePostBurn")).await;
     scene.redis.freeze();
     scene.fires("FanfareShardDeaf").await;

@@ -114,9 +114,14 @@ async fn the_page_is_for_browsers() {
             policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
             "{policy}"
         );
-        assert!(page.body.contains("fetch('status'") && !page.body.contains("innerHTML"), "texts stay texts");
+        assert!(
+            page.body.contains("fetch('status.json'") && !page.body.contains("innerHTML"),
+            "texts stay texts"
+        );
     }
     let tool = [("accept", "application/json")];
-    let json = request(pod.ops, "GET", "/status", &tool, b"").await;
-    assert!(json.json()["viewers"].is_u64());
+    for (path, accepts) in [("/status", &tool), ("/status.json", &browser)] {
+        let json = request(pod.ops, "GET", path, accepts, b"").await;
+        assert!(json.json()["viewers"].is_u64(), "{path}");
+    }
 }

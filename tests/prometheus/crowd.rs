@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 
 use crate::world::{Join, Pod, pause, try_request};
 
@@ -36,11 +36,11 @@ impl Crowd {
             tasks.spawn(async move {
                 let turns = same.iter().cycle().zip(others.iter().cycle());
                 for join in turns.flat_map(|(same, other)| [same, other]) {
-                    if let Some(viewer) = join.connect().await {
-                        pause(Duration::from_millis(600)).await;
-                        drop(viewer);
+                    if let Some(mut viewer) = join.connect().await {
+                        // Until `hello`; in trouble that takes long.
+                        let _ = timeout(Duration::from_secs(3), viewer.read()).await;
                     }
-                    pause(Duration::from_millis(100)).await;
+                    pause(Duration::from_millis(250)).await;
                 }
             });
         }
