@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::telemetry::Sli;
+use crate::{hub::Item, telemetry::Sli};
 
 /// How many looks at the shard's clock count: the quickest of them is the truest. With one a second a clock that was
 /// set is followed within this many seconds.
@@ -54,6 +54,15 @@ impl Clock {
     /// A time of this pod in the shard's time, both in milliseconds since the Unix epoch.
     pub(super) fn of_shard(&self, pod_ms: u64) -> u64 {
         pod_ms.saturating_add_signed(self.0.ahead_us.load(Relaxed) / 1_000)
+    }
+
+    /// Says of comments that have just come how old they are.
+    pub(super) fn age(&self, items: &mut [Item], sli: &Sli) {
+        for item in items {
+            if let Some(accepted_at_ms) = item.accepted_at_ms() {
+                item.came_at_age(self.since(accepted_at_ms, sli));
+            }
+        }
     }
 
     /// How long ago a time of the shard is, in milliseconds since the Unix epoch. A time to come counts as now.

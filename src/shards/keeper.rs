@@ -20,11 +20,11 @@ use tokio::{
 use super::{
     Settings,
     backoff::Backoff,
-    chain::{Outcome, Repair},
+    chain::Outcome,
     clock::Clock,
     interest::{Interest, Step},
     kept::Kept,
-    kinds::Shard,
+    kinds::{OfShard, Shard},
     nudges::Dirty,
     questions::Question,
     reads::{Read, Reads},
@@ -46,13 +46,6 @@ const QUIET: Duration = Duration::from_secs(10);
 const CENSUS: Duration = Duration::from_secs(2);
 /// The most events that are handled before anything else has its turn.
 const BURST: usize = 256;
-
-/// The shard that a keeper keeps.
-pub(super) struct OfShard {
-    pub(super) name: String,
-    pub(super) shard: Shard,
-    pub(super) clock: Clock,
-}
 
 /// The keeper of one shard.
 pub(super) struct Keeper {
@@ -210,26 +203,12 @@ impl Keeper {
     fn carry_out(&mut self, stream: StreamId, life: u64, outcome: Outcome) {
         let Outcome { opens_at, mut items, read, repair } = outcome;
         if let Some(repair) = repair {
-            match repair {
-                Repair::Filled => count(&self.report.filled),
-                Repair::Gap => {
-                    count(&self.report.gaps);
-                    tracing::info!(%stream, "a hole could not be filled from history");
-                }
-                Repair::Reset => {
-                    count(&self.report.resets);
-                    tracing::warn!(%stream, "a stream's history began anew");
-                }
-            }
+            self.report.note(repair, &stream);
         }
         if let Some(floor) = opens_at {
             self.hub.open(&stream, floor, items);
         } else if !items.is_empty() {
-            for item in &mut items {
-                if let Some(accepted_at_ms) = item.accepted_at_ms() {
-                    item.came_at_age(self.clock.since(accepted_at_ms, &self.sli));
-                }
-            }
+            self.clock.age(&mut items, &self.sli);
             if !self.hub.deliver(&stream, items) {
                 count(&self.report.unwatched);
             }
@@ -363,10 +342,7 @@ impl Keeper {
     fn take_step(&mut self, step: Step) {
         let shard = self.shard.clone();
         let (Step::Subscribe(streams) | Step::Unsubscribe(streams)) = &step;
-        self.report.subscribe_churn.fetch_add(streams.len() as u64, Relaxed);
-        if matches!(step, Step::Unsubscribe(_)) {
-            self.report.unsubscribes.fetch_add(streams.len() as u64, Relaxed);
-        }
+        self.report.note_step(streams.len() as u64, matches!(step, Step::Unsubscribe(_)));
         self.under_way.push(match step {
             Step::Subscribe(streams) => Box::pin(async move {
                 let done = shard.subscribe(&streams).await;

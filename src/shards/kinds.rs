@@ -8,6 +8,13 @@ use super::{
 };
 use crate::domain::{Accepted, Epoch, Position, PublishError, StreamId};
 
+/// The shard that a keeper keeps.
+pub(super) struct OfShard {
+    pub(super) name: String,
+    pub(super) shard: Shard,
+    pub(super) clock: Clock,
+}
+
 /// A shard. Every operation answers within about a second, or says [`Unavailable`].
 #[derive(Clone)]
 pub(super) enum Shard {

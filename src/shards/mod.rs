@@ -45,8 +45,8 @@ use crate::{
 };
 use clock::Clock;
 use embedded::{Embedded, Keep};
-use keeper::{Keeper, OfShard};
-use kinds::Shard;
+use keeper::Keeper;
+use kinds::{OfShard, Shard};
 use link::{Link, LinkSettings};
 use questions::Questions;
 use report::Report;

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use serde::Serialize;
 
-use super::{clock::Clock, shard::Health};
-use crate::telemetry::ShardFigures;
+use super::{chain::Repair, clock::Clock, shard::Health};
+use crate::{domain::StreamId, telemetry::ShardFigures};
 
 /// Counts of one shard, written by its keeper.
 #[derive(Debug, Default)]
@@ -84,6 +84,27 @@ impl From<ShardStatus> for ShardFigures {
 }
 
 impl Report {
+    /// Notes what was found wrong with a stream's order.
+    pub(super) fn note(&self, repair: Repair, stream: &StreamId) {
+        match repair {
+            Repair::Filled => count(&self.filled),
+            Repair::Gap => {
+                count(&self.gaps);
+                tracing::info!(%stream, "a hole could not be filled from history");
+            }
+            Repair::Reset => {
+                count(&self.resets);
+                tracing::warn!(%stream, "a stream's history began anew");
+            }
+        }
+    }
+
+    /// Notes subscriptions, or ends of them, that are asked for.
+    pub(super) fn note_step(&self, streams: u64, ends: bool) {
+        self.subscribe_churn.fetch_add(streams, Relaxed);
+        self.unsubscribes.fetch_add(if ends { streams } else { 0 }, Relaxed);
+    }
+
     pub(super) fn status(&self, name: &str, health: Health, clock: &Clock) -> ShardStatus {
         let read = |count: &AtomicU64| count.load(Relaxed);
         ShardStatus {

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{self, Write as _},
     net::TcpListener,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -120,6 +120,16 @@ async fn a_flood_of_bad_frames_is_a_hundred_lines_a_second() {
     assert!(seconds.values().all(|lines| *lines <= 100), "{seconds:?}");
 }
 
+/// A process that ends with the test, however that goes.
+struct Owned(Child);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Nobody reads standard output and error, and both are full: the pod starts, serves, and leaves in time.
 #[tokio::test]
 async fn a_blocked_standard_error_stalls_nobody() {
@@ -128,15 +138,15 @@ async fn a_blocked_standard_error_stalls_nobody() {
     full.write_all(&[b'x'; 65_536]).unwrap();
     let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (public, ops) = (free(), free());
-    let mut child = Command::new(env!("CARGO_BIN_EXE_fanfare"))
+    let child = Command::new(env!("CARGO_BIN_EXE_fanfare"))
         .env_clear()
         .envs([("FANFARE_LISTEN", public.to_string()), ("FANFARE_OPS_LISTEN", ops.to_string())])
         .envs([("FANFARE_SETTLE", "0s"), ("FANFARE_DRAIN", "1s"), ("RUST_LOG", "trace")])
         .stdin(Stdio::null())
         .stdout(full.try_clone().unwrap())
         .stderr(full)
-        .spawn()
-        .unwrap();
+        .spawn();
+    let mut pod = Owned(child.unwrap());
     eventually("the pod is ready", PATIENCE, async || {
         let answer = crate::world::try_request(ops, "GET", "/ready", &[], b"").await?;
         (answer.status == 200).then_some(())
@@ -145,9 +155,9 @@ async fn a_blocked_standard_error_stalls_nobody() {
     for _ in 0..2_000 {
         assert_eq!(get(public, "/v1/streams/blocked").await.status, 200);
     }
-    let term = format!("kill -TERM {}", child.id());
+    let term = format!("kill -TERM {}", pod.0.id());
     assert!(Command::new("sh").args(["-c", &term]).status().unwrap().success());
     let ended =
-        eventually("the pod leaves", Duration::from_secs(6), async || child.try_wait().unwrap()).await;
+        eventually("the pod leaves", Duration::from_secs(6), async || pod.0.try_wait().unwrap()).await;
     assert_eq!(ended.code(), Some(0));
 }

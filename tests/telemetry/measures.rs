@@ -34,9 +34,9 @@ async fn deliveries_are_exactly_what_viewers_received() {
         viewers.push(Join::new(&pod, &stream).open().await);
     }
     // More than the tape and the slow viewer's buffers hold.
-    let newest = 30 + 6_000;
+    let newest = 30 + 3_000;
     let reading = join_all(viewers.iter_mut().map(|viewer| until(viewer, newest)));
-    tokio::join!(reading, pod.fill(&stream, 6_000, ""));
+    tokio::join!(reading, pod.fill(&stream, 3_000, &"x".repeat(480)));
     until(&mut slow, newest).await;
     viewers.push(Join::new(&pod, &stream).open().await);
     pod.post(&stream, "to all").await;
@@ -45,7 +45,7 @@ async fn deliveries_are_exactly_what_viewers_received() {
     }
     let all = || viewers.iter().chain([&slow]);
     let (received, missed) = (all().map(live).sum::<usize>(), all().map(skipped).sum::<u64>());
-    assert!(received > 3 * 6_000 && missed > 0, "{received} received, {missed} missed");
+    assert!(received > 3 * 3_000 && missed > 0, "{received} received, {missed} missed");
     let counted = eventually("the counts", PATIENCE, async || {
         let scrape = Scrape::of(&pod).await;
         let of = |slo| scrape.sum("fanfare_deliveries_total", &[slo]);

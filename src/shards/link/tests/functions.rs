@@ -268,3 +268,32 @@ async fn a_strangers_key_in_the_place_of_one_stream_fails_no_other() {
     assert_eq!(heads.iter().map(|head| head.map(|head| head.seq)).collect::<Vec<_>>(), [None, Some(1)]);
     assert_eq!(kept.post(&spoiled, "hi").await.seq, 1, "a post makes it a stream again");
 }
+
+/// The name of a post's span is the envelope's last word. Functions from before spans, which know nothing of it, post
+/// as ever: it is no key of idempotency to them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_traced_post_names_its_span_in_the_envelope() {
+    let source = include_str!("../../../../deploy/redis/fanfare.lua");
+    let older = source.replace(" .. trace_of(keys[2])", "");
+    assert_ne!(older, source);
+    let server = RedisServer::start();
+    // As the users that we ship: only keys that begin with ff: may be named.
+    server.cli(&["ACL", "SETUSER", "pod", "on", ">secret", "+@all", "resetkeys", "~ff:*", "&ff:*"]);
+    let kept = keep(server.url_of("pod", "secret"), "pod-1");
+    kept.wait_up().await;
+    let stream = stream("s");
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().ok();
+    let traced = |body: &str| Post { trace, ..a_post(body) };
+    for (library, expected) in [(source, trace), (&older, None)] {
+        assert_eq!(server.cli(&["FUNCTION", "LOAD", "REPLACE", library]), "fanfare");
+        for body in ["one", "two"] {
+            let posted = kept.link.publish(&stream, traced(body)).await.unwrap();
+            assert!(!posted.duplicate);
+            assert_eq!(kept.all(&stream).await.entries.last().unwrap().trace, expected);
+        }
+        let keyed = Post { trace, ..keyed("v:u1", "a", 1) };
+        assert_eq!(kept.link.publish(&stream, keyed).await.unwrap().duplicate, expected.is_none());
+    }
+    kept.post(&stream, "without a span").await;
+    assert_eq!(kept.all(&stream).await.entries.last().unwrap().trace, None);
+}
