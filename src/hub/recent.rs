@@ -128,6 +128,11 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_pays_72_bytes() {
+        assert!(size_of::<Recent>() <= 72, "{}", size_of::<Recent>());
+    }
+
+    #[test]
     fn a_stream_that_was_silent_for_long_has_nothing_of_before() {
         let start = Instant::now();
         let recent = Recent::new(start);
