@@ -30,6 +30,7 @@ tools: ## Install what the tests need from Debian (as root), or say how
 lint: ## Formatting and lints, warnings denied
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	cargo clippy --locked --test observed -- -D warnings
 
 unit: ## Unit, property and integration tests
 	cargo test $(CARGO_FLAGS)
@@ -37,8 +38,9 @@ unit: ## Unit, property and integration tests
 docs: ## The documentation builds without a warning
 	RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --no-deps --document-private-items
 
-verify: ## The release build under load: minutes more
+verify: tools ## The release build under load: minutes more
 	./tests/verify.sh
+	./tests/telemetry.sh
 
 bench: tools ## How fast it is, as tables: the shards' benchmarks and the socket figures, ten minutes
 	./benches/run.sh

@@ -117,14 +117,20 @@ impl App {
             shards: shards.clone(),
             release: release.clone(),
             sli: sli.clone(),
-            pod: config.pod,
-            track: config.track,
+            pod: config.pod.clone(),
+            track: config.track.clone(),
             leave_within_ms: u64::try_from(leave_within.as_millis()).unwrap_or(u64::MAX),
         });
         sli.look_at(figures(&gate, &hub, &shards));
         tasks.core("lag", watch_lag(sli.clone()));
-        let ops_router =
-            http::ops_router(Ops { gate: gate.clone(), hub: hub.clone(), shards: shards.clone(), sli });
+        let ops_router = http::ops_router(Ops {
+            gate: gate.clone(),
+            hub: hub.clone(),
+            shards: shards.clone(),
+            sli,
+            pod: config.pod,
+            track: config.track,
+        });
         let api = Api::new(Parts {
             connections,
             desk,

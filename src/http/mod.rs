@@ -2,11 +2,13 @@
 
 mod batch;
 mod comments;
+mod debug;
 mod extract;
 mod listener;
 mod ops;
 mod page;
 mod problem;
+mod status;
 mod stream;
 mod watch;
 

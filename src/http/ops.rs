@@ -1,4 +1,4 @@
-//! The ops listener's routes: `/ready`, `/live` and `/metrics`, for probes and people, never for viewers.
+//! The ops listener's routes: `/ready`, `/live`, `/metrics`, `/status` and `/debug`, for probes and people, never for viewers.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::Problem;
+use super::{Problem, debug, status};
 use crate::{
     hub::Hub,
     readiness::{self, Gate},
@@ -30,6 +30,10 @@ pub struct Ops {
     pub shards: Shards,
     /// Counts.
     pub sli: Sli,
+    /// The pod's name.
+    pub pod: String,
+    /// The pod's track.
+    pub track: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -48,6 +52,10 @@ pub fn router(ops: Ops) -> Router {
         .route("/ready", get(ready))
         .route("/live", get(live))
         .route("/metrics", get(metrics))
+        .route("/status", get(status::status))
+        .route("/status.html", get(status::page))
+        .route("/status.json", get(status::json))
+        .route("/debug/streams/{stream}", get(debug::explain))
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .fallback(|| async { Problem::not_found("no such route") })
         .with_state(ops)

@@ -6,7 +6,7 @@ use axum::{
 };
 
 /// Only what the page itself holds runs, and it talks to this server only.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
      connect-src 'self' ws: wss:; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The page's parts in one file, so that it fetches nothing. The client is the one that docs/clients.md shows.
@@ -27,6 +27,10 @@ const PAGE: &str = concat!(
 
 /// One page with its script and style; it fetches nothing.
 pub(super) async fn page() -> impl IntoResponse {
-    let headers = [(header::CONTENT_SECURITY_POLICY, POLICY), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
-    (headers, Html(PAGE))
+    (guarded(POLICY), Html(PAGE))
+}
+
+/// The headers of a page that runs only what its policy names.
+pub(super) fn guarded(policy: &'static str) -> [(header::HeaderName, &'static str); 2] {
+    [(header::CONTENT_SECURITY_POLICY, policy), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")]
 }

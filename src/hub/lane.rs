@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{
     batch::Batch,
+    explain::{Question, SeatsView},
     out::Tally,
     seat::SeatCore,
     stream::Stream,
@@ -43,6 +44,8 @@ struct Lists {
     joined: Vec<(Arc<SeatCore>, Mark)>,
     left: Vec<Arc<SeatCore>>,
     woken: Vec<Arc<Stream>>,
+    /// As many as people ask at once.
+    asked: Vec<Question>,
 }
 
 impl Inbox {
@@ -53,6 +56,11 @@ impl Inbox {
 
     pub(super) fn leave(&self, seat: Arc<SeatCore>) {
         self.lists.lock().left.push(seat);
+        self.some.notify_one();
+    }
+
+    pub(super) fn ask(&self, question: Question) {
+        self.lists.lock().asked.push(question);
         self.some.notify_one();
     }
 
@@ -149,6 +157,7 @@ impl Lane {
             let (written, tally) = row.walk(budget, now, &self.sli);
             self.sli.delivered(Seating::Prompt, tally.delivered, tally.late);
             self.sli.skipped(Seating::Prompt, tally.skipped);
+            row.stream.recent.add(tally.activity(), now);
             // A stream without seats to write to still costs a look.
             budget = budget.saturating_sub(written.max(1));
             row.stand = Stand::Idle;
@@ -214,6 +223,10 @@ impl Lane {
                 self.line_up(stream.key, now);
             }
         }
+        for Question { key, answer } in taken.asked.drain(..) {
+            // Whoever asked may have gone.
+            let _ = answer.send(self.rows.get(&key).map(Row::view).unwrap_or_default());
+        }
         self.taken = taken;
     }
 }
@@ -261,6 +274,13 @@ impl Row {
             self.batch.clear();
         }
         (to - from, sum)
+    }
+
+    fn view(&self) -> SeatsView {
+        let (now, mut view) = (Instant::now(), SeatsView::default());
+        let next = self.stream.tape(now).map_or(self.done, |tape| tape.next);
+        self.seats.iter().for_each(|seat| seat.show(next, now, &mut view));
+        view
     }
 
     /// Whether the walk is not over, or something came since it began.

@@ -12,12 +12,14 @@
 //! The hub knows neither Redis nor HTTP. When a stream's audience appears or vanishes it says so through [`Nudge`].
 
 mod batch;
+mod explain;
 mod heat;
 mod item;
 mod kept;
 mod lane;
 mod out;
 mod outlet;
+mod recent;
 mod seat;
 mod stream;
 mod streams;
@@ -26,9 +28,11 @@ mod tape;
 mod tests;
 mod timing;
 
+pub use explain::{Explained, Outstanding, SeatsView, Survey, TapeView};
 pub use item::Item;
 pub use lane::Lane;
 pub use outlet::Outlet;
+pub use recent::{Activity, LATELY};
 pub use seat::{Drained, Seat};
 pub use stream::Opening;
 pub use streams::{Fanout, Hub, Nudge, Totals};

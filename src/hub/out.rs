@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::{
     Outlet,
     batch::{Batch, Notice},
+    recent::Activity,
     tape::Mark,
     timing::Span,
 };
@@ -72,6 +73,11 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) const ZERO: Self = Self { delivered: 0, late: 0, skipped: 0, span: Span::NONE };
+
+    /// What it means for the stream.
+    pub(super) const fn activity(&self) -> Activity {
+        Activity { delivered: self.delivered, late: self.late, skipped: self.skipped }
+    }
 
     pub(super) fn add(&mut self, other: Self) {
         self.delivered += other.delivered;

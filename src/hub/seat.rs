@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use tokio::{sync::Notify, time::Instant};
 use super::{
     Outlet,
     batch::Batch,
+    explain::SeatsView,
     out::{Out, Phase, Tally, WRITE_FRAMES, Wrote},
     stream::{Opening, Stream},
     streams::Hub,
@@ -87,6 +89,13 @@ impl SeatCore {
         if out.phase == Phase::Prompt && behind {
             self.set_aside(&mut out, Phase::Lagging);
         }
+    }
+
+    /// Adds how it stands to the view of its stream's seats.
+    pub(super) fn show(&self, next: Mark, now: Instant, into: &mut SeatsView) {
+        let out = self.out.lock();
+        let full = out.full_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        into.see(out.phase, next.index.saturating_sub(out.cursor.index), full);
     }
 
     fn set_aside(&self, out: &mut Out, phase: Phase) {
@@ -225,6 +234,7 @@ impl Seat {
         let mut tally = Tally::ZERO;
         let drained = self.core.drain(now, &mut tally);
         self.hub.count(tally);
+        self.core.stream.recent.add(tally.activity(), now);
         drained
     }
 

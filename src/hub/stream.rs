@@ -8,8 +8,10 @@ use tokio::{sync::Notify, time::Instant};
 use super::{
     Fanout,
     batch::{Batch, Notice},
+    explain::TapeView,
     heat::Heat,
     item::Item,
+    recent::Recent,
     tape::{Located, Mark, Tape},
 };
 use crate::{
@@ -30,6 +32,8 @@ pub(super) struct Stream {
     /// Whether it is so much work that its lanes gather frames; follows from what was put on the tape.
     hot: AtomicBool,
     pub(super) lanes: Box<[LaneFlag]>,
+    /// What became of deliveries lately.
+    pub(super) recent: Recent,
 }
 
 /// What a lane's handle needs to know of a stream.
@@ -68,7 +72,8 @@ impl Stream {
         let lanes = std::iter::repeat_with(LaneFlag::default).take(fanout.lanes).collect();
         let core = Core { tape: None, notice: None, opening: None, heat: Heat::new(fanout.hot_from) };
         let (audience, opened, hot) = (AtomicUsize::new(0), Notify::new(), AtomicBool::new(false));
-        Self { id, key, audience, core: Mutex::new(core), opened, hot, lanes }
+        let (core, recent) = (Mutex::new(core), Recent::new(Instant::now()));
+        Self { id, key, audience, core, opened, hot, lanes, recent }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -171,6 +176,11 @@ impl Stream {
         };
         let opening = core.opening.as_ref().filter(fresh).cloned().unwrap_or_else(|| Opening::of(tape));
         Some(core.opening.insert(opening).clone())
+    }
+
+    /// The tape as it is; none until the stream is open.
+    pub(super) fn tape(&self, now: Instant) -> Option<TapeView> {
+        self.core.lock().tape.as_ref().map(|tape| tape.view(now))
     }
 
     pub(super) fn viewers(&self) -> usize {

@@ -156,7 +156,15 @@ impl Hub {
         self.0.sli.skipped(Seating::Lagging, tally.skipped);
     }
 
-    fn stream(&self, id: &StreamId) -> Option<Arc<Stream>> {
+    pub(super) fn lanes(&self) -> &[Arc<Inbox>] {
+        &self.0.lanes
+    }
+
+    pub(super) fn each_stream(&self, mut see: impl FnMut(&Stream)) {
+        self.0.streams.iter().for_each(|stream| see(&stream));
+    }
+
+    pub(super) fn find(&self, id: &StreamId) -> Option<Arc<Stream>> {
         self.0.streams.get(id).map(|stream| Arc::clone(&stream))
     }
 
@@ -169,19 +177,19 @@ impl Hub {
     /// How many watch the stream on this pod.
     #[must_use]
     pub fn viewers(&self, id: &StreamId) -> u64 {
-        self.stream(id).map_or(0, |stream| stream.viewers() as u64)
+        self.find(id).map_or(0, |stream| stream.viewers() as u64)
     }
 
     /// Opens a stream at a place in its order, with the newest items after it. Those who wait for it are let in.
     pub fn open(&self, id: &StreamId, floor: Position, items: impl IntoIterator<Item = Item>) {
-        if let Some(stream) = self.stream(id) {
+        if let Some(stream) = self.find(id) {
             stream.open(floor, items, Instant::now());
         }
     }
 
     /// Puts items on a stream's tape and wakes the lanes that hold its viewers. Returns whether anybody watches.
     pub fn deliver(&self, id: &StreamId, items: impl IntoIterator<Item = Item>) -> bool {
-        let Some(stream) = self.stream(id) else { return false };
+        let Some(stream) = self.find(id) else { return false };
         stream.push(items, Instant::now());
         self.wake(&stream);
         stream.viewers() > 0
@@ -189,7 +197,7 @@ impl Hub {
 
     /// Tells a stream's viewers how many watch it. A viewer who cannot keep up gets only the newest number.
     pub fn tell_viewers(&self, id: &StreamId, viewers: u64) {
-        if let Some(stream) = self.stream(id) {
+        if let Some(stream) = self.find(id) {
             stream.tell(protocol::viewers(viewers));
             self.wake(&stream);
         }

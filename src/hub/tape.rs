@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     batch::Batch,
+    explain::TapeView,
     item::{Content, Item},
     kept::Kept,
 };
@@ -105,6 +106,18 @@ impl Tape {
 
     pub(super) const fn head(&self) -> Position {
         self.head
+    }
+
+    /// What the tape holds, for a person who asks.
+    pub(super) fn view(&self, now: Instant) -> TapeView {
+        TapeView {
+            frames: self.slots.len(),
+            bytes: self.bytes,
+            next: self.next,
+            floor: self.floor,
+            head: self.head,
+            newest_ago: self.slots.back().map(|newest| now.saturating_duration_since(newest.came)),
+        }
     }
 
     pub(super) fn push(&mut self, item: Item, now: Instant) {

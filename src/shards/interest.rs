@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::shard::ConnectionId;
+use super::{questions::Subscription, shard::ConnectionId};
 use crate::domain::StreamId;
 
 /// The most streams in one command.
@@ -80,6 +80,18 @@ impl Interest {
     fn end_linger(&mut self, stream: &StreamId) -> bool {
         let end = self.lingering.remove(stream);
         end.is_some_and(|end| self.ends.remove(&(end, stream.clone())))
+    }
+
+    /// How it stands with a stream, and until when it lingers.
+    pub(super) fn subscription(&self, stream: &StreamId) -> (Subscription, Option<Instant>) {
+        let lingers_until = self.lingering.get(stream).copied();
+        let subscription = match (self.wanted.contains(stream), self.granted.contains(stream)) {
+            (true, true) => Subscription::Granted,
+            (true, false) => Subscription::Wanted,
+            (false, true) => Subscription::Lingering,
+            (false, false) => Subscription::None,
+        };
+        (subscription, lingers_until)
     }
 
     /// Takes note of a new connection: it holds no subscription.

@@ -1,5 +1,8 @@
 //! The keeper of one shard: subscribes to what is watched, opens what comes, mends what does not fit, delivers.
 
+mod compare;
+mod explain;
+
 use std::{
     collections::{HashMap, VecDeque},
     pin::Pin,
@@ -9,7 +12,10 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval},
+};
 
 use super::{
     Settings,
@@ -20,6 +26,7 @@ use super::{
     kept::Kept,
     kinds::{OfShard, Shard},
     nudges::Dirty,
+    questions::Question,
     reads::{Read, Reads},
     report::{Report, count},
     shard::{ConnectionId, Event, Events, Unavailable, Window},
@@ -37,8 +44,6 @@ const TICK: Duration = Duration::from_millis(100);
 const QUIET: Duration = Duration::from_secs(10);
 /// How often viewers are told how many they are.
 const CENSUS: Duration = Duration::from_secs(2);
-/// The most streams whose heads are asked for at once.
-const HEADS: usize = 500;
 /// The most events that are handled before anything else has its turn.
 const BURST: usize = 256;
 
@@ -105,7 +110,12 @@ impl Keeper {
     }
 
     /// Keeps the shard for ever. Returns only if the shard's events end.
-    pub(super) async fn run(mut self, mut events: Events, nudges: Dirty) {
+    pub(super) async fn run(
+        mut self,
+        mut events: Events,
+        nudges: Dirty,
+        mut asked: mpsc::Receiver<Question>,
+    ) {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::with_capacity(BURST);
@@ -122,6 +132,7 @@ impl Keeper {
                     streams.iter().for_each(|stream| self.look(stream, now));
                 }
                 Some(done) = self.under_way.next() => self.done(done),
+                Some(question) = asked.recv() => self.explain(question),
                 _ = tick.tick() => self.tick(Instant::now()),
             }
             self.act(Instant::now());
@@ -280,34 +291,6 @@ impl Keeper {
         }
     }
 
-    fn compared(&mut self, streams: Vec<StreamId>, heads: Result<Vec<Option<Position>>, Unavailable>) {
-        self.comparing = false;
-        let Ok(heads) = heads else {
-            self.reads.did_not_work(Instant::now());
-            self.doubt(streams);
-            return;
-        };
-        for (stream, head) in streams.into_iter().zip(heads) {
-            let Some(kept) = self.streams.get_mut(&stream) else { continue };
-            if head != kept.chain.head()
-                && let Some(span) = kept.chain.check()
-            {
-                self.reads.ask(stream, kept.life, span);
-            }
-        }
-    }
-
-    /// Notes streams whose head is to be compared with the shard's.
-    fn doubt(&mut self, streams: impl IntoIterator<Item = StreamId>) {
-        for stream in streams {
-            if let Some(kept) = self.streams.get_mut(&stream)
-                && !std::mem::replace(&mut kept.doubted, true)
-            {
-                self.to_compare.push_back(stream);
-            }
-        }
-    }
-
     fn tick(&mut self, now: Instant) {
         while self.audits.front().is_some_and(|(due, _)| *due <= now) {
             let Some((_, stream)) = self.audits.pop_front() else { break };
@@ -331,15 +314,6 @@ impl Keeper {
         }
         self.report.subscriptions.store(self.interest.subscriptions() as u64, Relaxed);
         self.report.linger_hits.store(self.interest.linger_hits(), Relaxed);
-    }
-
-    fn census(&mut self) {
-        for (stream, kept) in &mut self.streams {
-            let viewers = self.hub.viewers(stream);
-            if std::mem::replace(&mut kept.told_viewers, viewers) != viewers {
-                self.hub.tell_viewers(stream, viewers);
-            }
-        }
     }
 
     /// Starts what is due and may start. What failed waits for a while, and holds nothing else up.
@@ -378,19 +352,5 @@ impl Keeper {
                 Done::Unsubscribed(streams, done)
             }),
         });
-    }
-
-    fn compare(&mut self) {
-        self.comparing = true;
-        let some = self.to_compare.len().min(HEADS);
-        let streams: Vec<_> = self.to_compare.drain(..some).collect();
-        for stream in &streams {
-            self.streams.entry(stream.clone()).and_modify(|kept| kept.doubted = false);
-        }
-        let shard = self.shard.clone();
-        self.under_way.push(Box::pin(async move {
-            let heads = shard.heads(&streams).await;
-            Done::Compared(streams, heads)
-        }));
     }
 }

@@ -19,6 +19,7 @@ mod link;
 mod list;
 mod nudges;
 mod pause;
+mod questions;
 mod reads;
 mod report;
 mod ring;
@@ -34,6 +35,7 @@ use tokio::time::Instant;
 pub use history::{HistoryPage, Past};
 pub use list::{ShardAddress, parse_shards};
 pub use nudges::Nudges;
+pub use questions::{Hearing, Subscription};
 pub use report::ShardStatus;
 pub use shard::{Tally, Unavailable};
 
@@ -49,6 +51,7 @@ use embedded::{Embedded, Keep};
 use keeper::Keeper;
 use kinds::{OfShard, Shard};
 use link::{Link, LinkSettings};
+use questions::Questions;
 use report::Report;
 use shard::{Events, Post};
 use windows::Windows;
@@ -88,6 +91,7 @@ struct Member {
     clock: Clock,
     windows: Windows,
     report: Arc<Report>,
+    questions: Questions,
 }
 
 impl Shards {
@@ -121,9 +125,10 @@ impl Shards {
             let report = Arc::new(Report::default());
             let clock = shard.clock();
             let of = OfShard { name: name.clone(), shard: shard.clone(), clock: clock.clone() };
+            let (questions, asked) = Questions::new();
             let keeper = Keeper::new(of, hub.clone(), settings, Arc::clone(&report));
-            tasks.core("keeper", keeper.run(events, nudges.of_shard(number)));
-            Member { name, shard, clock, windows: Windows::default(), report }
+            tasks.core("keeper", keeper.run(events, nudges.of_shard(number), asked));
+            Member { name, shard, clock, windows: Windows::default(), report, questions }
         };
         let shards = shards.into_iter().enumerate().map(keep).collect();
         #[cfg(feature = "hear-everything")]
@@ -179,6 +184,14 @@ impl Shards {
     #[must_use]
     pub fn owner(&self, stream: &StreamId) -> &str {
         &self.of(stream).name
+    }
+
+    /// What the owner's keeper knows of the stream.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the keeper has too much to do.
+    pub async fn explain(&self, stream: &StreamId) -> Result<Hearing, Unavailable> {
+        self.of(stream).questions.ask(stream).await
     }
 
     /// The state of every shard.

@@ -5,6 +5,7 @@
 
 mod flood;
 mod instruments;
+mod lately;
 mod logs;
 mod meters;
 mod otlp;
@@ -16,6 +17,7 @@ mod tally;
 mod trace;
 mod writer;
 
+pub use lately::Quantiles;
 pub use prometheus::PROMETHEUS_TEXT;
 pub use sli::{
     Counts, Figures, Identity, JoinSource, PostOutcome, SLO_DELIVER, SLO_JOIN, Seating, ShardFigures, Sli,

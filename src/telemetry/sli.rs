@@ -11,6 +11,7 @@ use opentelemetry::KeyValue;
 
 use super::{
     instruments::{self, Durations},
+    lately::{Lately, Quantiles},
     meters::Meters,
     prometheus,
     tally::Tally,
@@ -28,7 +29,15 @@ pub struct Sli(Arc<Inner>);
 struct Inner {
     tally: Arc<Tally>,
     durations: Durations,
+    lately: Latencies,
     meters: Meters,
+}
+
+/// What a person sees on the page of a pod.
+#[derive(Debug, Default)]
+struct Latencies {
+    delivery: Lately,
+    join: Lately,
 }
 
 /// Whose pod this is, for the resource of every signal.
@@ -160,7 +169,7 @@ impl Sli {
         let meter = meters.meter();
         instruments::observe(&meter, &tally);
         let durations = Durations::new(&meter);
-        Self(Arc::new(Inner { tally, durations, meters }))
+        Self(Arc::new(Inner { tally, durations, lately: Latencies::default(), meters }))
     }
 
     /// Live comments were written to viewers' sockets; so many of them late.
@@ -178,6 +187,7 @@ impl Sli {
         let Durations { delivery, priority_delivery, fanout, .. } = &self.0.durations;
         let delivery = if priority { priority_delivery } else { delivery };
         delivery.record(since_accepted.as_secs_f64());
+        self.0.lately.delivery.record(since_accepted);
         fanout.record(since_came.as_secs_f64());
     }
 
@@ -201,6 +211,7 @@ impl Sli {
         let Durations { tape_join, history_join, .. } = &self.0.durations;
         let histogram = if source == JoinSource::Tape { tape_join } else { history_join };
         histogram.record(took.as_secs_f64());
+        self.0.lately.join.record(took);
         self.0.tally.join(if took <= SLO_JOIN { JoinSpeed::Within } else { JoinSpeed::Late });
     }
 
@@ -248,6 +259,18 @@ impl Sli {
     /// Says where the figures are that other rooms keep.
     pub fn look_at(&self, figures: impl Fn() -> Figures + Send + Sync + 'static) {
         self.0.tally.look_at(Box::new(figures));
+    }
+
+    /// The latencies of deliveries in the last minute or two, as [`Self::written`] was told them; none without any.
+    #[must_use]
+    pub fn deliveries_lately(&self) -> Option<Quantiles> {
+        self.0.lately.delivery.quantiles()
+    }
+
+    /// The latencies of joins in the last minute or two; none without any.
+    #[must_use]
+    pub fn joins_lately(&self) -> Option<Quantiles> {
+        self.0.lately.join.quantiles()
     }
 
     /// The counts so far.

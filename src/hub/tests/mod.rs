@@ -11,6 +11,7 @@ mod model;
 mod priority;
 mod property;
 mod rig;
+mod standing;
 mod threads;
 mod window;
 mod wire;
