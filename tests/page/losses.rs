@@ -72,7 +72,7 @@ async fn g11_the_page_moves_at_a_drain_without_a_gap() {
     let (redis, stream) = (RedisServer::start(), stream_for("move"));
     let shards = format!("a={}", redis.url());
     let pod =
-        |name| Pod::start(&[("FANFARE_SHARDS", &shards), ("FANFARE_POD", name), ("FANFARE_DRAIN", "4s")]);
+        |name| Pod::start(&[("FANFARE_SHARDS", &shards), ("FANFARE_POD", name), ("FANFARE_DRAIN", "6s")]);
     let (old, new) = (pod("pod-old"), pod("pod-new"));
     let relay = Relay::to(old.public).await;
     let tab = join(relay.address, &stream, "Ann").await;
@@ -87,9 +87,7 @@ async fn g11_the_page_moves_at_a_drain_without_a_gap() {
     old.signal(Signal::Term);
     new.has_viewers(1).await;
     // It has asked at the new pod, and hears these from the old one; the new one brings them again.
-    for number in 0..10 {
-        new.post(&stream, &number.to_string()).await;
-    }
+    new.fill(&stream, 10, "").await;
     shown(&tab, "9").await;
     assert_eq!(texts(&tab, "#pod").await, ["pod-old"]);
     relay.hold(None);
