@@ -14,9 +14,6 @@ use tokio::{
 
 const READ_BYTES: usize = 64 * 1024;
 
-/// Every so many reads the kernel is asked again to put acknowledgements off.
-const CALM_EVERY: u32 = 32;
-
 thread_local! {
     static READ: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
@@ -27,12 +24,11 @@ pub(crate) struct Link {
     pub(crate) out: Vec<u8>,
     /// The most that is read at once.
     at_once: usize,
-    reads: u32,
 }
 
 impl Link {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream, out: Vec::new(), at_once: READ_BYTES, reads: 0 }
+        Self { stream, out: Vec::new(), at_once: READ_BYTES }
     }
 
     /// Reads at most so many bytes at once.
@@ -60,7 +56,6 @@ impl Link {
             let mut buffer = ReadBuf::new(&mut buffer[..self.at_once]);
             // A short read also tells tokio that the socket is empty: no second read to hear it.
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-            calm(&self.stream, &mut self.reads);
             let bytes = buffer.filled();
             Poll::Ready(Ok(if bytes.is_empty() { None } else { Some(on(bytes)) }))
         })
@@ -70,16 +65,5 @@ impl Link {
     pub(crate) fn part(&self) {
         // The connection is given up either way.
         let _ = self.stream.try_write(&self.out);
-    }
-}
-
-/// Lets the kernel acknowledge every second frame instead of each one at once, as it does for clients that talk,
-/// too: on loopback the reader pays for the whole way of an acknowledgement, about half of a read. The kernel falls
-/// back to its haste after a pause, hence again and again (`tcp_delack_timer_handler`).
-fn calm(stream: &TcpStream, reads: &mut u32) {
-    *reads = reads.wrapping_add(1);
-    if *reads % CALM_EVERY == 1 {
-        // Without it a read only costs more.
-        let _ = stream.set_quickack(false);
     }
 }

@@ -251,6 +251,8 @@ impl Tally {
     }
 }
 
+/// Why a viewer did not resume that was about to when the run ended.
+pub(crate) const RUN_ENDED: &str = "not before the end of the run";
 /// Different reasons that are told apart; a server that makes up new ones costs no memory.
 const MAX_REASONS: usize = 64;
 

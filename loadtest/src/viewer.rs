@@ -17,7 +17,7 @@ use crate::{
     outbox::Outbox,
     rng::Rng,
     seats::{Role, Seat},
-    tally::note,
+    tally::{RUN_ENDED, note},
     turns::{self, Turn, What},
     wire::{self, Inbox},
 };
@@ -359,7 +359,7 @@ impl Viewer {
         }
         if self.ctx.is_finished() {
             // Too late to hear what it missed.
-            note(&mut self.ctx.tally(self.seat.books()).resume_failures, "not before the end of the run");
+            note(&mut self.ctx.tally(self.seat.books()).resume_failures, RUN_ENDED);
             return Err(Gone);
         }
         if let (Some((link, _)), Some(outbox)) = (&mut self.link, &self.listener.outbox) {

@@ -204,7 +204,7 @@ async fn a_post_that_died_with_its_connection_is_repeated_with_the_same_id() {
 
 #[tokio::test]
 async fn stuck_viewers_are_seen_being_cut() {
-    let flags = "--stuck 3 --rate 400 --seconds 3 --body-bytes 500";
+    let flags = "--stuck 3 --rate 400 --seconds 3 --body-bytes 500 --window-ms 20000";
     let report = with(Fault::None, flags).await;
     assert!(report.ok, "{:?} {:?}", report.violations, report.stuck);
     assert_eq!((report.stuck.cut + report.stuck.cut_unnoticed, report.stuck.alive), (3, 0));
