@@ -132,7 +132,7 @@ async fn the_default_build_cannot_be_told_to_hear_everything() {
     let viewer = Join::new(pod, &stream_for("watched")).open().await;
     pod.post(&stream, "nobody hears this").await;
     let shard = pod.probe("/ready").await.json()["shards"]["a"].clone();
-    assert_eq!((&shard["subscriptions"], &shard["received"]), (&json!(1), &json!(0)), "{shard}");
+    assert_eq!((&shard["subscribe_churn"], &shard["received"]), (&json!(1), &json!(0)), "{shard}");
     drop(viewer);
 }
 
