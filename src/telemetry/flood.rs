@@ -85,7 +85,8 @@ mod tests {
         }
         for from in 0..4_000 {
             let within = through.iter().filter(|ms| (from..from + 1_000).contains(*ms)).count();
-            assert!((40..=100).contains(&within), "{within} in the second from {from} ms");
+            assert!(within <= 100, "{within} in the second from {from} ms");
         }
+        assert_eq!(through.len(), 5 * QUIET + 50, "as many as may be, and every error");
     }
 }
