@@ -15,6 +15,7 @@ pids=()
 
 finish() {
   for pid in "${pids[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
+  wait 2>/dev/null || true
   rm -rf "$work"
 }
 trap finish EXIT
@@ -74,7 +75,7 @@ ratio() {
 }
 
 median() {
-  sort -g "$1" | awk '{ f[NR] = $1 } END { printf "%.3g (%.3g to %.3g)", f[int((NR + 1) / 2)], f[1], f[NR] }'
+  sort -g "$1" | awk '{ f[NR] = $1 } END { printf "%.4g (%.4g to %.4g)", f[int((NR + 1) / 2)], f[1], f[NR] }'
 }
 
 pushes=(OTEL_METRIC_EXPORT_INTERVAL=1000 OTEL_BSP_SCHEDULE_DELAY=1000 OTEL_TRACES_SAMPLER=always_on)

@@ -341,8 +341,7 @@ impl Keeper {
 
     fn take_step(&mut self, step: Step) {
         let shard = self.shard.clone();
-        let (Step::Subscribe(streams) | Step::Unsubscribe(streams)) = &step;
-        self.report.note_step(streams.len() as u64, matches!(step, Step::Unsubscribe(_)));
+        self.report.note_step(&step);
         self.under_way.push(match step {
             Step::Subscribe(streams) => Box::pin(async move {
                 let done = shard.subscribe(&streams).await;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use serde::Serialize;
 
-use super::{chain::Repair, clock::Clock, shard::Health};
+use super::{chain::Repair, clock::Clock, interest::Step, shard::Health};
 use crate::{domain::StreamId, telemetry::ShardFigures};
 
 /// Counts of one shard, written by its keeper.
@@ -100,9 +100,12 @@ impl Report {
     }
 
     /// Notes subscriptions, or ends of them, that are asked for.
-    pub(super) fn note_step(&self, streams: u64, ends: bool) {
-        self.subscribe_churn.fetch_add(streams, Relaxed);
-        self.unsubscribes.fetch_add(if ends { streams } else { 0 }, Relaxed);
+    pub(super) fn note_step(&self, step: &Step) {
+        let (Step::Subscribe(streams) | Step::Unsubscribe(streams)) = step;
+        self.subscribe_churn.fetch_add(streams.len() as u64, Relaxed);
+        if matches!(step, Step::Unsubscribe(_)) {
+            self.unsubscribes.fetch_add(streams.len() as u64, Relaxed);
+        }
     }
 
     pub(super) fn status(&self, name: &str, health: Health, clock: &Clock) -> ShardStatus {

@@ -7,7 +7,10 @@ use std::{
 
 use parking_lot::Mutex;
 use tracing::{Event, Level, Metadata};
-use tracing_subscriber::layer::{Context, Filter};
+use tracing_subscriber::{
+    filter::LevelFilter,
+    layer::{Context, Filter},
+};
 
 use super::sli::{Signal, Sli};
 
@@ -48,6 +51,11 @@ impl Flood {
 impl<S> Filter<S> for Flood {
     fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
         true
+    }
+
+    /// Every level may pass; without a word on it the library would look at each line that is switched off.
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::TRACE)
     }
 
     fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _};
 use opentelemetry_sdk::trace::SdkTracer;
 use tracing_subscriber::{
     EnvFilter, Layer as _,
-    filter::{FilterExt as _, filter_fn},
+    filter::{FilterExt as _, LevelFilter, filter_fn},
     fmt,
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
@@ -34,7 +34,8 @@ pub(super) fn start(sli: &Sli, tracer: Option<SdkTracer>) -> Result<Pen, String>
     };
     let is_ours = |metadata: &tracing::Metadata<'_>| metadata.is_span() && metadata.target() == trace::TARGET;
     // Spans are made where they are traced, whatever the log's filter says; and lines in them tell the trace's id.
-    let told = filter.or(filter_fn(is_ours)).and(Flood::new(sli.clone()));
+    let told =
+        filter.or(filter_fn(is_ours).with_max_level_hint(LevelFilter::INFO)).and(Flood::new(sli.clone()));
     let spans = tracer.map(|tracer| {
         let spans = tracing_opentelemetry::layer().with_tracer(tracer).with_location(false);
         spans.with_threads(false).with_tracked_inactivity(false).with_filter(filter_fn(is_ours))

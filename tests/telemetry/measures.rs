@@ -36,7 +36,8 @@ async fn deliveries_are_exactly_what_viewers_received() {
     // More than the tape and the slow viewer's buffers hold.
     let newest = 30 + 3_000;
     let reading = join_all(viewers.iter_mut().map(|viewer| until(viewer, newest)));
-    tokio::join!(reading, pod.fill(&stream, 3_000, &"x".repeat(480)));
+    let tail = "x".repeat(480);
+    tokio::join!(reading, pod.fill(&stream, 3_000, &tail));
     until(&mut slow, newest).await;
     viewers.push(Join::new(&pod, &stream).open().await);
     pod.post(&stream, "to all").await;
