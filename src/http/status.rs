@@ -27,6 +27,10 @@ struct Status {
     version: &'static str,
     ready: bool,
     reasons: Vec<Reason>,
+    /// The load over the quota; null if it is not known.
+    cpu: Option<f64>,
+    high: f64,
+    low: f64,
     viewers: usize,
     streams: usize,
     deliveries_per_second: f64,
@@ -95,14 +99,17 @@ fn prefers_html(accepts: &str) -> bool {
 }
 
 fn look(ops: &Ops) -> Status {
-    let (reasons, totals, survey) = (ops.gate.reasons(), ops.hub.totals(), ops.hub.survey());
+    let (gate, totals, survey) = (ops.gate.state(), ops.hub.totals(), ops.hub.survey());
     let Activity { delivered, late, skipped } = survey.lately;
     Status {
         pod: ops.pod.clone(),
         track: ops.track.clone(),
         version: env!("CARGO_PKG_VERSION"),
-        ready: reasons.is_empty(),
-        reasons,
+        ready: gate.ready,
+        reasons: gate.reasons,
+        cpu: gate.reading.map(|reading| reading.cpu),
+        high: gate.high,
+        low: gate.low,
         viewers: totals.viewers,
         streams: totals.streams,
         deliveries_per_second: per_second(delivered),

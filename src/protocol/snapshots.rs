@@ -157,6 +157,6 @@ fn everything_else() {
     let names: Vec<String> = Code::ALL.iter().map(|code| serde_json::to_string(code).unwrap()).collect();
     assert_eq!(
         names.join(" "),
-        r#""bad_request" "too_long" "not_allowed" "not_found" "id_reused" "shard_unavailable""#
+        r#""bad_request" "too_long" "not_allowed" "not_found" "id_reused" "shard_unavailable" "not_accepting""#
     );
 }

@@ -15,6 +15,10 @@ use crate::world::{
     pause, post, stream_for,
 };
 
+/// What takes a hot pod among others is made to come by the tests of readiness, which are observed as well.
+const NOT_HERE: [&str; 1] =
+    ["asyncapi.yaml#/components/messages/reconnect/payload/properties/reason: \"rebalance\""];
+
 /// How a home starts a pod.
 type Start = fn(&[(&str, &str)]) -> Pod;
 
@@ -197,7 +201,7 @@ async fn tour(start: Start) {
 async fn every_frame_of_the_document_is_sent_by_an_embedded_pod() {
     observe::begin();
     Box::pin(tour(embedded::start)).await;
-    assert_all_seen(&SOCKET, &[]);
+    assert_all_seen(&SOCKET, &NOT_HERE);
 }
 
 /// The same on a Redis.
@@ -205,7 +209,7 @@ async fn every_frame_of_the_document_is_sent_by_an_embedded_pod() {
 async fn every_frame_of_the_document_is_sent_by_a_pod_on_redis() {
     observe::begin();
     Box::pin(tour(on_redis::start)).await;
-    assert_all_seen(&SOCKET, &[]);
+    assert_all_seen(&SOCKET, &NOT_HERE);
 }
 
 /// What is not in the document is found, wherever it stands.

@@ -12,7 +12,7 @@ use std::{
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, OnceCell};
 
-use crate::world::{PATIENCE, eventually, request};
+use crate::world::{PATIENCE, eventually, request_of_other};
 
 /// Both programs, on a leash: when this process ends, however it does, the pipe to the shell closes, and the shell ends
 /// both by their ids. Chromium is not chromedriver's child, since it would outlive a chromedriver that is killed.
@@ -86,7 +86,7 @@ impl Browser {
 async fn command(driver: SocketAddr, path: &str, body: &Value) -> Value {
     let body = body.to_string();
     let json = [("content-type", "application/json")];
-    let answer = request(driver, "POST", path, &json, body.as_bytes()).await;
+    let answer = request_of_other(driver, "POST", path, &json, body.as_bytes()).await;
     assert_eq!(answer.status, 200, "{path} {body}: {answer:?}");
     answer.json()["value"].take()
 }
@@ -115,7 +115,7 @@ impl Tab {
         let _turn = browser.turn.lock().await;
         browser.tell("/window", &json!({"handle": self.handle})).await;
         let path = format!("/session/{}/window", browser.session);
-        let answer = request(browser.driver, "DELETE", &path, &[], b"").await;
+        let answer = request_of_other(browser.driver, "DELETE", &path, &[], b"").await;
         assert_eq!(answer.status, 200, "{answer:?}");
         // The next window is opened from one that is there.
         browser.tell("/window", &json!({"handle": answer.json()["value"][0]})).await;

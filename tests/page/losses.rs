@@ -115,10 +115,11 @@ async fn what_a_slow_page_missed_stands_in_its_list() {
     relay.hold(None);
     pod.post(&stream, "last").await;
     shown(&tab, "last").await;
-    let missed = tab.run("return Number(document.getElementById('missed').dataset.count)").await;
-    let received = tab.run("return Number(document.getElementById('received').dataset.count)").await;
-    let (missed, received) = (missed.as_u64().unwrap(), received.as_u64().unwrap());
-    assert!(missed > 0 && missed + received == 4_001, "{missed} missed, {received} received");
+    // The page counts once a second what it received.
+    let count = |of: &str| format!("Number(document.getElementById('{of}').dataset.count)");
+    let (missed, received) = (count("missed"), count("received"));
+    tab.until("each comment received or missed", &format!("{missed} > 0 && {missed} + {received} === 4001"))
+        .await;
     tab.close().await;
 }
 

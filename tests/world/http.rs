@@ -81,6 +81,18 @@ pub(crate) async fn request(
     answer.unwrap_or_else(|| panic!("no answer to {method} {path}"))
 }
 
+/// Makes a request of a server that is none of ours, which must be answered.
+pub(crate) async fn request_of_other(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
+    let answer = answer_to(address, &written(address, (method, path), headers, body)).await;
+    answer.unwrap_or_else(|| panic!("no answer to {method} {path}"))
+}
+
 /// Makes a request of a server that may be gone.
 pub(crate) async fn try_request(
     address: SocketAddr,
@@ -89,25 +101,38 @@ pub(crate) async fn try_request(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Option<Answer> {
+    exchange(address, &written(address, (method, path), headers, body)).await
+}
+
+fn written(
+    address: SocketAddr,
+    (method, path): (&str, &str),
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Vec<u8> {
     let mut bytes = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
     headers.iter().for_each(|(name, value)| bytes.push_str(&format!("{name}: {value}\r\n")));
     if !body.is_empty() {
         bytes.push_str(&format!("content-length: {}\r\n", body.len()));
     }
     bytes.push_str("\r\n");
-    exchange(address, &[bytes.as_bytes(), body].concat()).await
+    [bytes.as_bytes(), body].concat()
 }
 
 /// Sends bytes and reads one answer; none if the connection is refused, or closed without one.
 pub(crate) async fn exchange(address: SocketAddr, bytes: &[u8]) -> Option<Answer> {
+    let answer = answer_to(address, bytes).await;
+    answer.iter().for_each(|answer| contract::answer(bytes, answer));
+    answer
+}
+
+async fn answer_to(address: SocketAddr, bytes: &[u8]) -> Option<Answer> {
     let socket = TcpStream::connect(address).await.ok()?;
     let (mut reading, mut writing) = socket.into_split();
     // The answer may come, and the connection end, before everything is sent.
     let send = async { writing.write_all(bytes).await };
     let (_, answer) = tokio::join!(send, timeout(PATIENCE, read(&mut reading)));
-    let answer = answer.expect("an answer, or the end of the connection");
-    answer.iter().for_each(|answer| contract::answer(bytes, answer));
-    answer
+    answer.expect("an answer, or the end of the connection")
 }
 
 async fn read(reading: &mut (impl tokio::io::AsyncRead + Unpin)) -> Option<Answer> {

@@ -23,7 +23,7 @@ pub(crate) use balancer::Balancer;
 pub(crate) use collector::{Collector, Manner, Otlp, Taken};
 pub(crate) use detour::Detour;
 pub(crate) use home::{embedded, on_redis};
-pub(crate) use http::{Answer, exchange, get, post, request, try_request};
+pub(crate) use http::{Answer, exchange, get, post, request, request_of_other, try_request};
 pub(crate) use patience::eventually;
 pub(crate) use peer::{Heard, Peer};
 pub(crate) use pod::{Pod, Signal};
