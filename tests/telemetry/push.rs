@@ -52,6 +52,50 @@ fn histogram<'a>(metrics: &'a BTreeMap<String, Metric>, name: &str) -> &'a Histo
     }
 }
 
+fn check_metrics(metrics: &BTreeMap<String, Metric>) {
+    let units = metrics
+        .iter()
+        .map(|(name, metric)| (name.as_str(), metric.unit.as_str()))
+        .collect::<BTreeMap<_, _>>();
+    for (name, unit) in [
+        ("fanfare.delivery.duration", "s"),
+        ("fanfare.delivery.stage.duration", "s"),
+        ("fanfare.join.duration", "s"),
+        ("fanfare.runtime.lag", "s"),
+        ("fanfare.deliveries", "{comment}"),
+        ("fanfare.posts", "{post}"),
+        ("fanfare.viewers", "{viewer}"),
+        ("fanfare.cpu.utilization", ""),
+        ("fanfare.ready", ""),
+    ] {
+        assert_eq!(units.get(name), Some(&unit), "{name} in {units:?}");
+    }
+    assert_eq!(sum(metrics, "fanfare.posts", &[("outcome", "acked")]), Some(3));
+    assert_eq!(sum(metrics, "fanfare.viewers", &[]), Some(1));
+    let Some(Data::Sum(posts)) = &metrics["fanfare.posts"].data else { panic!("posts") };
+    assert!(posts.is_monotonic && posts.aggregation_temporality == 2, "a counter is cumulative");
+    let stages = &histogram(metrics, "fanfare.delivery.stage.duration").data_points;
+    let edges = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
+    assert!(stages.iter().all(|point| point.explicit_bounds == edges), "both service levels are edges");
+    let commit = stages.iter().find(|point| attributes(&point.attributes)["stage"] == "commit").unwrap();
+    assert_eq!((commit.count, commit.bucket_counts.iter().sum::<u64>()), (3, 3));
+}
+
+fn check_resource(taken: &Taken) {
+    let resource = taken.metrics[0].resource_metrics[0].resource.as_ref().unwrap();
+    let resource = attributes(&resource.attributes);
+    for (key, value) in [
+        ("service.name", "fans"),
+        ("service.version", env!("CARGO_PKG_VERSION")),
+        ("service.instance.id", "pod-under-test"),
+        ("fanfare.track", "green"),
+        ("deployment.environment", "test"),
+    ] {
+        assert_eq!(resource.get(key).map(String::as_str), Some(value), "{resource:?}");
+    }
+    assert!(taken.headers.iter().all(|headers| headers.get("x-tenant").is_some_and(|value| value == "fan")));
+}
+
 /// Names, units, attributes and buckets as the documentation says, and the pod's resource; every few moments and once
 /// more at the end.
 async fn metrics_arrive(otlp: Otlp) {
@@ -79,47 +123,8 @@ async fn metrics_arrive(otlp: Otlp) {
     .await;
 
     let taken = collector.taken();
-    let metrics = newest(&taken);
-    let units = metrics
-        .iter()
-        .map(|(name, metric)| (name.as_str(), metric.unit.as_str()))
-        .collect::<BTreeMap<_, _>>();
-    for (name, unit) in [
-        ("fanfare.delivery.duration", "s"),
-        ("fanfare.delivery.stage.duration", "s"),
-        ("fanfare.join.duration", "s"),
-        ("fanfare.runtime.lag", "s"),
-        ("fanfare.deliveries", "{comment}"),
-        ("fanfare.posts", "{post}"),
-        ("fanfare.viewers", "{viewer}"),
-        ("fanfare.cpu.utilization", ""),
-        ("fanfare.ready", ""),
-    ] {
-        assert_eq!(units.get(name), Some(&unit), "{name} in {units:?}");
-    }
-    assert_eq!(sum(&metrics, "fanfare.posts", &[("outcome", "acked")]), Some(3));
-    assert_eq!(sum(&metrics, "fanfare.viewers", &[]), Some(1));
-    let Some(Data::Sum(posts)) = &metrics["fanfare.posts"].data else { panic!("posts") };
-    assert!(posts.is_monotonic && posts.aggregation_temporality == 2, "a counter is cumulative");
-    let stages = &histogram(&metrics, "fanfare.delivery.stage.duration").data_points;
-    let edges = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
-    assert!(stages.iter().all(|point| point.explicit_bounds == edges), "both service levels are edges");
-    let commit = stages.iter().find(|point| attributes(&point.attributes)["stage"] == "commit").unwrap();
-    assert_eq!((commit.count, commit.bucket_counts.iter().sum::<u64>()), (3, 3));
-
-    let resource = taken.metrics[0].resource_metrics[0].resource.as_ref().unwrap();
-    let resource = attributes(&resource.attributes);
-    for (key, value) in [
-        ("service.name", "fans"),
-        ("service.version", env!("CARGO_PKG_VERSION")),
-        ("service.instance.id", "pod-under-test"),
-        ("fanfare.track", "green"),
-        ("deployment.environment", "test"),
-    ] {
-        assert_eq!(resource.get(key).map(String::as_str), Some(value), "{resource:?}");
-    }
-    assert!(taken.headers.iter().all(|headers| headers.get("x-tenant").is_some_and(|value| value == "fan")));
-
+    check_metrics(&newest(&taken));
+    check_resource(&taken);
     pod.post(&stream, "the last word").await;
     drop(viewer);
     pod.signal(Signal::Term);

@@ -8,8 +8,8 @@ use crate::world::{Join, PATIENCE, Pod, RedisServer, eventually, stream_for};
 /// Where Debian's package faketime keeps its library.
 fn faketime() -> String {
     let folders = fs::read_dir("/usr/lib").unwrap().filter_map(Result::ok);
-    let paths = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
-    let path = paths.filter(|path| path.exists()).next();
+    let mut paths = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+    let path = paths.find(|path| path.exists());
     path.expect("libfaketime, of the Debian package faketime").to_str().unwrap().to_owned()
 }
 
