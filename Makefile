@@ -30,7 +30,7 @@ tools: ## Install what the tests need from Debian (as root), or say how
 lint: ## Formatting and lints, warnings denied
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
-	cargo clippy --locked --test observed -- -D warnings
+	cargo clippy --locked --test observed --test verify -- -D warnings
 
 unit: ## Unit, property and integration tests
 	cargo test $(CARGO_FLAGS)

@@ -41,7 +41,7 @@ finish() {
 }
 trap finish EXIT
 
-# start [window]: starts a pod on free ports; sets pid and url.
+# start [window]: starts a pod on free ports; sets pid, url and ready.
 start() {
   rm -f "$work/out"
   FANFARE_LISTEN=127.0.0.1:0 FANFARE_OPS_LISTEN=127.0.0.1:0 FANFARE_SETTLE=0s FANFARE_DRAIN=1s \
@@ -52,6 +52,7 @@ start() {
     sleep 0.05
   done
   url=ws://$(sed -n 's|^  page   http://\(.*\)/$|\1|p' "$work/out")
+  ready=$(sed -n 's|^  ready  ||p' "$work/out")
 }
 
 stop() {
@@ -191,9 +192,9 @@ part_small() {
     "$tester" run --url "$url" --viewers 10000 --rate 100 --seconds $((seconds + 7)) --cpu 1 --idle-ms 0 \
       --stream-prefix hot --json "$work/hot.json" >"$work/hot.txt" 2>&1 &
     other=$!
-    # Until the hot one's viewers are in and it posts.
+    # Until the hot one's viewers are in: it posts from then on.
     for _ in $(seq 200); do
-      grep -qsE "offered [1-9]" "$work/hot.txt" && break
+      curl -s "$ready" | grep -qE '"viewers":[1-9][0-9]{4}' && break
       sleep 0.1
     done
     load beside $few
