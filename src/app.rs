@@ -93,15 +93,7 @@ impl App {
         let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let (hub, lanes) = Hub::new(Fanout::new(workers, config.fanout_window), nudges.clone(), sli.clone());
         lanes.into_iter().for_each(|lane| tasks.core("lane", lane.run()));
-        let settings = Settings {
-            shards: config.shards,
-            ring_epoch: config.ring_epoch,
-            pod: config.pod.clone(),
-            history_comments: config.history_comments,
-            history_ttl: config.history_ttl,
-            linger: config.linger,
-        };
-        let shards = Shards::start(&settings, &hub, &nudges, &tasks)?;
+        let shards = Shards::start(&settings_of(&config), &hub, &nudges, &tasks)?;
         let desk = Desk::new(shards.clone(), sli.clone());
         let member = Member {
             fleet: shards.clone(),
@@ -150,6 +142,17 @@ impl App {
         gate.open(Reason::Starting);
         let (settle, drain) = (config.settle, config.drain);
         Ok(Pod { addresses, shard_count, gate, tasks, release, refuse, ops, settle, drain })
+    }
+}
+
+fn settings_of(config: &Config) -> Settings {
+    Settings {
+        shards: config.shards.clone(),
+        ring_epoch: config.ring_epoch,
+        pod: config.pod.clone(),
+        history_comments: config.history_comments,
+        history_ttl: config.history_ttl,
+        linger: config.linger,
     }
 }
 

@@ -237,7 +237,7 @@ impl Tape {
         for Slot { item, after, .. } in self.slots.range(start..) {
             match &item.content {
                 Content::Comment { comment, .. } if page.push_live(comment, item.position) => {
-                    end = Some(*after)
+                    end = Some(*after);
                 }
                 Content::Comment { .. } => break,
                 Content::Gap { frame, .. } | Content::Reset { frame } if page.comments() == 0 => {
