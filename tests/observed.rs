@@ -15,6 +15,8 @@
 
 #[path = "observed/agreement.rs"]
 mod agreement;
+#[path = "contract/unobserved.rs"]
+mod contract;
 mod prometheus;
 #[path = "observed/trouble.rs"]
 mod trouble;

@@ -14,6 +14,8 @@
 #[allow(dead_code, unused_imports, reason = "shared with the suite, which uses more of it")]
 #[path = "../checker/mod.rs"]
 mod checker;
+#[path = "../contract/unobserved.rs"]
+mod contract;
 #[path = "../readiness/crowd.rs"]
 mod crowd;
 mod fleet;
