@@ -117,8 +117,10 @@ async fn metrics_arrive(otlp: Otlp) {
     }
     eventually("all three deliveries", PATIENCE, async || {
         let metrics = newest(&collector.taken());
-        let of = |seat| sum(&metrics, "fanfare.deliveries", &[("slo", "within"), ("seat", seat)]);
-        (of("prompt")? + of("lagging")? == 3).then_some(())
+        let of = |slo, seat| sum(&metrics, "fanfare.deliveries", &[("slo", slo), ("seat", seat)]);
+        // On a busy machine one may be late.
+        let [within, late] = ["within", "late"].map(|slo| Some(of(slo, "prompt")? + of(slo, "lagging")?));
+        (within? + late? == 3).then_some(())
     })
     .await;
 
