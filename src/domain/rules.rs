@@ -70,6 +70,20 @@ fn displayable(raw: &str, max_bytes: usize, max_graphemes: usize) -> Result<Stri
     if raw.len() > max_bytes {
         return Err(Refusal::TooLong);
     }
+    if raw.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        plain(raw, max_graphemes)
+    } else {
+        cleaned(raw, max_bytes, max_graphemes)
+    }
+}
+
+/// Printable ASCII is NFC as it is, and each byte of it is a character as a reader counts them.
+fn plain(raw: &str, max_graphemes: usize) -> Result<String, Refusal> {
+    let text = raw.trim_matches(' ');
+    if text.len() > max_graphemes { Err(Refusal::TooLong) } else { Ok(text.to_owned()) }
+}
+
+fn cleaned(raw: &str, max_bytes: usize, max_graphemes: usize) -> Result<String, Refusal> {
     let one_line = raw.chars().map(|c| if is_line_space(c) { ' ' } else { c });
     let harmless = one_line.filter(|c| !c.is_control() && !is_bidi_control(*c));
     let mut run = 0;
@@ -172,6 +186,11 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn plain_text_is_what_cleaning_makes_of_it(raw in "[ -~]{0,40}|[ -~]{498,504}") {
+            prop_assert_eq!(plain(&raw, MAX_BODY_GRAPHEMES), cleaned(&raw, MAX_BODY_BYTES, MAX_BODY_GRAPHEMES));
+        }
+
         #[test]
         fn whatever_is_accepted_keeps_the_rules(raw in "\\PC{0,300}|[\\x00-\\x7f\u{300}-\u{310}\u{2028}-\u{2069}]{0,300}") {
             if let Ok(text) = body(&raw) {

@@ -71,7 +71,8 @@ async fn a_stream_is_explained_from_its_first_viewer_to_the_end_of_its_linger() 
     drop(viewer);
     let lingering = eventually("it lingers without a viewer", PATIENCE, async || {
         // The lane clears the seat of the one who left in a later turn than the one that tells the keeper.
-        Some(explained(&pod, &stream).await).filter(|seen| seen["subscription"] == "lingering" && seen["viewers"] == 0)
+        Some(explained(&pod, &stream).await)
+            .filter(|seen| seen["subscription"] == "lingering" && seen["viewers"] == 0)
     })
     .await;
     assert!(lingering["lingers_ms"].as_u64().is_some_and(|ms| ms <= 1_100), "{lingering}");
