@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         Err(faults) => return fail(USAGE, &faults.to_string()),
     };
     let identity = Identity { pod: config.pod.clone(), track: config.track.clone() };
-    let telemetry = match Telemetry::start(&identity) {
+    let telemetry = match Telemetry::start(&identity, config.objectives) {
         Ok(telemetry) => telemetry,
         Err(error) => return fail(USAGE, &error),
     };

@@ -5,7 +5,7 @@ use std::future::Future;
 use tracing::Instrument as _;
 
 use super::{Author, Comment, Draft, EntryId, Kind, PostId, Poster, StreamId, now_ms, rules};
-use crate::telemetry::{PostOutcome, Sli, post_span};
+use crate::telemetry::{Caller, PostOutcome, Sli, post_span};
 
 /// Why a post was not accepted; each variant says who has to act.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,7 +97,21 @@ impl<P: Publish> Desk<P> {
         stream: &StreamId,
         draft: Draft,
     ) -> Result<Accepted, Refusal> {
-        let span = post_span(stream, draft.kind.name());
+        self.post_for(None, poster, stream, draft).await
+    }
+
+    /// Posts a draft in a stream, as a part of the caller's trace if there is one.
+    ///
+    /// # Errors
+    /// As [`Self::post`].
+    pub async fn post_for(
+        &self,
+        caller: Option<Caller>,
+        poster: Poster<'_>,
+        stream: &StreamId,
+        draft: Draft,
+    ) -> Result<Accepted, Refusal> {
+        let span = post_span(caller, stream, draft.kind.name());
         let answer = self.accept_and_publish(poster, stream, draft).instrument(span).await;
         self.sli.posted(match &answer {
             Ok(accepted) if accepted.duplicate => PostOutcome::Duplicate,

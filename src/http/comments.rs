@@ -11,11 +11,12 @@ use serde_json::{Map, Value};
 
 use super::{
     Api, MAX_BODY_BYTES, Problem,
-    extract::{IdempotencyKey, JsonBody, Params, Stream},
+    extract::{IdempotencyKey, JsonBody, Params, Stream, Trace},
 };
 use crate::{
     domain::{Accepted, Author, Draft, Epoch, Kind, Position, PostId, Poster, StreamId},
     shards::HistoryPage,
+    telemetry::Caller,
 };
 
 /// The most comments in a page of history.
@@ -62,15 +63,21 @@ pub(super) const fn status(accepted: &Accepted) -> StatusCode {
 pub(super) async fn post(
     State(api): State<Api>,
     Stream(stream): Stream,
+    Trace(caller): Trace,
     IdempotencyKey(id): IdempotencyKey,
     JsonBody(body): JsonBody<Body, MAX_BODY_BYTES>,
 ) -> Result<Response, Problem> {
-    let accepted = post_one(&api, &stream, body.draft(id)).await?;
+    let accepted = post_one(&api, caller, &stream, body.draft(id)).await?;
     Ok((status(&accepted), Json(Posted::from(accepted))).into_response())
 }
 
-pub(super) async fn post_one(api: &Api, stream: &StreamId, draft: Draft) -> Result<Accepted, Problem> {
-    Ok(api.0.desk.post(Poster::Service(&api.0.service), stream, draft).await?)
+pub(super) async fn post_one(
+    api: &Api,
+    caller: Option<Caller>,
+    stream: &StreamId,
+    draft: Draft,
+) -> Result<Accepted, Problem> {
+    Ok(api.0.desk.post_for(caller, Poster::Service(&api.0.service), stream, draft).await?)
 }
 
 /// Which page of history.

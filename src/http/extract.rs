@@ -1,5 +1,7 @@
 //! Parts of a request, checked.
 
+use std::convert::Infallible;
+
 use axum::{
     body::HttpBody as _,
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
@@ -13,6 +15,7 @@ use super::{Api, Problem};
 use crate::{
     domain::{PostId, StreamId},
     protocol::Code,
+    telemetry::Caller,
 };
 
 /// How long a body may take to come.
@@ -58,6 +61,20 @@ impl FromRequestParts<Api> for IdempotencyKey {
         id.map(|id| Self(Some(id))).ok_or_else(|| {
             Problem::bad_request("Idempotency-Key must be one value of 1 to 64 printable ASCII characters")
         })
+    }
+}
+
+/// The caller's span, if the request names one. A name that cannot be read, or a second one, is as good as none: see
+/// <https://www.w3.org/TR/trace-context/#a-traceparent-is-received>.
+pub(super) struct Trace(pub(super) Option<Caller>);
+
+impl FromRequestParts<Api> for Trace {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Infallible> {
+        let mut values = parts.headers.get_all("traceparent").iter();
+        let only = values.next().filter(|_| values.next().is_none());
+        Ok(Self(only.and_then(|value| Caller::read(value.to_str().ok()?))))
     }
 }
 

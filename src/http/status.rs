@@ -16,7 +16,7 @@ use crate::{
     hub::{Activity, LATELY, Outstanding},
     readiness::Reason,
     shards::ShardStatus,
-    telemetry::{Counts, Quantiles, SLO_DELIVER, SLO_JOIN},
+    telemetry::{Counts, Quantiles},
 };
 
 /// A pod at a glance. Rates and streams are those of the last minute, latencies those of the last one to two.
@@ -101,6 +101,7 @@ fn prefers_html(accepts: &str) -> bool {
 fn look(ops: &Ops) -> Status {
     let (gate, totals, survey) = (ops.gate.state(), ops.hub.totals(), ops.hub.survey());
     let Activity { delivered, late, skipped } = survey.lately;
+    let objectives = ops.sli.objectives();
     Status {
         pod: ops.pod.clone(),
         track: ops.track.clone(),
@@ -115,8 +116,8 @@ fn look(ops: &Ops) -> Status {
         deliveries_per_second: per_second(delivered),
         late_per_second: per_second(late),
         skipped_per_second: per_second(skipped),
-        delivery: Latency::of(ops.sli.deliveries_lately(), SLO_DELIVER),
-        join: Latency::of(ops.sli.joins_lately(), SLO_JOIN),
+        delivery: Latency::of(ops.sli.deliveries_lately(), objectives.deliver),
+        join: Latency::of(ops.sli.joins_lately(), objectives.join),
         shards: ops.shards.status().into_iter().map(ShardAtAGlance::of).collect(),
         worst_streams: survey.worst.into_iter().map(StreamAtAGlance::of).collect(),
         busiest_streams: survey.busiest.into_iter().map(StreamAtAGlance::of).collect(),

@@ -41,7 +41,7 @@ pub struct TapeView {
 pub struct SeatsView {
     /// Viewers whom the lane writes to: they keep up.
     pub prompt: usize,
-    /// Viewers whose sockets are full, or who have not caught up yet.
+    /// Viewers whose sockets are full, or who have joined and not caught up yet.
     pub lagging: usize,
     /// Viewers who are being closed.
     pub closing: usize,
@@ -85,14 +85,17 @@ impl SeatsView {
     /// Adds a seat.
     pub(super) fn see(&mut self, phase: Phase, behind: u64, full: Duration) {
         match phase {
+            // It reads what came before: it has no place on the tape yet, and is behind nobody.
+            Phase::Joining => return,
             Phase::Prompt => self.prompt += 1,
-            Phase::Joining | Phase::Lagging => self.lagging += 1,
-            Phase::Closing | Phase::Shut(_) => self.closing += 1,
+            Phase::Lagging => self.lagging += 1,
+            Phase::Closing | Phase::Shut(_) => {
+                self.closing += 1;
+                return;
+            }
         }
-        if !matches!(phase, Phase::Closing | Phase::Shut(_)) {
-            self.furthest_behind = self.furthest_behind.max(behind);
-            self.longest_full = self.longest_full.max(full);
-        }
+        self.furthest_behind = self.furthest_behind.max(behind);
+        self.longest_full = self.longest_full.max(full);
     }
 
     fn plus(self, other: Self) -> Self {
@@ -156,5 +159,23 @@ impl Hub {
         let (now, mut survey) = (Instant::now(), Survey::default());
         self.each_stream(|stream| survey.add(stream, stream.recent.activity(now)));
         survey
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_joins_or_goes_is_not_said_to_lag() {
+        let (mut view, late) = (SeatsView::default(), Duration::from_secs(9));
+        for phase in [Phase::Joining, Phase::Closing, Phase::Shut(None)] {
+            view.see(phase, 1_000, late);
+        }
+        assert_eq!(view, SeatsView { closing: 2, ..SeatsView::default() });
+        view.see(Phase::Prompt, 1, Duration::ZERO);
+        view.see(Phase::Lagging, 7, Duration::from_secs(1));
+        assert_eq!((view.prompt, view.lagging, view.closing), (1, 1, 2));
+        assert_eq!((view.furthest_behind, view.longest_full), (7, Duration::from_secs(1)));
     }
 }

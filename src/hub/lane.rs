@@ -261,7 +261,7 @@ impl Row {
         let from = self.walked.unwrap_or(0);
         let to = self.seats.len().min(from + most);
         let mut sum = Tally::ZERO;
-        self.batch.timing.judge(now);
+        self.batch.timing.judge(now, sli.objectives().deliver);
         self.seats[from..to].iter().for_each(|seat| sum.add(seat.deliver(&self.batch, now)));
         self.written = self.written.and(sum.span);
         if to < self.seats.len() {

@@ -105,7 +105,7 @@ impl SeatCore {
     }
 
     /// The viewer's task's way: writes what is due until the socket is full or the tape's end is reached.
-    fn drain(&self, now: Instant, tally: &mut Tally) -> Drained {
+    fn drain(&self, now: Instant, objective: Duration, tally: &mut Tally) -> Drained {
         let mut batch = Batch::default();
         loop {
             let mut out = self.out.lock();
@@ -114,7 +114,7 @@ impl SeatCore {
                 Phase::Lagging => self.stream.batch(out.cursor, WRITE_FRAMES, &mut batch),
                 Phase::Joining | Phase::Prompt | Phase::Closing => batch = Batch::nothing_after(out.cursor),
             }
-            batch.timing.judge(now);
+            batch.timing.judge(now, objective);
             let wrote = out.drain(&*self.outlet, &batch, now);
             tally.add(std::mem::take(&mut out.tally));
             match (wrote, out.phase) {
@@ -232,7 +232,7 @@ impl Seat {
     #[must_use]
     pub fn drain(&self, now: Instant) -> Drained {
         let mut tally = Tally::ZERO;
-        let drained = self.core.drain(now, &mut tally);
+        let drained = self.core.drain(now, self.hub.sli().objectives().deliver, &mut tally);
         self.hub.count(tally);
         self.core.stream.recent.add(tally.activity(), now);
         drained

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{item::Live, out::Tally, tape::Mark};
-use crate::telemetry::{SLO_DELIVER, Sli};
+use crate::telemetry::Sli;
 
 /// The most frames of a batch: each has a bit in a word.
 pub(super) const MAX_FRAMES: usize = 64;
@@ -52,9 +52,9 @@ impl Timing {
         self.late = 0;
     }
 
-    /// Looks which comments are late; once a slice of seats, which takes about half a millisecond.
-    pub(super) fn judge(&mut self, now: Instant) {
-        self.late = self.bits(|came, live| live.age + since(came, now) > SLO_DELIVER);
+    /// Looks which comments take longer than the objective; once a slice of seats, which takes about half a millisecond.
+    pub(super) fn judge(&mut self, now: Instant, objective: Duration) {
+        self.late = self.bits(|came, live| live.age + since(came, now) > objective);
     }
 
     fn bits(&self, has: impl Fn(Instant, Live) -> bool) -> u64 {

@@ -8,13 +8,22 @@ use opentelemetry::{
 };
 
 use super::{
-    sli::{Figures, JoinSpeed, PostOutcome, ShardFigures, Signal},
+    sli::{Figures, JoinSpeed, Objectives, PostOutcome, ShardFigures, Signal},
     tally::Tally,
 };
 
-/// The edges of all histograms of durations, in seconds. The two service levels, 0.2 and 0.5, are among them, so that
-/// the share of what kept to them is a quotient of two counts and no guess.
+/// The usual edges of all histograms of durations, in seconds.
 const EDGES: [f64; 13] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
+
+/// The edges with both objectives among them, so that the share of what kept to them is a quotient of two counts and no
+/// guess.
+fn edges(Objectives { deliver, join }: Objectives) -> Vec<f64> {
+    let mut edges = EDGES.to_vec();
+    edges.extend([deliver, join].map(|objective| objective.as_secs_f64()));
+    edges.sort_by(f64::total_cmp);
+    edges.dedup();
+    edges
+}
 
 const SECONDS: &str = "s";
 
@@ -33,10 +42,10 @@ pub(super) struct Durations {
 }
 
 impl Durations {
-    pub(super) fn new(meter: &Meter) -> Self {
+    pub(super) fn new(meter: &Meter, objectives: Objectives) -> Self {
         let histogram = |name, description| {
             let builder = meter.f64_histogram(name).with_unit(SECONDS).with_description(description);
-            builder.with_boundaries(EDGES.to_vec()).build()
+            builder.with_boundaries(edges(objectives)).build()
         };
         let delivery = histogram(
             "fanfare.delivery.duration",
@@ -268,4 +277,20 @@ fn each_shard(figures: &Figures, mut see: impl FnMut(&ShardFigures, KeyValue)) {
 
 fn signed(count: impl TryInto<i64>) -> i64 {
     count.try_into().unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn both_objectives_are_edges_whatever_they_are() {
+        assert_eq!(edges(Objectives::default()), EDGES, "no edge stands twice");
+        let [deliver, join] = [75, 12_000].map(Duration::from_millis);
+        let other = edges(Objectives { deliver, join });
+        assert_eq!((other.len(), other[6], other[14]), (15, 0.075, 12.0));
+        assert!(other.is_sorted(), "{other:?}");
+    }
 }

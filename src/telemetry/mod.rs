@@ -19,10 +19,8 @@ mod writer;
 
 pub use lately::Quantiles;
 pub use prometheus::PROMETHEUS_TEXT;
-pub use sli::{
-    Counts, Figures, Identity, JoinSource, PostOutcome, SLO_DELIVER, SLO_JOIN, Seating, ShardFigures, Sli,
-};
-pub use trace::{BadTraceparent, Traceparent, deliver_span, post_span};
+pub use sli::{Counts, Figures, Identity, JoinSource, Objectives, PostOutcome, Seating, ShardFigures, Sli};
+pub use trace::{BadTraceparent, Caller, Traceparent, deliver_span, post_span};
 
 use otlp::Settings;
 use push::{Push, Pushed};
@@ -40,9 +38,9 @@ impl Telemetry {
     ///
     /// # Errors
     /// `RUST_LOG` or `OTEL_*` settings that cannot be meant, each in a line.
-    pub fn start(identity: &Identity) -> Result<Self, String> {
+    pub fn start(identity: &Identity, objectives: Objectives) -> Result<Self, String> {
         let settings = Settings::read(|name| std::env::var(name).ok())?;
-        let sli = Sli::new(identity);
+        let sli = Sli::new(identity, objectives);
         let resource = meters::resource(identity);
         let (tracer, spans) = settings
             .traces

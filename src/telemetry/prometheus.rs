@@ -123,10 +123,11 @@ fn labels<'a>(attributes: impl IntoIterator<Item = &'a KeyValue>) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::super::{Figures, Identity, PostOutcome, Seating, ShardFigures, Sli};
+    use super::super::{Figures, Identity, Objectives, PostOutcome, Seating, ShardFigures, Sli};
 
     fn pod() -> Sli {
-        Sli::new(&Identity { pod: "pod\"1\\".to_owned(), track: "blue".to_owned() })
+        let identity = Identity { pod: "pod\"1\\".to_owned(), track: "blue".to_owned() };
+        Sli::new(&identity, Objectives::default())
     }
 
     #[test]

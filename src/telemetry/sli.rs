@@ -17,16 +17,27 @@ use super::{
     tally::Tally,
 };
 
-/// Deliveries should be faster than this.
-pub const SLO_DELIVER: Duration = Duration::from_millis(200);
-/// Joins should be faster than this.
-pub const SLO_JOIN: Duration = Duration::from_millis(500);
+/// What is in time: 99 % should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Objectives {
+    /// Deliveries that take longer are late.
+    pub deliver: Duration,
+    /// Joins that take longer are late.
+    pub join: Duration,
+}
+
+impl Default for Objectives {
+    fn default() -> Self {
+        Self { deliver: Duration::from_millis(200), join: Duration::from_millis(500) }
+    }
+}
 
 /// Counts events and measures durations. Cloning shares the counts.
 #[derive(Clone)]
 pub struct Sli(Arc<Inner>);
 
 struct Inner {
+    objectives: Objectives,
     tally: Arc<Tally>,
     durations: Durations,
     lately: Latencies,
@@ -154,22 +165,28 @@ pub struct ShardFigures {
     pub connections: Option<(u64, u64)>,
 }
 
-/// A new set of counts for a pod without a name; tests use it.
+/// A new set of counts for a pod without a name, with the usual objectives; tests use it.
 impl Default for Sli {
     fn default() -> Self {
-        Self::new(&Identity::default())
+        Self::new(&Identity::default(), Objectives::default())
     }
 }
 
 impl Sli {
     /// A new set of counts for a pod.
     #[must_use]
-    pub fn new(identity: &Identity) -> Self {
+    pub fn new(identity: &Identity, objectives: Objectives) -> Self {
         let (tally, meters) = (Arc::new(Tally::default()), Meters::new(identity));
         let meter = meters.meter();
         instruments::observe(&meter, &tally);
-        let durations = Durations::new(&meter);
-        Self(Arc::new(Inner { tally, durations, lately: Latencies::default(), meters }))
+        let durations = Durations::new(&meter, objectives);
+        Self(Arc::new(Inner { objectives, tally, durations, lately: Latencies::default(), meters }))
+    }
+
+    /// What is in time on this pod.
+    #[must_use]
+    pub fn objectives(&self) -> Objectives {
+        self.0.objectives
     }
 
     /// Live comments were written to viewers' sockets; so many of them late.
@@ -212,12 +229,12 @@ impl Sli {
         let histogram = if source == JoinSource::Tape { tape_join } else { history_join };
         histogram.record(took.as_secs_f64());
         self.0.lately.join.record(took);
-        self.0.tally.join(if took <= SLO_JOIN { JoinSpeed::Within } else { JoinSpeed::Late });
+        self.0.tally.join(if took <= self.0.objectives.join { JoinSpeed::Within } else { JoinSpeed::Late });
     }
 
     /// A viewer left before its first frames were written. One that left in time is no failure, and no join.
     pub fn abandoned(&self, waited: Duration) {
-        if waited > SLO_JOIN {
+        if waited > self.0.objectives.join {
             self.0.tally.join(JoinSpeed::Abandoned);
         }
     }

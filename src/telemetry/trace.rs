@@ -1,4 +1,5 @@
-//! Traces: the span of a post, the name under which it travels to other pods, and the spans there that link to it.
+//! Traces: the span of a post, whose it is part of, the name under which it travels to other pods, and the spans there
+//! that link to it.
 
 use std::{
     fmt,
@@ -35,20 +36,50 @@ pub struct Traceparent {
 #[error("not a traceparent of a sampled span")]
 pub struct BadTraceparent;
 
-/// `00-<32 hex digits>-<16 hex digits>-<flags>`, see <https://www.w3.org/TR/trace-context/#traceparent-header>.
+/// Version 00 and no other: pods write it for pods.
 impl FromStr for Traceparent {
     type Err = BadTraceparent;
 
     fn from_str(text: &str) -> Result<Self, BadTraceparent> {
-        let is_hex = |part: &&str| part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        let parts: Vec<_> = text.split('-').filter(is_hex).collect();
-        let &["00", trace, span, flags] = &parts[..] else { return Err(BadTraceparent) };
-        let fits = text.len() == 55 && trace.len() == 32 && span.len() == 16;
-        let flags = u8::from_str_radix(flags, 16).map_err(|_| BadTraceparent)?;
-        let trace = TraceId::from_hex(trace).map_err(|_| BadTraceparent)?;
-        let span = SpanId::from_hex(span).map_err(|_| BadTraceparent)?;
-        let is_valid = trace != TraceId::INVALID && span != SpanId::INVALID;
-        if fits && is_valid && flags & 1 == 1 { Ok(Self { trace, span }) } else { Err(BadTraceparent) }
+        let (trace, span, flags) = text.strip_prefix("00-").and_then(named).ok_or(BadTraceparent)?;
+        if flags.is_sampled() { Ok(Self { trace, span }) } else { Err(BadTraceparent) }
+    }
+}
+
+/// What follows the version: `<32 hex digits>-<16 hex digits>-<flags>`, in lower case and not all zeros, see
+/// <https://www.w3.org/TR/trace-context/#traceparent-header>.
+fn named(text: &str) -> Option<(TraceId, SpanId, TraceFlags)> {
+    let parts: Vec<_> = text.split('-').filter(|part| is_hex(part)).collect();
+    let &[trace, span, flags] = &parts[..] else { return None };
+    if text.len() != 52 || trace.len() != 32 || span.len() != 16 {
+        return None;
+    }
+    let (trace, span) = (TraceId::from_hex(trace).ok()?, SpanId::from_hex(span).ok()?);
+    let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()?) & TraceFlags::SAMPLED;
+    (trace != TraceId::INVALID && span != SpanId::INVALID).then_some((trace, span, flags))
+}
+
+fn is_hex(part: &str) -> bool {
+    part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+/// The span in which somebody made a request, as the header `traceparent` names it; it may be one that is not sampled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller(SpanContext);
+
+impl Caller {
+    /// Reads the header; none if it cannot be read, which is no fault. Of a version after 00 what 00 has is read, see
+    /// <https://www.w3.org/TR/trace-context/#versioning-of-traceparent>.
+    #[must_use]
+    pub fn read(header: &str) -> Option<Self> {
+        let (version, rest) = header.split_at_checked(2).filter(|(version, _)| is_hex(version))?;
+        let (known, more) = rest.strip_prefix('-')?.split_at_checked(52)?;
+        let may_follow = version != "00" && more.starts_with('-');
+        if version == "ff" || !(more.is_empty() || may_follow) {
+            return None;
+        }
+        let (trace, span, flags) = named(known)?;
+        Some(Self(SpanContext::new(trace, span, flags, true, TraceState::NONE)))
     }
 }
 
@@ -80,14 +111,19 @@ impl Traceparent {
 }
 
 /// The span of one post, from its acceptance to its answer; none if nothing is traced. It holds nobody's words or name.
+/// With a caller it is part of the caller's trace.
 #[must_use]
-pub fn post_span(stream: &impl fmt::Display, kind: &'static str) -> Span {
+pub fn post_span(caller: Option<Caller>, stream: &impl fmt::Display, kind: &'static str) -> Span {
     if !TRACING.load(Relaxed) {
         return Span::none();
     }
     let span = tracing::info_span!(
         target: TARGET, parent: None, "post", otel.kind = "producer", %stream, kind, trace_id = Empty
     );
+    if let Some(Caller(caller)) = caller {
+        // It fails for a span that nobody records, and then nobody asks for its parent either.
+        let _ = span.set_parent(Context::new().with_remote_span_context(caller));
+    }
     note(&span);
     span
 }
@@ -143,6 +179,43 @@ mod tests {
             "00-+af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         ] {
             assert_eq!(text.parse::<Traceparent>(), Err(BadTraceparent), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_callers_span_is_read_sampled_or_not_and_of_later_versions_too() {
+        let sampled = Caller::read(GOLDEN).unwrap();
+        assert!(sampled.0.is_sampled() && sampled.0.is_remote() && sampled.0.is_valid());
+        assert!(!Caller::read(&GOLDEN.replace("-01", "-00")).unwrap().0.is_sampled());
+        let later = GOLDEN.replacen("00-", "cc-", 1);
+        for same in [GOLDEN.replace("-01", "-ff"), later.clone(), format!("{later}-and-more"), later + "-"] {
+            assert_eq!(Caller::read(&same).as_ref(), Some(&sampled), "{same}");
+        }
+    }
+
+    #[test]
+    fn a_callers_span_that_cannot_be_read_is_none() {
+        for header in [
+            "",
+            "00",
+            "00-",
+            "-",
+            "hello",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "0x-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-and-more",
+            "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01and-more",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0g",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "00-0af7651916cd43dd8448eb211c8031-9cb7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c8031é-b7ad6b7169203331-01",
+            " 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ] {
+            assert_eq!(Caller::read(header), None, "{header:?}");
         }
     }
 }

@@ -33,10 +33,13 @@ pub(super) struct Pen {
 }
 
 impl Pen {
-    /// Starts the thread that writes.
+    /// Starts the thread that writes to standard error.
     pub(super) fn start(sli: &Sli) -> io::Result<Self> {
         // Not `io::stderr()`: its lock would be held for as long as nobody reads.
-        let paper = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+        Self::on(File::from(io::stderr().as_fd().try_clone_to_owned()?), sli)
+    }
+
+    fn on(paper: File, sli: &Sli) -> io::Result<Self> {
         let (lines, waiting) = sync_channel(LINES);
         let told = sli.clone();
         std::thread::Builder::new().name("log".to_owned()).spawn(move || write(paper, &waiting, &told))?;
@@ -90,5 +93,34 @@ impl Write for Pen {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read as _, os::fd::OwnedFd};
+
+    use super::*;
+
+    #[test]
+    fn lines_that_nobody_reads_are_counted_and_the_others_are_written_later() {
+        const SENT: u64 = 3_000;
+        let (mut reader, mut full) = io::pipe().unwrap();
+        // What a pipe holds (pipe(7)).
+        full.write_all(&[b'x'; 65_536]).unwrap();
+        let sli = Sli::default();
+        let mut pen = Pen::on(File::from(OwnedFd::from(full)), &sli).unwrap();
+        for _ in 0..SENT {
+            pen.write_all(b"a line\n").unwrap();
+        }
+        let dropped = sli.lines_dropped();
+        // One more than wait may be in the thread's hand.
+        assert!((SENT - 1_025..=SENT - 1_024).contains(&dropped), "{dropped}");
+        let told = format!("fanfare_telemetry_dropped_total{{signal=\"logs\"}} {dropped}");
+        assert!(sli.prometheus().lines().any(|line| line == told), "{told}");
+        drop(pen);
+        let mut read = String::new();
+        reader.read_to_string(&mut read).unwrap();
+        assert_eq!(read.matches("a line\n").count() as u64, SENT - dropped);
     }
 }

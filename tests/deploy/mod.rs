@@ -1,5 +1,6 @@
 //! What the folder `deploy` holds fits together: rules, their tests, the dashboard and the document about the alerts.
 
+mod collector;
 mod dashboard;
 mod queries;
 mod rules;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    NEVER_HOT,
     prometheus::{Crowd, Prometheus},
     world::{Join, Pod, RedisServer, Signal, eventually, pause},
 };
@@ -39,7 +40,7 @@ impl Scene {
             // A short history, so that a hole can be too old; a long leaving, so that it can be seen.
             let more =
                 [("FANFARE_HISTORY_COMMENTS", "10"), ("FANFARE_SETTLE", "5s"), ("FANFARE_DRAIN", "1s")];
-            Pod::start(&[&settings[..], &more].concat())
+            Pod::start(&[&settings[..], &more, &[NEVER_HOT]].concat())
         });
         blue.ready().await;
         green.ready().await;

@@ -5,27 +5,49 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 
 use super::Crowd;
-use crate::world::{Balancer, Join, Pod, RedisServer, Signal, eventually, pause, stream_for};
+use crate::world::{
+    Balancer, Collector, Join, Manner, Otlp, PATIENCE, Pod, RedisServer, Signal, eventually, pause,
+    stream_for,
+};
 
-/// G11, P3: the exit is in time although the shard hangs and viewers do not read; those who do are told.
+/// G11, P3: the exit is in time although the shard hangs, the collector is a black hole and viewers do not read; those who
+/// do are told.
 #[tokio::test(flavor = "multi_thread")]
-async fn g11_the_exit_is_in_time_although_the_shard_and_viewers_hang() {
-    let redis = RedisServer::start();
-    let shards = format!("a={}", redis.url());
-    let pod = Pod::start(&[("FANFARE_SHARDS", &shards), ("FANFARE_SETTLE", "1s"), ("FANFARE_DRAIN", "3s")]);
-    let stream = stream_for("hangs");
-    let mut listens = Join::new(&pod, &stream).open().await;
-    let stuck = join_all((0..20).map(|_| async { Join::new(&pod, &stream).short_of_buffer().open().await }));
-    let _stuck = stuck.await;
-    pod.fill(&stream, 1_000, &"x".repeat(200)).await;
-    redis.freeze();
-    pod.signal(Signal::Term);
-    let begin = Instant::now();
-    assert_eq!(listens.until_closed().await, Some(1012));
-    assert!(listens.has("reconnect"));
-    assert_eq!(pod.exit(Duration::from_secs(30)).await, Some(0));
-    let took = begin.elapsed();
-    assert!(took < Duration::from_secs(10), "1 s to settle, 3 s to drain, 5 s at the most to end: {took:?}");
+async fn g11_the_exit_is_in_time_although_shard_collector_and_viewers_hang() {
+    for otlp in [Otlp::Grpc, Otlp::Http] {
+        let (redis, collector) = (RedisServer::start(), Collector::start(otlp, Manner::Hangs));
+        let (shards, endpoint) = (format!("a={}", redis.url()), format!("http://{}", collector.address));
+        let pod = Pod::start(&[
+            ("FANFARE_SHARDS", &shards),
+            ("FANFARE_SETTLE", "1s"),
+            ("FANFARE_DRAIN", "3s"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", otlp.name()),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+        ]);
+        let stream = stream_for("hangs");
+        let mut listens = Join::new(&pod, &stream).open().await;
+        let stuck =
+            join_all((0..20).map(|_| async { Join::new(&pod, &stream).short_of_buffer().open().await }));
+        let _stuck = stuck.await;
+        pod.fill(&stream, 1_000, &"x".repeat(200)).await;
+        eventually("the collector has a push in hand", PATIENCE, async || {
+            (collector.taken().connections > 0).then_some(())
+        })
+        .await;
+        redis.freeze();
+        pod.signal(Signal::Term);
+        let begin = Instant::now();
+        assert_eq!(listens.until_closed().await, Some(1012));
+        assert!(listens.has("reconnect"));
+        assert_eq!(pod.exit(Duration::from_secs(30)).await, Some(0));
+        let took = begin.elapsed();
+        assert!(
+            took < Duration::from_secs(10),
+            "1 s to settle, 3 s to drain, 5 s at the most to end: {took:?}"
+        );
+    }
 }
 
 /// P5, G5, G11: four pods are replaced one after the other under load. Nobody misses anything, nobody is cut, and each

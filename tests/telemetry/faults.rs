@@ -71,6 +71,45 @@ async fn a_collector_that_raves_harms_nobody() {
     }
 }
 
+/// A collector that takes its time: nobody waits for its answers, and it has every span and every count in the end.
+#[tokio::test]
+async fn a_collector_that_is_slow_delays_nobody_and_misses_nothing() {
+    for otlp in [Otlp::Grpc, Otlp::Http] {
+        let collector = Collector::start(otlp, Manner::Slow);
+        let endpoint = format!("http://{}", collector.address);
+        let pod = Pod::start(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", otlp.name()),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+        ]);
+        let stream = stream_for("slow-collector");
+        let mut viewer = Join::new(&pod, &stream).open().await;
+        viewer.say("the first span").await;
+        eventually("it has spans and metrics in hand", PATIENCE, async || {
+            let taken = collector.taken();
+            (!taken.spans("post").is_empty() && !taken.metrics.is_empty()).then_some(())
+        })
+        .await;
+        // It has answered nobody yet.
+        pod.fill(&stream, 300, " traced").await;
+        viewer.until("the newest", |viewer| viewer.seqs().last() == Some(&301)).await;
+        collector.answer();
+        eventually("every span", PATIENCE, async || {
+            (collector.taken().spans("post").len() == 301).then_some(())
+        })
+        .await;
+        let scrape = Scrape::of(&pod).await;
+        for signal in ["spans", "metrics"] {
+            let label = format!("signal=\"{signal}\"");
+            assert_eq!(scrape.sum("fanfare_telemetry_dropped_total", &[&label]), 0.0, "{signal}");
+        }
+        drop(viewer);
+        pod.signal(Signal::Term);
+        assert_eq!(pod.exit(PATIENCE).await, Some(0));
+    }
+}
+
 /// A collector that is an HTTP server of another kind, and one that speaks the other protocol.
 #[tokio::test]
 async fn a_collector_of_another_protocol_harms_nobody() {

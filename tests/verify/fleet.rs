@@ -27,7 +27,7 @@ impl Fleet {
         let shards = format!("a={}", redis.url());
         let names = ["one", "two", "three"];
         let groups: Vec<_> =
-            names.iter().map(|pod| Group::new(&format!("{name}-{pod}"), QUOTA_HUNDREDTHS)).collect();
+            names.iter().map(|pod| Group::of_cpu(&format!("{name}-{pod}"), QUOTA_HUNDREDTHS)).collect();
         let start = |(pod, group): (&&str, &Group)| {
             Pod::start_after(&group.script(), &[("FANFARE_SHARDS", &shards), ("FANFARE_POD", pod)])
         };

@@ -1,4 +1,4 @@
-//! A cpu cgroup of version 1 with a quota.
+//! Cgroups of version 1 with limits.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -7,13 +7,36 @@ pub(crate) struct Group(PathBuf);
 
 impl Group {
     /// A group that may use so many hundredths of a processor.
-    pub(crate) fn new(name: &str, hundredths: u32) -> Self {
-        let group = Self(hierarchy().join(format!("fanfare-verify-{}-{name}", std::process::id())));
-        fs::create_dir(&group.0).expect("a cpu cgroup of version 1 can be made: run this as root");
+    pub(crate) fn of_cpu(name: &str, hundredths: u32) -> Self {
+        let group = Self::make("cpu", name);
         group.set("cpu.cfs_period_us", "100000");
-        group.set("cpu.cfs_quota_us", &format!("{}", hundredths * 1_000));
+        group.limit_cpu(hundredths);
         // What else runs on the machine takes nothing of the quota.
         group.set("cpu.shares", "20000");
+        group
+    }
+
+    /// Changes how many it may use.
+    pub(crate) fn limit_cpu(&self, hundredths: u32) {
+        self.set("cpu.cfs_quota_us", &format!("{}", hundredths * 1_000));
+    }
+
+    /// A group that may use so many bytes of memory.
+    pub(crate) fn of_memory(name: &str, bytes: u64) -> Self {
+        let group = Self::make("memory", name);
+        group.limit_memory(bytes);
+        group
+    }
+
+    /// Changes how many bytes it may use.
+    pub(crate) fn limit_memory(&self, bytes: u64) {
+        self.set("memory.limit_in_bytes", &bytes.to_string());
+    }
+
+    fn make(controller: &str, name: &str) -> Self {
+        let name = format!("fanfare-verify-{}-{name}", std::process::id());
+        let group = Self(hierarchy(controller).join(name));
+        fs::create_dir(&group.0).expect("a cgroup of version 1 can be made: run this as root");
         group
     }
 
@@ -33,17 +56,19 @@ impl Drop for Group {
     }
 }
 
-/// Where the hierarchy is mounted; it is mounted if it is not.
-fn hierarchy() -> PathBuf {
-    let usual = PathBuf::from("/sys/fs/cgroup/cpu");
-    if usual.join("cpu.cfs_quota_us").exists() || usual.join("cgroup.procs").exists() {
+/// Where a controller's hierarchy is mounted; it is mounted if it is not.
+fn hierarchy(controller: &str) -> PathBuf {
+    let usual = PathBuf::from("/sys/fs/cgroup").join(controller);
+    if usual.join("cgroup.procs").exists() {
         return usual;
     }
-    let own = std::env::temp_dir().join("fanfare-verify-cgroup");
+    let own = std::env::temp_dir().join(format!("fanfare-verify-cgroup-{controller}"));
     fs::create_dir_all(&own).unwrap();
     if !own.join("cgroup.procs").exists() {
-        let mounted = Command::new("mount").args(["-t", "cgroup", "-o", "cpu", "none"]).arg(&own).status();
-        assert!(mounted.is_ok_and(|status| status.success()), "this machine has no cpu cgroup of version 1");
+        let mounted =
+            Command::new("mount").args(["-t", "cgroup", "-o", controller, "none"]).arg(&own).status();
+        let is_mounted = mounted.is_ok_and(|status| status.success());
+        assert!(is_mounted, "this machine has no {controller} cgroup of version 1");
     }
     own
 }

@@ -22,6 +22,7 @@ mod fleet;
 mod group;
 #[path = "../readiness/heat.rs"]
 mod heat;
+mod limits;
 mod speed;
 #[allow(dead_code, unused_imports, reason = "shared with the suite, which uses more of it")]
 #[path = "../world/mod.rs"]

@@ -1,10 +1,11 @@
 //! What probes and refusals cost.
 
 use std::{
-    fs,
+    fs, thread,
     time::{Duration, Instant},
 };
 
+use fanfare::readiness::{Capacity, Gate, Thresholds};
 use futures_util::future::join_all;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -85,4 +86,33 @@ async fn refusals_are_cheap() {
         share * 100.0
     );
     assert!(share < 0.20, "{share}");
+}
+
+/// A join's checks at the gate: two threads make them as fast as they can, with and without a pace, and the gate is looked
+/// at and moved meanwhile. A join costs a pod about 50 µs of processor time (docs/figures.md): a fiftieth of that is less
+/// than what differs between two runs.
+#[test]
+fn gate_checks_cost_a_join_nothing_that_can_be_measured() {
+    const JOINS: u32 = 2_000_000;
+    let seconds = Duration::from_secs;
+    let thresholds = Thresholds { high: 0.8, low: 0.65, hot_for: seconds(5), cool_for: seconds(30) };
+    for accepts_per_second in [None, Some(u32::MAX)] {
+        let gate = Gate::new(Capacity { accepts_per_second, ..Capacity::default() }, thresholds);
+        let begin = Instant::now();
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for join in 0..JOINS {
+                        assert!(gate.admit(1_000, 20).is_ok());
+                        if join % 1_000 == 0 {
+                            assert!(!gate.state().ready);
+                        }
+                    }
+                });
+            }
+        });
+        let each = begin.elapsed() / JOINS;
+        println!("a check at the gate, two threads at once, {accepts_per_second:?} a second: {each:?}");
+        assert!(each < Duration::from_micros(1), "{each:?}");
+    }
 }

@@ -26,6 +26,7 @@ use prost::Message as _;
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
+    sync::Semaphore,
 };
 
 /// How pods speak to a collector.
@@ -56,12 +57,15 @@ pub(crate) enum Manner {
     Raves,
     /// Takes connections and never answers.
     Hangs,
+    /// Takes everything, and answers when the test lets it.
+    Slow,
 }
 
 /// A collector that listens until the test's process ends.
 pub(crate) struct Collector {
     pub(crate) address: SocketAddr,
     taken: Arc<Mutex<Taken>>,
+    answers: Arc<Semaphore>,
 }
 
 /// What a collector took.
@@ -91,12 +95,18 @@ impl Collector {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let taken = Arc::new(Mutex::new(Taken::default()));
-        let desk = Desk { otlp, manner, taken: Arc::clone(&taken) };
+        let answers = Arc::new(Semaphore::new(0));
+        let desk = Desk { otlp, manner, taken: Arc::clone(&taken), answers: Arc::clone(&answers) };
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(desk.accept(listener));
         });
-        Self { address, taken }
+        Self { address, taken, answers }
+    }
+
+    /// Lets a slow one answer what it has in hand, and all that comes.
+    pub(crate) fn answer(&self) {
+        self.answers.add_permits(Semaphore::MAX_PERMITS / 2);
     }
 
     /// What it took so far.
@@ -110,6 +120,8 @@ struct Desk {
     otlp: Otlp,
     manner: Manner,
     taken: Arc<Mutex<Taken>>,
+    /// A slow one takes a permit for each answer.
+    answers: Arc<Semaphore>,
 }
 
 impl Desk {
@@ -121,7 +133,7 @@ impl Desk {
             match self.manner {
                 Manner::Hangs => held.push(socket),
                 Manner::Raves => drop(socket.write_all(b"\xff\0<html> 220 hello\r\n\r\n").await),
-                Manner::Takes | Manner::Fails => tasks.request(self.clone().serve(socket)),
+                Manner::Takes | Manner::Fails | Manner::Slow => tasks.request(self.clone().serve(socket)),
             }
         }
     }
@@ -149,7 +161,7 @@ impl Desk {
         // gRPC frames a message with a flag and its length.
         let message = if self.otlp == Otlp::Grpc { body.slice(5.min(body.len())..) } else { body };
         match self.manner {
-            Manner::Takes => self.note(|taken| {
+            Manner::Takes | Manner::Slow => self.note(|taken| {
                 taken.headers.push(parts.headers);
                 if parts.uri.path().to_lowercase().contains("metrics") {
                     taken.metrics.push(ExportMetricsServiceRequest::decode(message).unwrap());
@@ -159,6 +171,9 @@ impl Desk {
             }),
             Manner::Fails => return response(self.otlp, 503, Bytes::new(), "14"),
             Manner::Raves | Manner::Hangs => unreachable!("it answers nobody"),
+        }
+        if self.manner == Manner::Slow {
+            self.answers.acquire().await.unwrap().forget();
         }
         let empty = if self.otlp == Otlp::Grpc { Bytes::from_static(&[0; 5]) } else { Bytes::new() };
         response(self.otlp, 200, empty, "0")

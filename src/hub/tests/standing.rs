@@ -4,6 +4,7 @@ use super::rig::{Rig, Viewer, at, comments, sit};
 use crate::{
     domain::StreamId,
     hub::{Activity, Item, Survey},
+    telemetry::Objectives,
 };
 
 /// A stream with one viewer who keeps up.
@@ -41,7 +42,7 @@ async fn the_stream_with_the_most_late_comments_is_the_worst() {
     let (late, _b) = watched(&mut rig, "late");
     rig.hub.deliver(&busy, comments('a', 1..=50));
     let aged = |mut item: Item| {
-        item.came_at_age(crate::telemetry::SLO_DELIVER * 2);
+        item.came_at_age(Objectives::default().deliver * 2);
         item
     };
     rig.hub.deliver(&late, comments('a', 1..=3).map(aged));

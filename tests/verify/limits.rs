@@ -1,0 +1,83 @@
+//! A pod whose limits are those of real cgroups.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::{
+    group::Group,
+    world::{Join, Pod, eventually, pause, post, stream_for},
+};
+
+const MIB: u64 = 1 << 20;
+const LIMIT: u64 = 96 * MIB;
+/// About a mebibyte each, so that between two looks at the memory a twentieth of the limit is used at the most.
+const BATCH_EVERY: Duration = Duration::from_millis(250);
+
+/// Posts 500 long comments to a stream: the embedded shard keeps them.
+async fn fill(pod: &Pod, number: usize) {
+    let body = "\u{1f600}".repeat(490);
+    let line = json!({"stream": stream_for(&format!("m{number}")), "kind": "comment", "body": body});
+    let answer = post(pod.public, "/v1/comments", &json!({"comments": vec![line; 500]})).await;
+    assert_eq!(answer.status, 207);
+}
+
+/// Above 80 % of the limit nobody new is taken, before the kernel kills anybody; who is there stays and is served; with
+/// room again, all are taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_near_its_limit_of_memory_takes_nobody_new() {
+    let group = Group::of_memory("memory", LIMIT);
+    let pod = Pod::start_after(&group.script(), &[]);
+    let stream = stream_for("memory");
+    let mut stays = Join::new(&pod, &stream).open().await;
+    let empty = pod.ready().await["memory"].as_f64().expect("a limit of memory");
+    assert!(empty < 0.5, "{empty}");
+    let mut number = 0;
+    let full = loop {
+        let answer = pod.probe("/ready").await;
+        if answer.status == 503 {
+            break answer.json();
+        }
+        assert!(number < 200, "{answer:?}");
+        fill(&pod, number).await;
+        number += 1;
+        pause(BATCH_EVERY).await;
+    };
+    println!(
+        "memory: {empty} of 96 MiB empty, {} after {number} MiB of posts: {}",
+        full["memory"], full["reasons"]
+    );
+    assert_eq!(full["reasons"], json!(["memory"]));
+    assert!(full["memory"].as_f64().is_some_and(|share| (0.80..0.95).contains(&share)), "{full}");
+    for _ in 0..10 {
+        let refusal = Join::new(&pod, &stream).attempt().await.err().flatten().expect("a refusal");
+        assert!(refusal.status == 503 && refusal.retry_after_s.is_some_and(|wait| (5..=15).contains(&wait)));
+    }
+    stays.say("still here").await;
+    stays.comments(1).await;
+    assert_eq!(pod.probe("/live").await.status, 200);
+    group.limit_memory(2 * LIMIT);
+    eventually("room again", Duration::from_secs(20), async || {
+        pause(BATCH_EVERY).await;
+        (pod.probe("/ready").await.status == 200).then_some(())
+    })
+    .await;
+    Join::new(&pod, &stream).open().await;
+}
+
+/// A quota that changes while the pod runs is its quota from then on, and `/ready` shows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_that_changes_while_the_pod_runs_is_followed() {
+    let group = Group::of_cpu("changes", 30);
+    let pod = Pod::start_after(&group.script(), &[]);
+    for (hundredths, quota) in [(30, 0.3), (75, 0.75), (20, 0.2)] {
+        group.limit_cpu(hundredths);
+        let shown = eventually("the quota is shown", Duration::from_secs(20), async || {
+            pause(BATCH_EVERY).await;
+            let ready = pod.probe("/ready").await.json();
+            (ready["quota"] == quota).then_some(ready)
+        })
+        .await;
+        assert_eq!(shown["quota_source"], "cgroup1", "{shown}");
+    }
+}
