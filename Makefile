@@ -9,7 +9,7 @@ CARGO_FLAGS := --workspace --locked
 # Debug information and incremental files cost more than they give in a clean run.
 export CARGO_INCREMENTAL := 0
 
-.PHONY: help run test tools lint unit docs verify bench
+.PHONY: help run test tools lint unit docs verify bench coverage
 
 help: ## List the recipes
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -30,7 +30,7 @@ tools: ## Install what the tests need from Debian (as root), or say how
 lint: ## Formatting and lints, warnings denied
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
-	cargo clippy --locked --test observed --test verify -- -D warnings
+	cargo clippy --locked --test observed --test verify --test bluegreen -- -D warnings
 
 unit: ## Unit, property and integration tests
 	cargo test $(CARGO_FLAGS)
@@ -38,9 +38,16 @@ unit: ## Unit, property and integration tests
 docs: ## The documentation builds without a warning
 	RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --no-deps --document-private-items
 
+# Only the longer recipes need these.
+verify: PACKAGES += curl:curl python3-venv:/usr/share/doc/python3-venv
 verify: tools ## The release build under load: minutes more
 	./tests/verify.sh
 	./tests/telemetry.sh
+	./tests/image.sh
+	./tests/bluegreen.sh
 
 bench: tools ## How fast it is, as tables: the shards' benchmarks and the socket figures, ten minutes
 	./benches/run.sh
+
+coverage: tools ## Which lines the tests run: a table, and coverage.lcov in the build folder
+	./tests/coverage.sh

@@ -21,6 +21,9 @@ mod deploy;
 mod documents;
 mod exits;
 mod layers;
+mod manifests;
+#[allow(dead_code, unused_imports, reason = "shared with the blue-green tests, which use more of it")]
+mod mesh;
 mod ops;
 mod page;
 mod prometheus;

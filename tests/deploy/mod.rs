@@ -21,7 +21,7 @@ fn read(below: &str) -> String {
 }
 
 /// The files below a folder whose names hold a word and end so; at least one.
-fn files(folder: &str, word: &str, end: &str) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &str, word: &str, end: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![path(folder)];
     while let Some(folder) = folders.pop() {

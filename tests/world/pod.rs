@@ -105,6 +105,8 @@ impl Pod {
             .envs([("FANFARE_LISTEN", "127.0.0.1:0"), ("FANFARE_OPS_LISTEN", "127.0.0.1:0")])
             .envs([("FANFARE_SETTLE", "0s"), ("FANFARE_DRAIN", "1s"), ("FANFARE_GRACE", "1h")])
             .env("FANFARE_POD", "pod-under-test")
+            // `make coverage` looks into pods too.
+            .envs(std::env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)))
             .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

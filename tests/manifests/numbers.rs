@@ -1,0 +1,158 @@
+//! Numbers that depend on each other.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde_yaml_ng::Value;
+
+use super::{at, container, files, object, objects, setting};
+
+fn seconds(text: &str) -> u64 {
+    let time: Duration = humantime::parse_duration(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    time.as_secs()
+}
+
+fn deployment() -> Value {
+    object("k8s/base/deployment.yaml")
+}
+
+/// The default of a setting, as the code has it.
+fn default(name: &str) -> f64 {
+    let source = std::fs::read_to_string(super::path("src/config/ready.rs")).unwrap();
+    let line = source.lines().find(|line| line.contains(&format!("\"{name}\""))).unwrap();
+    line.split("default_value = \"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap()
+}
+
+/// OPERATIONS: the pod is done before the sidecar goes, and the sidecar before both are killed.
+#[test]
+fn the_pod_ends_before_its_sidecar_and_that_before_the_grace() {
+    let deployment = deployment();
+    let pod = at(&deployment, "spec.template");
+    let drain = seconds(setting(&deployment, "FANFARE_DRAIN"));
+    let settle = seconds(setting(&deployment, "FANFARE_SETTLE"));
+    let grace = at(pod, "spec.terminationGracePeriodSeconds").as_u64().unwrap();
+    assert_eq!((grace, seconds(setting(&deployment, "FANFARE_GRACE"))), (drain + 20, drain + 20));
+    let proxy = pod["metadata"]["annotations"]["proxy.istio.io/config"].as_str().unwrap();
+    let proxy: Value = serde_yaml_ng::from_str(proxy).unwrap();
+    let sidecar = seconds(proxy["terminationDrainDuration"].as_str().unwrap());
+    assert_eq!(sidecar, drain + 15);
+    // The exit takes 5 s beyond them at the most: README, "Leaving".
+    assert!(settle + drain + 5 < sidecar && sidecar < grace);
+}
+
+/// New pods come before old ones refuse, by CPU and by viewers; and both speak of the same CPU.
+#[test]
+fn the_autoscaler_acts_before_readiness_does() {
+    let (deployment, autoscaler) = (deployment(), object("k8s/base/autoscaler.yaml"));
+    let target =
+        at(&autoscaler, "spec.metrics.0.containerResource.target.averageUtilization").as_f64().unwrap()
+            / 100.0;
+    let (low, high) = (default("FANFARE_READY_CPU_LOW"), default("FANFARE_READY_CPU_HIGH"));
+    assert!(target < low && low < high, "{target} {low} {high}");
+    let resources = &container(&deployment)["resources"];
+    assert_eq!(resources["requests"], resources["limits"]);
+    let viewers: f64 =
+        at(&autoscaler, "spec.metrics.1.pods.target.averageValue").as_str().unwrap().parse().unwrap();
+    let most: f64 = setting(&deployment, "FANFARE_MAX_VIEWERS").parse().unwrap();
+    assert!((viewers / most - target).abs() < 1e-9, "{viewers} of {most}");
+    assert_eq!(
+        at(&autoscaler, "spec.metrics.0.containerResource.container"),
+        &container(&deployment)["name"]
+    );
+    assert!(at(&deployment, "spec").get("replicas").is_none(), "an apply would undo what the autoscaler did");
+}
+
+/// Once is enough to be steered around; a restart needs half a minute of silence.
+#[test]
+fn probes_ask_the_ops_port_every_two_seconds() {
+    let deployment = deployment();
+    let container = container(&deployment);
+    for (probe, path, failures) in
+        [("startupProbe", "/live", 30), ("livenessProbe", "/live", 15), ("readinessProbe", "/ready", 1)]
+    {
+        let probe = &container[probe];
+        assert_eq!((&probe["httpGet"]["path"], &probe["httpGet"]["port"]), (&path.into(), &"ops".into()));
+        assert_eq!(
+            (&probe["periodSeconds"], &probe["failureThreshold"]),
+            (&2.into(), &failures.into()),
+            "{path}"
+        );
+    }
+}
+
+/// What Kubernetes' level "restricted" asks, and a root that nobody writes to.
+#[test]
+fn pods_are_restricted() {
+    let deployment = deployment();
+    let (pod, container) = (at(&deployment, "spec.template.spec"), container(&deployment));
+    assert_eq!(*at(pod, "securityContext.runAsNonRoot"), true);
+    assert_eq!(*at(pod, "securityContext.seccompProfile.type"), "RuntimeDefault");
+    assert_eq!(*at(container, "securityContext.allowPrivilegeEscalation"), false);
+    assert_eq!(*at(container, "securityContext.readOnlyRootFilesystem"), true);
+    assert_eq!(*at(container, "securityContext.capabilities.drop.0"), "ALL");
+    assert_eq!(
+        (at(pod, "automountServiceAccountToken"), at(pod, "enableServiceLinks")),
+        (&false.into(), &false.into())
+    );
+    let namespace = object("k8s/namespace.yaml");
+    assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
+    let budget = object("k8s/base/disruption-budget.yaml");
+    assert_eq!(*at(&budget, "spec.unhealthyPodEvictionPolicy"), "AlwaysAllow");
+}
+
+/// A peer that is named by `matchLabels` would get this track's labels from Kustomize, and be somebody else.
+#[test]
+fn peers_of_the_network_policy_keep_their_names() {
+    let policy = object("k8s/base/network-policy.yaml");
+    let peers = |rule: &Value| rule["from"].as_sequence().unwrap().clone();
+    let rules = at(&policy, "spec.ingress").as_sequence().unwrap();
+    let all: Vec<_> = rules.iter().flat_map(peers).collect();
+    assert!(all.len() >= 2);
+    for peer in &all {
+        assert!(peer["podSelector"]["matchExpressions"].is_sequence(), "{peer:?}");
+        assert!(peer["namespaceSelector"]["matchExpressions"].is_sequence(), "{peer:?}");
+    }
+    assert_eq!(at(&rules[0], "ports").as_sequence().unwrap().len(), 1);
+    assert_eq!(*at(&rules[0], "ports.0.port"), 8080, "the gateway reaches the public port alone");
+}
+
+/// What kubectl and the validator do not know: the Prometheus operator's object has these fields, and no others.
+#[test]
+fn prometheus_scrapes_the_ops_port_as_one_job() {
+    let monitor = object("k8s/base/service-monitor.yaml");
+    let fields = |value: &Value| -> BTreeSet<String> {
+        value.as_mapping().unwrap().keys().map(|key| key.as_str().unwrap().to_owned()).collect()
+    };
+    let known = |names: &[&str]| names.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+    assert_eq!(fields(at(&monitor, "spec")), known(&["endpoints", "jobLabel", "selector"]));
+    let endpoint = at(&monitor, "spec.endpoints.0");
+    assert_eq!(fields(endpoint), known(&["interval", "path", "port", "scrapeTimeout"]));
+    assert_eq!((&endpoint["port"], &endpoint["path"]), (&"ops".into(), &"/metrics".into()));
+    // The rules' job is "fanfare", and this label's value is that in every object.
+    let label = at(&monitor, "spec.jobLabel").as_str().unwrap();
+    assert_eq!(monitor["spec"]["selector"]["matchLabels"][label], "fanfare");
+    let ops = &objects("k8s/base/service.yaml")[1];
+    assert_eq!(ops["metadata"]["labels"]["fanfare-port"], "ops");
+    assert_eq!(at(ops, "spec.publishNotReadyAddresses").as_bool(), Some(true));
+}
+
+/// Whoever writes a manifest writes names that the server knows.
+#[test]
+fn every_setting_in_a_manifest_exists() {
+    let words = |text: &str| -> BTreeSet<String> {
+        let words = text.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
+        words.filter(|word| word.starts_with("FANFARE_") && word.len() > 8).map(str::to_owned).collect()
+    };
+    let read = |files: Vec<std::path::PathBuf>| -> String {
+        files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect()
+    };
+    let mut code = read(files("src/config", "", ".rs"));
+    code.push_str(&std::fs::read_to_string(super::path("src/config.rs")).unwrap());
+    let known = words(&code);
+    let used = words(&read([files("k8s", "", ".yaml"), files("deploy", "compose", ".yaml")].concat()));
+    assert!(used.len() > 8, "{used:?}");
+    let unknown: Vec<_> = used.difference(&known).filter(|name| !OF_KEYS.contains(&name.as_str())).collect();
+    assert!(unknown.is_empty(), "no such settings: {unknown:?}");
+}
+
+/// What names the files of keys.
+const OF_KEYS: [&str; 2] = ["FANFARE_VIEWER_KEYS", "FANFARE_SERVICE_KEYS"];
