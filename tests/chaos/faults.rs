@@ -86,11 +86,12 @@ impl Fault {
         matches!(self.kind, Kind::PodKilled | Kind::PodDrained | Kind::PodClock)
     }
 
-    /// Does it, and ends it. What is left is for the pods to heal, but for pods that are gone.
-    pub(crate) async fn strike(&self, field: &Field) {
+    /// Does it, and ends it; tells when it began. What is left is for the pods to heal, but for pods that are gone.
+    pub(crate) async fn strike(&self, field: &Field) -> Instant {
+        let begun = Instant::now();
         match self.kind {
             Kind::RedisKilled | Kind::RedisFrozen | Kind::RedisEmptied => Box::pin(self.process(field)).await,
-            Kind::RedisFailedOver => Box::pin(self.fail_over(field)).await,
+            Kind::RedisFailedOver => return Box::pin(self.fail_over(field)).await,
             Kind::RedisCrowded => Box::pin(self.crowd(field)).await,
             Kind::BuffersCut => Box::pin(self.cut_buffers(field)).await,
             kind if kind <= Kind::ClientsKilled => Box::pin(self.commands(field)).await,
@@ -98,6 +99,7 @@ impl Fault {
             kind if kind <= Kind::PodClock => Box::pin(self.pod(field)).await,
             _ => self.viewers(field).await,
         }
+        begun
     }
 
     async fn hold(&self) {
@@ -162,8 +164,8 @@ impl Fault {
         tell(end).await;
     }
 
-    /// A replica follows, stops following, and takes the primary's place half a second later.
-    async fn fail_over(&self, field: &Field) {
+    /// A replica follows, stops following, and takes the primary's place half a second later, which is when it begins.
+    async fn fail_over(&self, field: &Field) -> Instant {
         let port = field.server_address(self.shard).port().to_string();
         let follow = move || {
             let replica = RedisServer::durable();
@@ -181,7 +183,9 @@ impl Fault {
         }
         replica.cli(&["REPLICAOF", "NO", "ONE"]);
         pause(Duration::from_millis(500)).await;
+        let begun = Instant::now();
         field.redis(self.shard, |redis| redis.fail_over(replica)).await;
+        begun
     }
 
     /// The server takes one client, which is this test.
@@ -279,7 +283,7 @@ impl Fault {
         match self.kind {
             Kind::ViewersCut => return field.places.iter().for_each(|place| place.door.cut()),
             Kind::ViewersCutMid => {
-                let bytes = 1 + usize::try_from(self.dice % 20_000).unwrap();
+                let bytes = 1 + usize::try_from(self.dice % 1_000).unwrap();
                 door.hitch(Way::ToClient, Hitch::CutAfter(bytes));
             }
             Kind::ViewersStalled => {

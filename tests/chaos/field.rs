@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -11,11 +11,15 @@ use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{
     checker::{Footprint, Rest},
-    world::{PATIENCE, Pod, RedisServer, Relay, eventually, try_request},
+    world::{PATIENCE, Pod, RedisServer, Relay, eventually, pause, try_request},
 };
 
 /// How long a pod may take to tell how it fares before it counts as silent.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often a new pod is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long it may take to connect to its shards; one of them may be down.
+const CONNECTS: Duration = Duration::from_secs(20);
 
 /// Where everything happens.
 pub(crate) struct Field {
@@ -92,11 +96,16 @@ impl Field {
             Pod::start(&settings)
         };
         let pod = Arc::new(spawn_blocking(start).await.unwrap());
-        let Place { address, door, .. } = &self.places[place];
+        // What it holds is compared with the end: so nobody comes before it has its connections.
+        let begun = Instant::now();
+        while !Self::look_at(&pod).await.is_some_and(|look| look.is_well()) && begun.elapsed() < CONNECTS {
+            pause(LOOK_EVERY).await;
+        }
+        let footprint = Footprint::of(&pod).await;
+        let Place { pod: here, address, door } = &self.places[place];
         *lock(address) = pod.public;
         door.lead_to(pod.public);
-        let footprint = Footprint::of(&pod).await;
-        *lock(&self.places[place].pod) = Some((pod, footprint));
+        *lock(here) = Some((pod, footprint));
     }
 
     /// Starts the pods that are missing.
@@ -147,14 +156,18 @@ impl Field {
     pub(crate) async fn look(&self) -> Vec<Option<Look>> {
         let mut looks = Vec::new();
         for number in 0..self.places.len() {
-            let look = async {
-                let pod = self.pod(number)?;
-                let answer = try_request(pod.ops, "GET", "/ready", &[], b"").await?;
-                Some(Look::of(answer.status == 200, &answer.json()["shards"]))
-            };
-            looks.push(timeout(LOOK, look).await.ok().flatten());
+            looks.push(match self.pod(number) {
+                Some(pod) => Self::look_at(&pod).await,
+                None => None,
+            });
         }
         looks
+    }
+
+    async fn look_at(pod: &Pod) -> Option<Look> {
+        let asked = timeout(LOOK, try_request(pod.ops, "GET", "/ready", &[], b""));
+        let answer = asked.await.ok().flatten()?;
+        Some(Look::of(answer.status == 200, &answer.json()["shards"]))
     }
 
     /// The name of the shard that owns a stream.

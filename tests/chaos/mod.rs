@@ -127,25 +127,27 @@ impl Chaos {
     /// Lets faults happen, and waits until everybody has everything again.
     async fn strike(&mut self, faults: Vec<Fault>) -> Struck {
         let lost_before = self.tally.lost.load(Relaxed);
-        let (begun, before) = (Instant::now(), self.field.look().await);
+        let before = self.field.look().await;
         let (over, told) = watch::channel(false);
         let noticing = async {
             while !*told.borrow() {
                 if self.tally.lost.load(Relaxed) > lost_before || self.field.look().await != before {
-                    return Some(begun.elapsed());
+                    return Some(Instant::now());
                 }
                 pause(LOOK_EVERY).await;
             }
             None
         };
         let striking = async {
-            join_all(faults.iter().map(|fault| fault.strike(&self.field))).await;
+            let begun = join_all(faults.iter().map(|fault| fault.strike(&self.field))).await;
             let ended = Instant::now();
             let (posts, healed) = self.healing(self.markers + 1, ended).await;
             over.send_replace(true);
-            (posts, healed, ended)
+            (begun, ended, posts, healed)
         };
-        let (noticed, (posts, healed, ended)) = tokio::join!(noticing, striking);
+        let (noticed, (begun, ended, posts, healed)) = tokio::join!(noticing, striking);
+        let begun = begun.into_iter().min().unwrap_or(ended);
+        let noticed = noticed.map(|at| at.saturating_duration_since(begun));
         self.markers += 1;
         self.ledger.posts.extend(posts);
         for shard in faults.iter().filter_map(Fault::forgets) {
