@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use super::{cluster::Cluster, connections::batch};
 use crate::{
     checker::{Ledger, Watch},
-    world::{Hitch, Join, RedisServer, Relay, Way, pause, stream_for},
+    world::{Hitch, Join, PATIENCE, RedisServer, Relay, Way, pause, stream_for},
 };
 
 /// V2, G8: a viewer that reads 1 kB/s is told what it misses, or closed; others have everything at once, and when it is
@@ -33,7 +33,9 @@ async fn v2_a_viewer_that_reads_a_kilobyte_a_second_is_told_what_it_misses() {
     let mut frames = Vec::new();
     while slow.seqs().last() != Some(&newest) {
         if !slow.read().await {
-            assert_eq!(slow.closed, Some(Some(3008)), "it is too slow, and told so");
+            // The close frame comes if the path lets it.
+            assert!(matches!(slow.closed, Some(None | Some(3008))), "{:?}", slow.closed);
+            pod.logged(&["\"code\":3008"], PATIENCE).await;
             let again = Join::at(door.address, &stream).after(&slow.position).open().await;
             frames.extend(std::mem::replace(&mut slow, again).take_frames());
         }
