@@ -9,7 +9,7 @@ CARGO_FLAGS := --workspace --locked
 # Debug information and incremental files cost more than they give in a clean run.
 export CARGO_INCREMENTAL := 0
 
-.PHONY: help run test tools lint unit docs verify bench coverage
+.PHONY: help run test tools lint unit docs verify chaos bench coverage
 
 help: ## List the recipes
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -30,7 +30,7 @@ tools: ## Install what the tests need from Debian (as root), or say how
 lint: ## Formatting and lints, warnings denied
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
-	cargo clippy --locked --test observed --test verify --test bluegreen -- -D warnings
+	cargo clippy --locked --test observed --test verify --test bluegreen --test chaos -- -D warnings
 
 unit: ## Unit, property and integration tests
 	cargo test $(CARGO_FLAGS)
@@ -45,6 +45,10 @@ verify: tools ## The release build under load: minutes more
 	./tests/telemetry.sh
 	./tests/image.sh
 	./tests/bluegreen.sh
+	./tests/skew.sh
+
+chaos: tools ## Faults of every kind on pods and shards: CHAOS_MINUTES (10), CHAOS_SEED (any)
+	cargo test --release --locked --test chaos chaos_breaks_no_promise -- --nocapture
 
 bench: tools ## How fast it is, as tables: the shards' benchmarks and the socket figures, ten minutes
 	./benches/run.sh

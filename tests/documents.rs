@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 fn root() -> &'static Path {
@@ -15,14 +16,21 @@ fn read(path: &str) -> String {
 }
 
 fn sources(folder: PathBuf, found: &mut String) {
+    files(folder).iter().for_each(|path| found.push_str(&fs::read_to_string(path).unwrap()));
+}
+
+/// All Rust files in a folder and those below.
+fn files(folder: PathBuf) -> Vec<PathBuf> {
+    let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            sources(path, found);
+            found.extend(files(path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push_str(&fs::read_to_string(path).unwrap());
+            found.push(path);
         }
     }
+    found
 }
 
 /// The names of all test functions, however they are declared.
@@ -41,18 +49,73 @@ fn tests(source: &str) -> BTreeSet<&str> {
     tests
 }
 
+/// The names of tests within a line of the guarantees.
+fn named(line: &str) -> impl Iterator<Item = &str> {
+    line.split('`').skip(1).step_by(2).filter(|word| word.contains('_') && !word.contains(['/', '.']))
+}
+
 #[test]
 fn the_tests_that_the_guarantees_name_exist_and_none_is_ignored() {
     let mut source = String::new();
     ["src", "tests", "loadtest"].iter().for_each(|folder| sources(root().join(folder), &mut source));
     let tests = tests(&source);
     let guarantees = read("docs/guarantees.md");
-    let named =
-        guarantees.split('`').skip(1).step_by(2).filter(|word| word.contains('_') && !word.contains('/'));
-    let absent: Vec<_> = named.filter(|name| !tests.contains(name)).collect();
+    let absent: Vec<_> = guarantees.lines().flat_map(named).filter(|name| !tests.contains(name)).collect();
     assert!(absent.is_empty(), "docs/guarantees.md names tests that are not there: {absent:?}");
     // In two parts, so that this line is not found.
     assert!(!source.contains(concat!("#[ig", "nore")), "a test is ignored");
+    assert!(!source.contains(concat!("cfg(any", "())")), "something is switched off");
+}
+
+/// A test whose file no module names, or that another binary holds, would be there and never run.
+#[test]
+fn the_tests_that_the_guarantees_name_are_compiled() {
+    let own = Command::new(std::env::current_exe().unwrap()).arg("--list").output().unwrap();
+    let own = String::from_utf8(own.stdout).unwrap();
+    let run: BTreeSet<_> =
+        own.lines().filter_map(|line| line.strip_suffix(": test")?.rsplit("::").next()).collect();
+    assert!(run.len() > 100, "this binary lists its tests");
+    let (mut of_suite, mut of_verify) = (String::new(), String::new());
+    for path in files(root().join("tests")) {
+        let is_apart =
+            ["verify", "observed", "chaos/main.rs"].iter().any(|part| path.to_str().unwrap().contains(part));
+        let text = fs::read_to_string(path).unwrap();
+        if is_apart { of_verify.push_str(&text) } else { of_suite.push_str(&text) }
+    }
+    let (of_suite, of_verify) = (tests(&of_suite), tests(&of_verify));
+    for line in read("docs/guarantees.md").lines() {
+        for name in named(line) {
+            assert!(!of_suite.contains(name) || run.contains(name), "no module names the file of {name}");
+            let by_hand = line
+                .find("make verify")
+                .or(line.find("make chaos"))
+                .is_some_and(|at| line.find(name) > Some(at));
+            assert!(!of_verify.contains(name) || by_hand, "{name} is not among those of `make test`");
+        }
+    }
+    let mut all = String::new();
+    sources(root().join("src"), &mut all);
+    for path in files(root().join("src")) {
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        let is_named = ["main", "lib", "mod"].contains(&stem)
+            || [format!("mod {stem};"), format!("\"{stem}.rs\"")].iter().any(|words| all.contains(words));
+        assert!(is_named, "no module names {}", path.display());
+    }
+}
+
+/// Each promise, each fault and each race has its row, and each row a test.
+#[test]
+fn the_guarantees_have_a_row_with_a_test_for_each_promise_fault_and_race() {
+    let guarantees = read("docs/guarantees.md");
+    let rows: Vec<_> = guarantees.lines().filter(|line| line.starts_with("| ")).collect();
+    for (letter, last) in [("G", 14), ("R", 15), ("S", 9), ("P", 17), ("V", 8), ("F", 8), ("O", 3)] {
+        for number in 1..=last {
+            let name = format!("{letter}{number}");
+            let row = rows.iter().find(|row| row.split('|').nth(1).is_some_and(|first| first.trim() == name));
+            let row = row.unwrap_or_else(|| panic!("docs/guarantees.md has no row {name}"));
+            assert!(named(row).next().is_some(), "{name} has no test");
+        }
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@
 )]
 
 mod bad_input;
+mod chaos;
 mod checker;
 mod clients;
 mod contract;
@@ -27,11 +28,14 @@ mod mesh;
 mod ops;
 mod page;
 mod prometheus;
+mod proxy;
 mod readiness;
 mod shards;
 mod telemetry;
 mod tls;
 mod world;
+
+pub(crate) use readiness::Heater;
 
 /// The same tests on the shard in the pod's own memory, and on a Redis.
 #[path = "."]

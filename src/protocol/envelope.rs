@@ -181,8 +181,9 @@ mod tests {
 
     use super::*;
 
+    /// As the first version wrote it. A file is never changed: what was written so is in histories, and on the way.
     fn golden() -> Bytes {
-        Bytes::from_static(b"1 3 abcdefgh 7 ABCDEFGHIJKLMNOP QRSTUVWXYZabcdef 1700000000123 1700000000100 gift\n\"id\":\"x\"")
+        Bytes::from_static(include_bytes!("golden/1.0-gift.txt"))
     }
 
     #[test]
@@ -207,10 +208,7 @@ mod tests {
     /// without it, as such a pod writes it, is what it was.
     #[test]
     fn the_golden_traced_envelope_reads_and_writes_back() {
-        let traced = Bytes::from_static(
-            b"1 3 abcdefgh 7 ABCDEFGHIJKLMNOP QRSTUVWXYZabcdef 1700000000123 1700000000100 gift \
-              trace=00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\n\"id\":\"x\"",
-        );
+        let traced = Bytes::from_static(include_bytes!("golden/1.1-traced.txt"));
         let entry = Entry::decode(&traced).unwrap();
         assert_eq!(entry.encode("gift"), traced);
         assert_eq!(Entry { trace: None, ..entry }, Entry::decode(&golden()).unwrap());

@@ -51,7 +51,7 @@ impl Drill<'_> {
             (0..self.pods.len() * self.viewers).map(move |number| self.watching(stream, number))
         });
         let (watches, (posts, ())) = join(join_all(places), join(posting, trouble)).await;
-        Ledger { posts, watches, rolled_back: false }
+        Ledger { posts, watches, ..Ledger::default() }
     }
 
     /// One viewer, who goes on at the next pod when it loses its socket.

@@ -1,19 +1,25 @@
-//! The checker: what posters and viewers saw, held against what is promised (rules C1 to C6 of the guarantees).
+//! The checker: what posters and viewers saw, held against what is promised (rules C1 to C7 of the guarantees).
 //!
 //! Viewers' logs are the frames as they came, over all sockets of one viewer that resumes; every comment's text is its
 //! own. The checker knows the protocol and nothing of the server.
 
 mod drill;
+mod footprint;
 mod post;
 mod rules;
 mod tests;
 mod watch;
 
-use std::{collections::HashSet, fmt, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    time::{Duration, Instant},
+};
 
 pub(crate) use drill::Drill;
+pub(crate) use footprint::{Footprint, Rest};
 pub(crate) use post::{Outcome, Posted};
-pub(crate) use watch::Watch;
+pub(crate) use watch::{Told, Watch, Words};
 
 /// Everything that posters and viewers of some streams saw.
 #[derive(Debug, Default)]
@@ -22,6 +28,11 @@ pub(crate) struct Ledger {
     pub(crate) watches: Vec<Watch>,
     /// Whether a shard went back to an older copy of itself, which uses numbers of the lost entries again.
     pub(crate) rolled_back: bool,
+    /// Streams whose shard forgot entries, and until when: what was acked later is owed to every viewer. Of a stream
+    /// that is not named here, nothing is owed to viewers with a reset but what the history holds.
+    pub(crate) forgotten: HashMap<String, Instant>,
+    /// Pods, before anything and after everything.
+    pub(crate) rests: Vec<Rest>,
 }
 
 /// A promise that was not kept.
@@ -46,6 +57,8 @@ pub(crate) enum Rule {
     C5,
     /// Nothing was delivered that nobody sent.
     C6,
+    /// After quiet a pod holds no more than before.
+    C7,
 }
 
 impl fmt::Display for Breach {
@@ -88,7 +101,7 @@ impl Ledger {
 
     /// Every promise that was broken.
     pub(crate) fn breaches(&self) -> Vec<Breach> {
-        [rules::c1, rules::c2, rules::c3, rules::c4, rules::c5, rules::c6]
+        [rules::c1, rules::c2, rules::c3, rules::c4, rules::c5, rules::c6, rules::c7]
             .iter()
             .flat_map(|rule| rule(self))
             .collect()

@@ -60,8 +60,12 @@ pub(super) fn c2(ledger: &Ledger) -> Vec<Breach> {
         let has_reset = watch.resets() > 0;
         for (post, id, seq) in acked(ledger).filter(|(post, ..)| post.stream == watch.stream) {
             let told = holes.iter().any(|(from, to)| (*from + 1..=*to).contains(&seq));
-            // After a reset nothing is owed of what no viewer has in the new history.
-            let gone = has_reset && !present.contains(id);
+            // Of what a shard forgot, nothing is owed but what the new history holds.
+            let may_be_gone = match ledger.forgotten.get(&watch.stream) {
+                Some(until) => post.answered <= *until,
+                None => has_reset,
+            };
+            let gone = may_be_gone && !present.contains(id);
             if !seen.contains(id) && !told && !gone {
                 report(format!("{} (number {seq}) was acked and never came", post.body));
             }
@@ -197,4 +201,12 @@ pub(super) fn c6(ledger: &Ledger) -> Vec<Breach> {
             }
         }
     })
+}
+
+/// After quiet a pod holds no more than before.
+pub(super) fn c7(ledger: &Ledger) -> Vec<Breach> {
+    let left = ledger.rests.iter().flat_map(|rest| {
+        rest.left_behind().into_iter().map(|what| breach(Rule::C7, format!("{}: {what}", rest.pod)))
+    });
+    left.collect()
 }

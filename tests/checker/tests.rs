@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Ledger, Outcome, Posted, Rule, Watch};
+use super::{Footprint, Ledger, Outcome, Posted, Rest, Rule, Watch};
 
 const EPOCH: &str = "AAAAAAAA";
 
@@ -51,7 +51,7 @@ fn good_posts() -> Vec<Posted> {
 fn ledger(frames: &[Value]) -> Ledger {
     let whole = [at("hello", EPOCH, 0), comments(1..=8)];
     let watches = vec![Watch::of("s", &whole), Watch::of("s", frames)];
-    Ledger { posts: good_posts(), watches, rolled_back: false }
+    Ledger { posts: good_posts(), watches, ..Ledger::default() }
 }
 
 /// The rules that reject a log.
@@ -87,6 +87,20 @@ fn c2_an_acked_comment_that_never_came_is_rejected() {
     assert_eq!(rejecting(&ledger(&[at("hello", EPOCH, 0), comments(1..=7)])), [Rule::C2], "the last one");
     let reset = [at("hello", EPOCH, 0), at("reset", EPOCH, 0), comments(1..=7)];
     assert_eq!(rejecting(&ledger(&reset)), [Rule::C2], "a reset excuses nothing that the history has");
+}
+
+/// What was acked before a shard forgot may be gone, and what was acked after it may not.
+#[test]
+fn c2_what_was_acked_after_a_shard_forgot_is_owed() {
+    let reset = [at("hello", EPOCH, 0), comments(1..=6), at("reset", "BBBBBBBB", 0)];
+    let mut ledger = ledger(&reset);
+    ledger.watches.remove(0);
+    assert_eq!(rejecting(&ledger), [], "nobody has the last two");
+    let until = |ledger: &Ledger, post: usize| [("s".to_owned(), ledger.posts[post].answered)].into();
+    ledger.forgotten = until(&ledger, 7);
+    assert_eq!(rejecting(&ledger), [], "all were acked before");
+    ledger.forgotten = until(&ledger, 6);
+    assert_eq!(rejecting(&ledger), [Rule::C2], "the last one was acked after");
 }
 
 #[test]
@@ -126,4 +140,24 @@ fn c6_what_nobody_sent_is_rejected() {
     let mut ledger = ledger(&good_frames());
     ledger.posts.retain(|post| post.body != "text 2");
     assert_eq!(rejecting(&ledger), [Rule::C6]);
+}
+
+#[test]
+fn c7_what_a_pod_keeps_after_quiet_is_rejected() {
+    let before = Footprint { descriptors: 30, threads: 5, resident_bytes: 20 << 20, ..Footprint::default() };
+    let resting = |after: Footprint| {
+        let rest = Rest { pod: "one".into(), before, after, most_viewers: 10 };
+        rejecting(&Ledger { rests: vec![rest], ..ledger(&good_frames()) })
+    };
+    assert_eq!(resting(Footprint { resident_bytes: 40 << 20, ..before }), [], "what an allocator keeps");
+    for (after, what) in [
+        (Footprint { viewers: 1, ..before }, "a viewer"),
+        (Footprint { streams: 1, ..before }, "a stream"),
+        (Footprint { subscriptions: 1, ..before }, "a subscription"),
+        (Footprint { descriptors: 40, ..before }, "descriptors"),
+        (Footprint { threads: 9, ..before }, "threads"),
+        (Footprint { resident_bytes: 80 << 20, ..before }, "memory"),
+    ] {
+        assert_eq!(resting(after), [Rule::C7], "{what}");
+    }
 }

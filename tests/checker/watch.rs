@@ -1,5 +1,7 @@
 //! What one viewer saw, over all its sockets.
 
+use std::{collections::HashSet, sync::Arc};
+
 use serde_json::Value;
 
 /// A viewer's log, read for the checker.
@@ -12,7 +14,7 @@ pub(crate) struct Watch {
 /// A place in a stream's order, as far as a number tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Place {
-    pub(crate) epoch: String,
+    pub(crate) epoch: Arc<str>,
     pub(crate) seq: u64,
 }
 
@@ -22,7 +24,7 @@ pub(crate) enum Told {
     /// A `hello` after the first: the viewer goes on after this place.
     Resumed(Place),
     /// A comment.
-    Comment { at: Place, id: String, body: String },
+    Comment { at: Place, id: Arc<str>, body: Arc<str> },
     /// `skipped` or `gap`: what there is up to this place is not shown. The first `hello` counts as one.
     Hole(Place),
     /// The history began anew after this place.
@@ -33,23 +35,26 @@ impl Watch {
     /// Reads the frames of a viewer.
     pub(crate) fn of(stream: &str, frames: &[Value]) -> Self {
         let mut watch = Self { stream: stream.to_owned(), told: Vec::new() };
-        frames.iter().for_each(|frame| watch.note(frame));
+        let mut words = Words::default();
+        frames.iter().for_each(|frame| watch.note(frame, &mut words));
         watch
     }
 
-    fn note(&mut self, frame: &Value) {
+    /// Reads one more frame.
+    pub(crate) fn note(&mut self, frame: &Value, words: &mut Words) {
         let Some(position) = frame["position"].as_str() else { return };
-        let place = Place::parse(position);
+        let place = Place::parse(position, words);
         match frame["type"].as_str().unwrap_or_default() {
             "hello" if self.told.is_empty() => self.told.push(Told::Hole(place)),
             // What it says of `gap` and `reset` is followed by these frames.
             "hello" if frame["resumed"] != "reset" => self.told.push(Told::Resumed(place)),
             "comments" => {
                 for comment in frame["comments"].as_array().into_iter().flatten() {
-                    let text = |field: &str| comment[field].as_str().unwrap_or_default().to_owned();
+                    let mut text = |field: &str| words.get(comment[field].as_str().unwrap_or_default());
+                    let (id, body) = (text("id"), text("body"));
                     let seq = comment["seq"].as_u64().unwrap_or_default();
-                    let at = Place { epoch: place.epoch.clone(), seq };
-                    self.told.push(Told::Comment { at, id: text("id"), body: text("body") });
+                    let at = Place { epoch: Arc::clone(&place.epoch), seq };
+                    self.told.push(Told::Comment { at, id, body });
                 }
             }
             "skipped" | "gap" => self.told.push(Told::Hole(place)),
@@ -83,16 +88,31 @@ impl Watch {
 /// The comments among these.
 pub(crate) fn comments(told: &[Told]) -> impl Iterator<Item = (&Place, &str, &str)> {
     told.iter().filter_map(|told| match told {
-        Told::Comment { at, id, body } => Some((at, id.as_str(), body.as_str())),
+        Told::Comment { at, id, body } => Some((at, &**id, &**body)),
         _ => None,
     })
 }
 
 impl Place {
     /// Reads what is opaque to clients, and open to a checker.
-    fn parse(position: &str) -> Self {
+    fn parse(position: &str, words: &mut Words) -> Self {
         let mut parts = position.split('.');
-        let epoch = parts.next().unwrap_or_default().to_owned();
+        let epoch = words.get(parts.next().unwrap_or_default());
         Self { epoch, seq: parts.next().and_then(|seq| seq.parse().ok()).unwrap_or_default() }
+    }
+}
+
+/// Each word once: many viewers are told the same.
+#[derive(Debug, Default)]
+pub(crate) struct Words(HashSet<Arc<str>>);
+
+impl Words {
+    fn get(&mut self, word: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(word) {
+            return Arc::clone(known);
+        }
+        let word = Arc::from(word);
+        self.0.insert(Arc::clone(&word));
+        word
     }
 }

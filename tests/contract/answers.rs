@@ -10,8 +10,8 @@ use super::{
     observe::{self, REST},
 };
 use crate::world::{
-    Answer, Detour, Join, Peer, Pod, RedisServer, Signal, embedded, eventually, exchange, get, on_redis,
-    post, request, stream_for,
+    Answer, Hitch, Join, Peer, Pod, RedisServer, Relay, Signal, Way, embedded, eventually, exchange, get,
+    on_redis, post, request, stream_for,
 };
 
 /// What passes too quickly to be seen for certain: a pod answers its probes for moments before it is ready.
@@ -180,8 +180,9 @@ async fn dead_shard() {
 /// README "REST": a batch that takes its shard over 10 s is 503: what it posted is not known, and repeating it is safe.
 async fn slow_shard() {
     let redis = RedisServer::start();
-    let detour = Detour::to(redis.port(), Duration::from_millis(100)).await;
-    let pod = Pod::start(&[("FANFARE_SHARDS", &format!("slow=redis://{}", detour.address))]);
+    let relay = Relay::to_port(redis.port()).await;
+    relay.hitch(Way::ToClient, Hitch::Delay(Duration::from_millis(100)));
+    let pod = Pod::start(&[("FANFARE_SHARDS", &format!("slow=redis://{}", relay.address))]);
     eventually("the shard is up", Duration::from_secs(20), async || {
         let shard = &pod.ready().await["shards"]["slow"];
         (shard["probe_us"].is_u64() && shard["clients"].is_u64()).then_some(())

@@ -59,7 +59,7 @@ impl Crowd<'_> {
         let (mut journeys, (posts, ())) = join(watching, join(self.post(then, &over), trouble)).await;
         let watches =
             journeys.iter_mut().map(|journey| Watch::of(self.stream, &std::mem::take(&mut journey.frames)));
-        (Ledger { posts, watches: watches.collect(), rolled_back: false }, journeys)
+        (Ledger { posts, watches: watches.collect(), ..Ledger::default() }, journeys)
     }
 
     async fn watch(&self, first: SocketAddr, then: SocketAddr) -> Journey {

@@ -69,11 +69,11 @@ async fn r7_a_subscriber_that_is_cut_for_its_full_buffer_loses_nothing() {
     viewer.until("the newest", |viewer| viewer.seqs().last() == Some(&newest)).await;
     let frames: Vec<_> = viewer.log.into_iter().map(|frame| frame.json).collect();
     let watches = vec![Watch::of(&stream, &frames)];
-    Ledger { posts, watches, rolled_back: false }.assert_kept();
+    Ledger { posts, watches, ..Ledger::default() }.assert_kept();
 }
 
 /// Posts a batch of comments of about 4 KB.
-async fn batch(pod: &crate::world::Pod, stream: &str, from: usize, count: usize) -> Vec<Posted> {
+pub(super) async fn batch(pod: &crate::world::Pod, stream: &str, from: usize, count: usize) -> Vec<Posted> {
     let text = |number: usize| format!("{number}{}", "x".repeat(450));
     let one = |number: usize| json!({"stream": stream, "kind": "comment", "body": text(number), "data": {"d": "y".repeat(2_000)}});
     let comments: Vec<_> = (from..from + count).map(one).collect();

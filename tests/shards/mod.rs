@@ -1,9 +1,13 @@
 //! Shards on Redis: who hears what, and what becomes of viewers when a Redis fails.
 
+mod chaos;
 mod cluster;
 mod connections;
 mod dead;
 mod interest;
 mod joining;
+mod lists;
 mod outages;
+mod slow;
 mod starting;
+mod ways;

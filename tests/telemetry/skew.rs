@@ -3,15 +3,7 @@
 use std::fs;
 
 use super::Scrape;
-use crate::world::{Join, PATIENCE, Pod, RedisServer, eventually, stream_for};
-
-/// Where Debian's package faketime keeps its library.
-fn faketime() -> String {
-    let folders = fs::read_dir("/usr/lib").unwrap().filter_map(Result::ok);
-    let mut paths = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
-    let path = paths.find(|path| path.exists());
-    path.expect("libfaketime, of the Debian package faketime").to_str().unwrap().to_owned()
-}
+use crate::world::{Join, PATIENCE, Pod, RedisServer, eventually, faketime, stream_for};
 
 fn pod(name: &str, shards: &str, clock: &str) -> Pod {
     let library = faketime();

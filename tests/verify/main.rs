@@ -14,15 +14,20 @@
 #[allow(dead_code, unused_imports, reason = "shared with the suite, which uses more of it")]
 #[path = "../checker/mod.rs"]
 mod checker;
+#[allow(dead_code, reason = "shared with the suite, which uses more of it")]
+#[path = "../shards/cluster.rs"]
+mod cluster;
 #[path = "../contract/unobserved.rs"]
 mod contract;
 #[path = "../readiness/crowd.rs"]
 mod crowd;
+mod exact;
 mod fleet;
 mod group;
 #[path = "../readiness/heat.rs"]
 mod heat;
 mod limits;
+mod skew;
 mod speed;
 #[allow(dead_code, unused_imports, reason = "shared with the suite, which uses more of it")]
 #[path = "../world/mod.rs"]

@@ -5,7 +5,7 @@
 
 mod balancer;
 mod collector;
-mod detour;
+mod faketime;
 mod home;
 mod http;
 mod patience;
@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub(crate) use balancer::Balancer;
 pub(crate) use collector::{Collector, Manner, Otlp, Taken};
-pub(crate) use detour::Detour;
+pub(crate) use faketime::{clock_off_by, faketime};
 pub(crate) use home::{embedded, on_redis};
 pub(crate) use http::{Answer, exchange, get, post, request, request_of_other, try_request};
 pub(crate) use patience::eventually;
@@ -29,7 +29,7 @@ pub(crate) use peer::{Heard, Peer};
 pub(crate) use pod::{Pod, Signal};
 pub(crate) use raw::{RawFrame, opcode};
 pub(crate) use redis::RedisServer;
-pub(crate) use relay::Relay;
+pub(crate) use relay::{Hitch, Relay, Way};
 pub(crate) use viewer::{Join, Refusal, Viewer};
 
 /// How long anything may take that has no bound of its own.

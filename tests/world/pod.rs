@@ -92,6 +92,13 @@ impl Pod {
         Self::try_launch(Command::new(env!("CARGO_BIN_EXE_fanfare")), settings)
     }
 
+    /// Starts a pod of another build.
+    #[allow(dead_code, reason = "`make verify` has one")]
+    pub(crate) fn start_build(program: &str, settings: &[(&str, &str)]) -> Self {
+        Self::try_launch(Command::new(program), settings)
+            .unwrap_or_else(|ended| panic!("the pod did not start: {ended:?}"))
+    }
+
     /// Starts a pod through a shell, which does something to its own process first and then becomes the pod.
     pub(crate) fn start_after(script: &str, settings: &[(&str, &str)]) -> Self {
         let mut shell = Command::new("/bin/sh");

@@ -92,6 +92,12 @@ impl RedisServer {
         assert!(self.answers(), "redis-server did not start again");
     }
 
+    /// Loses all that it wrote, while it is down.
+    pub fn lose_files(&mut self) {
+        fs::remove_dir_all(&self.folder).unwrap();
+        fs::create_dir_all(&self.folder).unwrap();
+    }
+
     /// Ends it at once; a copy of it, as old as it is, takes its place behind its port.
     pub fn fail_over(&mut self, mut copy: Self) {
         assert_eq!(copy.cli(&["SAVE"]), "OK");

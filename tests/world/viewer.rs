@@ -1,6 +1,6 @@
 //! A viewer: a good WebSocket client that keeps a log of what it was sent.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -170,6 +170,17 @@ impl Viewer {
         self.read_by(Instant::now() + PATIENCE).await.unwrap_or_else(|| panic!("silence; {}", self.tail()))
     }
 
+    /// Reads one frame into the log; false if the socket is closed, none if nothing comes in time.
+    pub(crate) async fn try_read(&mut self, within: Duration) -> Option<bool> {
+        self.read_by(Instant::now() + within).await
+    }
+
+    /// What came since this was last asked; the log is empty after it.
+    pub(crate) fn take_frames(&mut self) -> Vec<Value> {
+        self.seen.clear();
+        self.log.drain(..).map(|frame| frame.json).collect()
+    }
+
     /// Reads one frame; none if none comes in time.
     async fn read_by(&mut self, deadline: Instant) -> Option<bool> {
         if self.closed.is_some() {
@@ -262,7 +273,12 @@ impl Viewer {
 
     /// Sends a message.
     pub(crate) async fn send(&mut self, text: impl Into<String>) {
-        self.socket.send(Message::text(text.into())).await.unwrap();
+        assert!(self.try_send(text).await);
+    }
+
+    /// Sends a message; false if the socket is gone.
+    pub(crate) async fn try_send(&mut self, text: impl Into<String>) -> bool {
+        self.socket.send(Message::text(text.into())).await.is_ok()
     }
 
     /// Sends a post and reads until its answer comes: `posted` or `error`.
