@@ -4,12 +4,15 @@ use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str
 
 use clap::Parser;
 
+mod edge;
 mod ready;
 
 use crate::{
     readiness::Setup,
     shards::{ShardAddress, parse_shards},
 };
+pub use edge::Edge;
+use edge::EdgeFlags;
 use ready::ReadyFlags;
 
 /// Every setting as it was given. Each flag has an environment variable of the same name.
@@ -54,6 +57,8 @@ pub struct Flags {
     fanout_window: String,
     #[command(flatten)]
     ready: ReadyFlags,
+    #[command(flatten)]
+    edge: EdgeFlags,
     /// At the end: how long load balancers have to notice that the pod is not ready
     #[arg(long, env = "FANFARE_SETTLE", value_name = "DURATION", default_value = "5s")]
     settle: String,
@@ -90,6 +95,8 @@ pub struct Config {
     pub fanout_window: Duration,
     /// When the pod takes viewers, and how many.
     pub readiness: Setup,
+    /// Who comes in, and how.
+    pub edge: Edge,
     /// How long load balancers have to notice that the pod is not ready.
     pub settle: Duration,
     /// The time over which viewers are asked to connect elsewhere.
@@ -122,6 +129,7 @@ impl Flags {
             linger: faults.duration("FANFARE_LINGER", &self.linger, 0, 3_600),
             fanout_window: faults.duration("FANFARE_FANOUT_WINDOW", &self.fanout_window, 0, 1),
             readiness: self.ready.check(&mut faults),
+            edge: self.edge.check(&mut faults),
             settle: faults.duration("FANFARE_SETTLE", &self.settle, 0, 600),
             drain: faults.duration("FANFARE_DRAIN", &self.drain, 0, 3_600),
         };

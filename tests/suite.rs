@@ -21,6 +21,7 @@ mod deploy;
 mod documents;
 mod exits;
 mod layers;
+mod limits;
 mod ops;
 mod page;
 mod prometheus;
@@ -29,6 +30,7 @@ mod shards;
 mod telemetry;
 mod tls;
 mod world;
+mod wss;
 
 /// The same tests on the shard in the pod's own memory, and on a Redis.
 #[path = "."]
@@ -44,6 +46,16 @@ mod embedded {
 #[expect(clippy::duplicate_mod, reason = "the same tests, at another home")]
 mod redis {
     pub(crate) use crate::world::on_redis as home;
+    #[path = "rest/mod.rs"]
+    mod rest;
+    #[path = "watching/mod.rs"]
+    mod watching;
+}
+
+#[path = "."]
+#[expect(clippy::duplicate_mod, reason = "the same tests, at another home")]
+mod private {
+    pub(crate) use crate::world::over_tls as home;
     #[path = "rest/mod.rs"]
     mod rest;
     #[path = "watching/mod.rs"]

@@ -85,7 +85,7 @@ impl SeatsView {
     /// Adds a seat.
     pub(super) fn see(&mut self, phase: Phase, behind: u64, full: Duration) {
         match phase {
-            Phase::Prompt => self.prompt += 1,
+            Phase::Prompt | Phase::Due => self.prompt += 1,
             Phase::Joining | Phase::Lagging => self.lagging += 1,
             Phase::Closing | Phase::Shut(_) => self.closing += 1,
         }

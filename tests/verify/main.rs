@@ -19,6 +19,7 @@ mod contract;
 #[path = "../readiness/crowd.rs"]
 mod crowd;
 mod fleet;
+mod floods;
 mod group;
 #[path = "../readiness/heat.rs"]
 mod heat;

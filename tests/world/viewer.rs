@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::{
-    net::{TcpSocket, TcpStream},
+    net::TcpSocket,
     time::{Instant, timeout_at},
 };
 use tokio_tungstenite::{
@@ -13,7 +13,10 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message},
 };
 
-use super::{PATIENCE, Pod};
+use super::{
+    PATIENCE, Pod,
+    private::{self, Stream},
+};
 use crate::contract;
 
 /// How to join a stream.
@@ -26,7 +29,7 @@ pub(crate) struct Join {
 
 /// A viewer that has its `hello`.
 pub(crate) struct Viewer {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Box<dyn Stream>>,
     /// Every frame, in order.
     pub(crate) log: Vec<Frame>,
     /// Every comment, in order.
@@ -119,8 +122,7 @@ impl Join {
         if let Some(bytes) = self.receive_buffer {
             socket.set_recv_buffer_size(bytes).unwrap();
         }
-        let socket = socket.connect(self.address).await.map_err(|_| None)?;
-        socket.set_nodelay(true).unwrap();
+        let socket = private::dial_from(socket, self.address).await.map_err(|_| None)?;
         let url = format!("ws://{}{}", self.address, self.path);
         let (socket, _) = client_async(url, socket).await.map_err(|error| match error {
             Error::Http(answer) => {
