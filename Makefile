@@ -9,7 +9,7 @@ CARGO_FLAGS := --workspace --locked
 # Debug information and incremental files cost more than they give in a clean run.
 export CARGO_INCREMENTAL := 0
 
-.PHONY: help run test tools lint unit docs verify chaos bench coverage
+.PHONY: help run test tools lint unit docs verify chaos bench coverage fuzz deny
 
 help: ## List the recipes
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -55,3 +55,10 @@ bench: tools ## How fast it is, as tables: the shards' benchmarks and the socket
 
 coverage: tools ## Which lines the tests run: a table, and coverage.lcov in the build folder
 	./tests/coverage.sh
+
+fuzz: ## Each fuzz target for a minute, on a nightly toolchain
+	./fuzz/run.sh
+
+deny: ## Licences, bans and sources of everything that is built in
+	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny --locked --all-features check licenses bans sources

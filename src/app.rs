@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Config,
-    connection::{Connections, Context},
-    domain::{Desk, Service},
-    http::{self, Api, Listener, Ops, Parts},
+    connection::{Acceptor, Connections, Context},
+    domain::{Desk, Limits, Service},
+    http::{self, Api, Door, Listener, Ops, Parts},
     hub::{Fanout, Hub, Totals},
     readiness::{Gate, Member, Readiness, Reason},
     shards::{Nudges, Settings, Shards},
@@ -53,12 +53,19 @@ pub struct Addresses {
 /// A pod that runs.
 pub struct Pod {
     addresses: Addresses,
+    is_private: bool,
     shard_count: usize,
     gate: Gate,
     tasks: Tasks,
     release: Release,
     refuse: CancellationToken,
     ops: OpsThread,
+    exit: Exit,
+}
+
+/// How long the phases of an exit may take.
+#[derive(Debug, Clone, Copy)]
+struct Exit {
     settle: Duration,
     drain: Duration,
 }
@@ -85,6 +92,8 @@ impl App {
     /// What could not be started.
     pub fn start(self, sli: Sli) -> Result<Pod, String> {
         let Self { config, public, ops, addresses } = self;
+        let exit = Exit { settle: config.settle, drain: config.drain };
+        let acceptor = config.edge.tls.clone().map(Acceptor::new).transpose()?;
         let shard_count = config.shards.len();
         let (tasks, release) = (Tasks::default(), Release::default());
         let readiness = Readiness::new(config.readiness);
@@ -95,23 +104,18 @@ impl App {
         lanes.into_iter().for_each(|lane| tasks.core("lane", lane.run()));
         let shards = Shards::start(&settings_of(&config), &hub, &nudges, &tasks)?;
         let desk = Desk::new(shards.clone(), sli.clone());
-        let member = Member {
-            fleet: shards.clone(),
-            pod: config.pod.clone(),
-            track: config.track.clone(),
-            tasks: tasks.clone(),
-            release: release.clone(),
-        };
-        let leave_within = LEAVE_WITHIN.min(config.drain / 3);
+        let limits = Limits::new(config.edge.limits);
+        let member = member(&config, &shards, &tasks, &release);
         let connections = Connections::new(Context {
             hub: hub.clone(),
             desk: desk.clone(),
             shards: shards.clone(),
+            limits: limits.clone(),
             release: release.clone(),
             sli: sli.clone(),
             pod: config.pod.clone(),
             track: config.track.clone(),
-            leave_within_ms: u64::try_from(leave_within.as_millis()).unwrap_or(u64::MAX),
+            leave_within_ms: leave_within_ms(config.drain),
         });
         sli.look_at(figures(&gate, &hub, &shards));
         tasks.core("lag", watch_lag(sli.clone()));
@@ -130,18 +134,19 @@ impl App {
             hub,
             tasks: tasks.clone(),
             gate: gate.clone(),
+            limits,
+            proxies: config.edge.proxies,
+            origins: config.edge.origins,
             service: Service { name: "open".to_owned() },
         });
-        let refuse = CancellationToken::new();
-        let accept =
-            http::serve(public, http::router(api), tasks.clone(), refuse.clone(), gate.capacity().requests);
-        tasks.core("listener", until_refused(accept));
+        let (refuse, is_private) = (CancellationToken::new(), acceptor.is_some());
+        let door = Door { listener: public, ceiling: gate.capacity().requests, tls: acceptor };
+        open(door, api, &tasks, &refuse);
         let decide = readiness.run(member);
         let ops =
             OpsThread::start(ops, ops_router, decide).map_err(|error| format!("the ops thread: {error}"))?;
         gate.open(Reason::Starting);
-        let (settle, drain) = (config.settle, config.drain);
-        Ok(Pod { addresses, shard_count, gate, tasks, release, refuse, ops, settle, drain })
+        Ok(Pod { addresses, is_private, shard_count, gate, tasks, release, refuse, ops, exit })
     }
 }
 
@@ -154,6 +159,25 @@ fn settings_of(config: &Config) -> Settings {
         history_ttl: config.history_ttl,
         linger: config.linger,
     }
+}
+
+/// The pod as a member of its fleet.
+fn member(config: &Config, shards: &Shards, tasks: &Tasks, release: &Release) -> Member<Shards> {
+    let (pod, track) = (config.pod.clone(), config.track.clone());
+    Member { fleet: shards.clone(), pod, track, tasks: tasks.clone(), release: release.clone() }
+}
+
+/// Takes connections, from now on.
+fn open(door: Door, api: Api, tasks: &Tasks, refuse: &CancellationToken) {
+    if let Some(acceptor) = door.tls.clone() {
+        tasks.core("certificate", acceptor.follow());
+    }
+    let accept = http::serve(door, http::router(api), tasks.clone(), refuse.clone());
+    tasks.core("listener", until_refused(accept));
+}
+
+fn leave_within_ms(drain: Duration) -> u64 {
+    u64::try_from(LEAVE_WITHIN.min(drain / 3).as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What the meters read from other rooms.
@@ -191,6 +215,12 @@ impl Pod {
         self.addresses
     }
 
+    /// Whether the public listener speaks TLS.
+    #[must_use]
+    pub const fn is_private(&self) -> bool {
+        self.is_private
+    }
+
     /// How many Redis shards there are; 0 for the embedded one.
     #[must_use]
     pub const fn shard_count(&self) -> usize {
@@ -212,7 +242,7 @@ impl Pod {
 
     /// The phases of exit. Each ends at once when there is nothing to wait for, and all of them at one deadline.
     async fn leave(self) {
-        let deadline = Instant::now() + time_for_exit(self.settle, self.drain);
+        let deadline = Instant::now() + time_for_exit(self.exit.settle, self.exit.drain);
         if timeout_at(deadline, self.phases()).await.is_err() {
             tracing::warn!(viewers = self.tasks.sockets(), "the time for the exit is over");
         }
@@ -224,7 +254,7 @@ impl Pod {
         tracing::info!(viewers = self.tasks.sockets(), "exit: announcing");
         self.gate.close(Reason::Draining);
         select! {
-            () = sleep(self.settle) => {}
+            () = sleep(self.exit.settle) => {}
             () = self.tasks.sockets_gone() => {}
         }
         tracing::info!(viewers = self.tasks.sockets(), "exit: refusing new connections, releasing viewers");
@@ -242,7 +272,7 @@ impl Pod {
     async fn release_evenly(&self) {
         let begin = Instant::now();
         let viewers = self.tasks.sockets();
-        let window = self.drain - LEAVE_WITHIN.min(self.drain / 3);
+        let window = self.exit.drain - LEAVE_WITHIN.min(self.exit.drain / 3);
         let mut asked = 0;
         let mut tick = interval(RELEASE_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -298,7 +328,10 @@ impl OpsThread {
                 // If it breaks, that is logged, and the gate closes for want of readings.
                 tasks.core("readiness", beside);
                 match Listener::from_std(listener) {
-                    Ok(listener) => http::serve(listener, router, tasks, stopped, usize::MAX).await,
+                    Ok(listener) => {
+                        let door = Door { listener, ceiling: usize::MAX, tls: None };
+                        http::serve(door, router, tasks, stopped).await;
+                    }
                     Err(error) => tracing::error!(%error, "the ops listener is lost"),
                 }
             });

@@ -4,6 +4,7 @@ use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str
 
 use clap::Parser;
 
+mod edge;
 mod objectives;
 mod ready;
 
@@ -12,6 +13,8 @@ use crate::{
     shards::{ShardAddress, parse_shards},
     telemetry::Objectives,
 };
+pub use edge::Edge;
+use edge::EdgeFlags;
 use objectives::ObjectiveFlags;
 use ready::ReadyFlags;
 
@@ -59,6 +62,8 @@ pub struct Flags {
     ready: ReadyFlags,
     #[command(flatten)]
     objectives: ObjectiveFlags,
+    #[command(flatten)]
+    edge: EdgeFlags,
     /// At the end: how long load balancers have to notice that the pod is not ready
     #[arg(long, env = "FANFARE_SETTLE", value_name = "DURATION", default_value = "5s")]
     settle: String,
@@ -97,6 +102,8 @@ pub struct Config {
     pub readiness: Setup,
     /// What is in time.
     pub objectives: Objectives,
+    /// Who comes in, and how.
+    pub edge: Edge,
     /// How long load balancers have to notice that the pod is not ready.
     pub settle: Duration,
     /// The time over which viewers are asked to connect elsewhere.
@@ -130,6 +137,7 @@ impl Flags {
             fanout_window: faults.duration("FANFARE_FANOUT_WINDOW", &self.fanout_window, 0, 1),
             readiness: self.ready.check(&mut faults),
             objectives: self.objectives.check(&mut faults),
+            edge: self.edge.check(&mut faults),
             settle: faults.duration("FANFARE_SETTLE", &self.settle, 0, 600),
             drain: faults.duration("FANFARE_DRAIN", &self.drain, 0, 3_600),
         };

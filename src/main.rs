@@ -62,10 +62,11 @@ fn announce(pod: &Pod) {
         1 => "1 shard".to_owned(),
         shards => format!("{shards} shards"),
     };
+    let s = if pod.is_private() { "s" } else { "" };
     let text = format!(
         "Fanfare {version} on {shards}, in open mode: anybody who reaches it may watch and post.\n\
-         \x20 page   http://{public}/\n\
-         \x20 watch  ws://{public}/v1/streams/lobby/watch\n\
+         \x20 page   http{s}://{public}/\n\
+         \x20 watch  ws{s}://{public}/v1/streams/lobby/watch\n\
          \x20 ready  http://{ops}/ready\n"
     );
     std::thread::spawn(move || {

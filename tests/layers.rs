@@ -17,10 +17,11 @@ const ROOMS: [(&str, u8); 9] = [
 /// What every room may import; they import none.
 const CLOSETS: [&str; 3] = ["telemetry", "shutdown", "readiness"];
 /// Third-party crates, and the one place that knows each.
-const BEHIND: [(&str, &str); 4] = [
+const BEHIND: [(&str, &str); 5] = [
     ("fred", "shards/link"),
     ("sysinfo", "readiness"),
     ("opentelemetry", "telemetry"),
+    ("rustls", "connection/"),
     ("tungstenite", "connection/"),
 ];
 

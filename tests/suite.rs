@@ -22,6 +22,7 @@ mod deploy;
 mod documents;
 mod exits;
 mod layers;
+mod limits;
 mod manifests;
 #[allow(dead_code, unused_imports, reason = "shared with the blue-green tests, which use more of it")]
 mod mesh;
@@ -34,6 +35,7 @@ mod shards;
 mod telemetry;
 mod tls;
 mod world;
+mod wss;
 
 pub(crate) use readiness::Heater;
 
@@ -51,6 +53,16 @@ mod embedded {
 #[expect(clippy::duplicate_mod, reason = "the same tests, at another home")]
 mod redis {
     pub(crate) use crate::world::on_redis as home;
+    #[path = "rest/mod.rs"]
+    mod rest;
+    #[path = "watching/mod.rs"]
+    mod watching;
+}
+
+#[path = "."]
+#[expect(clippy::duplicate_mod, reason = "the same tests, at another home")]
+mod private {
+    pub(crate) use crate::world::over_tls as home;
     #[path = "rest/mod.rs"]
     mod rest;
     #[path = "watching/mod.rs"]

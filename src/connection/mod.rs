@@ -2,21 +2,24 @@
 //!
 //! tungstenite reads. The seat writes: the lane does it for a viewer that keeps up, this task for one that joins, lags
 //! or is being closed. What tungstenite itself wants to write goes through the seat as well, between the stream's frames.
+//! Behind TLS each write costs an encryption of its own: there the lane tells this task, and this task writes.
 
 mod arrival;
 mod catchup;
+mod cipher;
 mod farewell;
 mod pulse;
 mod reader;
 mod session;
+mod socket;
+mod tally;
+mod tls;
 mod wire;
 
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
-
 use crate::{
-    domain::{Desk, Position, StreamId, Viewer},
+    domain::{Desk, Keys, Limits, Position, StreamId, Viewer},
     hub::Hub,
     shards::Shards,
     shutdown::Release,
@@ -26,6 +29,10 @@ use crate::{
 use self::wire::Wire;
 
 pub use reader::accept_key;
+#[cfg(fuzzing)]
+pub use reader::fuzz_frames;
+pub use socket::Socket;
+pub use tls::{Acceptor, TlsFiles};
 
 /// What every viewer's task needs. Cloning shares it.
 #[derive(Clone)]
@@ -39,6 +46,8 @@ pub struct Context {
     pub desk: Desk<Shards>,
     /// Where history comes from.
     pub shards: Shards,
+    /// How often viewers may do what they do.
+    pub limits: Limits,
     /// Says when a viewer should go.
     pub release: Release,
     /// Counts.
@@ -69,6 +78,8 @@ pub struct Request {
     pub stream: StreamId,
     /// Who watches.
     pub viewer: Viewer,
+    /// With whom else its frames and posts are counted.
+    pub keys: Keys,
     /// This socket's own name.
     pub session: String,
     /// Where it goes on.
@@ -85,7 +96,7 @@ impl Connections {
     /// Serves one viewer until its socket is closed. `early` is what the viewer sent right behind its handshake.
     pub fn serve(
         self,
-        socket: TcpStream,
+        socket: Socket,
         early: Vec<u8>,
         request: Box<Request>,
     ) -> impl Future<Output = ()> + Send {

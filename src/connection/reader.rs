@@ -16,14 +16,21 @@ use tokio_tungstenite::tungstenite::{
     protocol::{Role, WebSocketConfig},
 };
 
-use super::wire::Wire;
+use super::{
+    tally::{FrameTally, TooManyFragments},
+    wire::Wire,
+};
 use crate::{
+    domain::{Keys, Limits, Meters, TooOften},
     hub::Seat,
     protocol::{Close, MAX_CLIENT_MESSAGE_BYTES},
 };
 
 /// What tungstenite keeps for each socket. Comments are short; a longer message grows the buffer while it is read.
 const READ_BUFFER_BYTES: usize = 128;
+
+/// How many reads a viewer has before others have their turn: 2 KiB.
+const READS: u32 = 16;
 
 /// The answer to a handshake's `Sec-WebSocket-Key` (RFC 6455 section 4.2.2).
 #[must_use]
@@ -53,19 +60,29 @@ pub(super) struct Reader<'a> {
     frames: WebSocket<Adapter<'a>>,
 }
 
+/// What a viewer may do, and with whom it is counted.
+#[derive(Clone, Copy)]
+pub(super) struct Allowance<'a> {
+    pub(super) limits: &'a Limits,
+    pub(super) keys: &'a Keys,
+}
+
 impl<'a> Reader<'a> {
     /// `early` is what came with the handshake.
-    pub(super) fn new(wire: &'a Wire, seat: &'a Seat, early: Vec<u8>) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER_BYTES)
-            .write_buffer_size(0)
-            .max_message_size(Some(MAX_CLIENT_MESSAGE_BYTES))
-            .max_frame_size(Some(MAX_CLIENT_MESSAGE_BYTES));
+    pub(super) fn new(wire: &'a Wire, seat: &'a Seat, early: Vec<u8>, allowance: Allowance<'a>) -> Self {
         if !early.is_empty() {
             wire.hear();
         }
-        let adapter = Adapter { wire, seat };
-        Self { frames: WebSocket::from_partially_read(adapter, early, Role::Server, Some(config)) }
+        let (tally, meters) = (FrameTally::default(), Meters::default());
+        let mut adapter = Adapter { wire, seat, allowance, tally, meters, floods: false, reads: 0 };
+        adapter.count(&early);
+        Self { frames: WebSocket::from_partially_read(adapter, early, Role::Server, Some(config())) }
+    }
+
+    /// Whether the viewer may post now.
+    pub(super) fn may_post(&mut self) -> Result<(), TooOften> {
+        let Adapter { allowance: Allowance { limits, keys }, meters, .. } = self.frames.get_mut();
+        limits.post(keys, Some(meters))
     }
 
     /// The next thing that comes. Nothing is lost if the future is dropped before it is ready.
@@ -74,9 +91,13 @@ impl<'a> Reader<'a> {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
-        // Reading by itself takes nothing of the task's budget: who floods would keep the worker to itself.
-        ready!(pin!(consume_budget()).poll(cx));
         loop {
+            // Reading by itself takes nothing of the task's budget: who floods would keep the worker to itself.
+            ready!(pin!(consume_budget()).poll(cx));
+            self.frames.get_mut().reads = 0;
+            if self.frames.get_ref().floods {
+                return Poll::Ready(Incoming::Broke(Close::Flood));
+            }
             let incoming = match self.frames.read() {
                 Ok(Message::Text(text)) => Incoming::Text(text),
                 Ok(Message::Binary(_)) => Incoming::Broke(Close::BinaryMessage),
@@ -87,7 +108,12 @@ impl<'a> Reader<'a> {
                     Incoming::Bye
                 }
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    match ready!(self.frames.get_ref().wire.socket().poll_read_ready(cx)) {
+                    let Adapter { wire, reads, floods, .. } = self.frames.get_ref();
+                    // Until the socket itself says that there is nothing, there may be more.
+                    if *floods || *reads > READS {
+                        continue;
+                    }
+                    match ready!(wire.socket().poll_read_ready(cx)) {
                         Ok(()) => continue,
                         Err(_) => Incoming::Gone,
                     }
@@ -97,6 +123,64 @@ impl<'a> Reader<'a> {
             return Poll::Ready(incoming);
         }
     }
+}
+
+fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_message_size(Some(MAX_CLIENT_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_CLIENT_MESSAGE_BYTES))
+}
+
+/// Reads bytes that come in pieces of a size, as a viewer's socket would; each text goes on to be decoded.
+#[cfg(fuzzing)]
+pub fn fuzz_frames(bytes: &[u8], piece: usize) {
+    /// Gives a piece at each read and takes whatever is written.
+    struct Pieces<'a>(std::slice::Chunks<'a, u8>, &'a [u8]);
+
+    impl Read for Pieces<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            if self.1.is_empty() {
+                self.1 = self.0.next().unwrap_or_default();
+            }
+            self.1.read(into)
+        }
+    }
+
+    impl Write for Pieces<'_> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let pieces = Pieces(bytes.chunks(piece.max(1)), &[]);
+    let mut frames = WebSocket::from_raw_socket(pieces, Role::Server, Some(config()));
+    let mut messages = 0;
+    let broke = loop {
+        match frames.read() {
+            Ok(message) => {
+                messages += 1;
+                if let Message::Text(text) = message {
+                    assert!(text.len() <= MAX_CLIENT_MESSAGE_BYTES);
+                    let _ = crate::protocol::ClientFrame::decode(&text);
+                }
+            }
+            Err(error) => break of_error(&error),
+        }
+    };
+    let tally: Result<Vec<u32>, _> = {
+        let mut tally = FrameTally::default();
+        bytes.chunks(piece.max(1)).map(|piece| tally.see(piece)).collect()
+    };
+    // What tungstenite understood was counted.
+    let counted = tally.map_or(u32::MAX, |counts| counts.iter().sum());
+    assert!(counted >= messages, "{counted} of {messages}");
+    drop(broke);
 }
 
 /// tungstenite leaves the close codes of errors to the application.
@@ -116,13 +200,36 @@ fn of_error(error: &Error) -> Incoming {
 struct Adapter<'a> {
     wire: &'a Wire,
     seat: &'a Seat,
+    allowance: Allowance<'a>,
+    tally: FrameTally,
+    meters: Meters,
+    /// Whether it sent more frames than it may: nothing more is read.
+    floods: bool,
+    /// How many reads there were in this turn.
+    reads: u32,
+}
+
+impl Adapter<'_> {
+    fn count(&mut self, bytes: &[u8]) {
+        let Allowance { limits, keys } = self.allowance;
+        self.floods |= match self.tally.see(bytes) {
+            Ok(0) => false,
+            Ok(frames) => limits.frames(keys, &mut self.meters, frames).is_err(),
+            Err(TooManyFragments) => true,
+        };
+    }
 }
 
 impl Read for Adapter<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = self.wire.socket().try_read(into)?;
+        self.reads += 1;
+        if self.floods || self.reads > READS {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let count = self.wire.try_read(into)?;
         self.wire.hear();
-        Ok(count)
+        self.count(&into[..count]);
+        if self.floods { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     catchup::{Catchup, Joining, Next},
     farewell::{End, farewell},
     pulse::{Beat, Pulse},
-    reader::{Incoming, Reader},
+    reader::{Allowance, Incoming, Reader},
     wire::Wire,
 };
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     hub::{Drained, Seat},
     protocol::{self, ClientFrame, Close, Code, ReconnectReason, SharedFrame},
     shutdown::Move,
+    telemetry::PostOutcome,
 };
 
 /// How long a socket may accept no byte before its viewer counts as too slow.
@@ -37,7 +38,9 @@ pub(super) async fn serve(context: &Context, (wire, early): (Arc<Wire>, Vec<u8>)
     let seat = context.hub.sit(&request.stream, wire.clone());
     let joining = Joining { context, seat: &seat, request };
     let end = {
-        let mut session = Session::new(&joining, &wire, Reader::new(&wire, &seat, early), arrival);
+        let allowance = Allowance { limits: &context.limits, keys: &request.keys };
+        let reader = Reader::new(&wire, &seat, early, allowance);
+        let mut session = Session::new(&joining, &wire, reader, arrival);
         session.run().await
     };
     log(request, end);
@@ -170,10 +173,16 @@ impl<'a> Session<'a> {
     fn message(&mut self, text: &str) {
         match ClientFrame::decode(text) {
             Ok(ClientFrame::Ping) => self.seat.push(&protocol::pong(now_ms())),
-            Ok(ClientFrame::Post { reference, draft }) => {
-                let joining = self.joining;
-                self.post = Some(Box::pin(post(joining, reference, draft)));
-            }
+            Ok(ClientFrame::Post { reference, draft }) => match self.reader.may_post() {
+                Ok(()) => {
+                    let joining = self.joining;
+                    self.post = Some(Box::pin(post(joining, reference, draft)));
+                }
+                Err(too_often) => {
+                    self.joining.context.sli.posted(PostOutcome::Refused);
+                    self.seat.push(&protocol::refused(reference.as_deref(), &too_often.into()));
+                }
+            },
             Err(bad) => {
                 tracing::debug!(why = bad.message, "a viewer's message was not understood");
                 self.seat.push(&protocol::error(bad.reference.as_deref(), Code::BadRequest, bad.message));
@@ -222,7 +231,7 @@ async fn post(joining: &Joining<'_>, reference: Option<String>, draft: Draft) ->
     let Joining { context, request, .. } = joining;
     match context.desk.post(Poster::Viewer(&request.viewer), &request.stream, draft).await {
         Ok(accepted) => protocol::posted(reference.as_deref(), &accepted),
-        Err(refusal) => protocol::error(reference.as_deref(), Code::from(&refusal), &refusal.to_string()),
+        Err(refusal) => protocol::refused(reference.as_deref(), &refusal),
     }
 }
 

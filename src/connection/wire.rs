@@ -10,6 +10,7 @@ use std::{
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
+use super::{cipher::Cipher, socket::Socket};
 use crate::hub::Outlet;
 
 /// How much the kernel may hold that it has not sent: with more, "written" would say little about the viewer.
@@ -20,20 +21,37 @@ const USER_TIMEOUT: Duration = Duration::from_secs(20);
 /// A viewer's socket. Both sides share it: dropping an owned write half would end the connection.
 pub(super) struct Wire {
     socket: TcpStream,
+    /// Behind TLS.
+    cipher: Option<Box<Cipher>>,
     /// Whether any byte came since somebody asked.
     heard: AtomicBool,
 }
 
 impl Wire {
-    pub(super) fn new(socket: TcpStream) -> io::Result<Self> {
+    pub(super) fn new(socket: Socket) -> io::Result<Self> {
+        let (socket, cipher) = match socket {
+            Socket::Plain(socket) => (socket, None),
+            Socket::Private(stream) => {
+                let (socket, session) = stream.into_inner();
+                (socket, Some(Cipher::new(session)))
+            }
+        };
         let options = SockRef::from(&socket);
         options.set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
         options.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-        Ok(Self { socket, heard: AtomicBool::new(false) })
+        Ok(Self { socket, cipher, heard: AtomicBool::new(false) })
     }
 
     pub(super) const fn socket(&self) -> &TcpStream {
         &self.socket
+    }
+
+    /// Reads what came, as far as it did.
+    pub(super) fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+        match &self.cipher {
+            None => self.socket.try_read(into),
+            Some(cipher) => cipher.read(&self.socket, into),
+        }
     }
 
     pub(super) async fn writable(&self) {
@@ -52,6 +70,9 @@ impl Wire {
 
     /// Says that nothing more will be written.
     pub(super) fn finish(&self) {
+        if let Some(cipher) = &self.cipher {
+            cipher.finish(&self.socket);
+        }
         let _ = SockRef::from(&self.socket).shutdown(Shutdown::Write);
     }
 
@@ -63,10 +84,19 @@ impl Wire {
 
 impl Outlet for Wire {
     fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match slices {
+        match (&self.cipher, slices) {
+            (Some(cipher), slices) => cipher.write(&self.socket, slices),
             // `send` costs less than `writev`, and one slice is the usual case.
-            [one] => self.socket.try_write(one),
-            several => self.socket.try_write_vectored(several),
+            (None, [one]) => self.socket.try_write(one),
+            (None, several) => self.socket.try_write_vectored(several),
         }
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.cipher.as_ref().map_or(Ok(()), |cipher| cipher.flush(&self.socket))
+    }
+
+    fn is_deferred(&self) -> bool {
+        self.cipher.is_some()
     }
 }

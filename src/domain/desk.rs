@@ -19,6 +19,12 @@ pub enum Refusal {
     /// The poster lacks the right.
     #[error("{0}")]
     NotAllowed(&'static str),
+    /// The poster posts too often.
+    #[error("too many posts; wait {retry_ms} ms")]
+    RateLimited {
+        /// When to try again, in milliseconds.
+        retry_ms: u64,
+    },
     /// The poster used an idempotency id again, for something else.
     #[error("this idempotency id was used for another comment")]
     IdReused,
@@ -169,6 +175,13 @@ fn accept(poster: Poster<'_>, draft: Draft) -> Result<(Comment, Option<Key>), Re
     };
     let key = draft.id.map(|id| Key { owner, id, digest: digest(&comment) });
     Ok((comment, key))
+}
+
+/// Accepts or refuses as [`Desk::post`] does: the comment, and who owns its idempotency id.
+#[cfg(fuzzing)]
+#[must_use]
+pub fn fuzz_accept(poster: Poster<'_>, draft: Draft) -> Option<(Comment, Option<String>)> {
+    accept(poster, draft).ok().map(|(comment, key)| (comment, key.map(|key| key.owner)))
 }
 
 /// A digest of what the poster said, equal on every pod and in every version: FNV-1a, 64 bits.

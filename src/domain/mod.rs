@@ -5,13 +5,17 @@
 mod comment;
 mod desk;
 mod ids;
+mod limits;
 mod position;
 mod rights;
 mod rules;
 
 pub use comment::{Author, Comment, Draft, Kind};
+#[cfg(fuzzing)]
+pub use desk::fuzz_accept;
 pub use desk::{Accepted, Desk, Key, Publish, PublishError, Refusal};
 pub use ids::{BadId, EntryId, Epoch, PostId, StreamId};
+pub use limits::{FrameRules, JoinRules, Keys, LimitRules, Limits, Meters, PostRules, Rate, TooOften};
 pub use position::{BadPosition, Position};
 pub use rights::{Poster, Right, Rights, Service, Viewer};
 pub use rules::{MAX_BODY_BYTES, MAX_BODY_GRAPHEMES, MAX_DATA_BYTES};

@@ -127,3 +127,22 @@ async fn post_in_order(
     }
     outcomes
 }
+
+/// Reads a body as a post's and as a batch's, and accepts or refuses what is in it.
+#[cfg(fuzzing)]
+pub fn fuzz_bodies(bytes: &[u8]) {
+    use crate::domain::{Service, fuzz_accept};
+
+    let service = Service { name: "shop".to_owned() };
+    let accept = |draft: Draft| fuzz_accept(crate::domain::Poster::Service(&service), draft);
+    if let Ok(body) = serde_json::from_slice::<super::comments::Body>(bytes) {
+        let _ = accept(body.draft(None));
+    }
+    if let Ok(batch) = serde_json::from_slice::<Batch>(bytes) {
+        for line in batch.comments.into_iter().take(MAX_COMMENTS) {
+            if let Ok((_, draft)) = read(line) {
+                let _ = accept(draft);
+            }
+        }
+    }
+}

@@ -14,7 +14,7 @@ use super::{
     extract::{IdempotencyKey, JsonBody, Params, Stream, Trace},
 };
 use crate::{
-    domain::{Accepted, Author, Draft, Epoch, Kind, Position, PostId, Poster, StreamId},
+    domain::{Accepted, Author, Draft, Epoch, Kind, Position, PostId, Poster, Refusal, StreamId},
     shards::HistoryPage,
     telemetry::Caller,
 };
@@ -77,6 +77,7 @@ pub(super) async fn post_one(
     stream: &StreamId,
     draft: Draft,
 ) -> Result<Accepted, Problem> {
+    api.0.limits.post_of_service(&api.0.service.name).map_err(Refusal::from)?;
     Ok(api.0.desk.post_for(caller, Poster::Service(&api.0.service), stream, draft).await?)
 }
 

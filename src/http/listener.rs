@@ -1,6 +1,12 @@
 //! The accept loop: every connection has deadlines from its first moment.
 
-use std::{io, net::SocketAddr, os::fd::AsRawFd as _, pin::pin, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    os::fd::AsRawFd as _,
+    pin::pin,
+    time::Duration,
+};
 
 use axum::Router;
 use hyper::{
@@ -19,7 +25,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::shutdown::Tasks;
+use crate::{
+    connection::{Acceptor, Socket},
+    shutdown::Tasks,
+};
 
 /// How many connections may wait to be accepted; with the default of 128 a storm of joins loses handshakes.
 const BACKLOG: u32 = 4_096;
@@ -42,6 +51,16 @@ const WARN_EVERY: Duration = Duration::from_secs(10);
 /// A socket that listens.
 pub type Listener = TcpListener;
 
+/// How connections come in.
+pub struct Door {
+    /// Where they come.
+    pub listener: Listener,
+    /// Those whose descriptor has this number or a higher one are refused at once: these are for others.
+    pub ceiling: usize,
+    /// Makes them private; none for plain ones.
+    pub tls: Option<Acceptor>,
+}
+
 /// Listens at an address; port 0 takes a free one.
 ///
 /// # Errors
@@ -53,26 +72,25 @@ pub fn bind(address: SocketAddr) -> io::Result<Listener> {
     socket.listen(BACKLOG)
 }
 
-/// The number of a connection's descriptor, with each of its requests. The system gives out the lowest free number, so
-/// that at least so many are in use.
+/// What is known of a connection before it says anything, with each of its requests.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Descriptor(pub(super) usize);
+pub(super) struct Arrived {
+    /// Who connected: the client, or a proxy.
+    pub(super) peer: IpAddr,
+    /// The number of its descriptor. The system gives out the lowest free number, so that at least so many are in use.
+    pub(super) descriptor: usize,
+}
 
-impl Descriptor {
-    fn of(socket: &TcpStream) -> Self {
-        Self(usize::try_from(socket.as_raw_fd()).unwrap_or(0))
+impl Arrived {
+    fn of(socket: &TcpStream, peer: SocketAddr) -> Self {
+        let descriptor = usize::try_from(socket.as_raw_fd()).unwrap_or(0);
+        Self { peer: peer.ip().to_canonical(), descriptor }
     }
 }
 
-/// Accepts connections until `stop` is cancelled; those that are open then finish their request. Connections whose
-/// descriptor has the number `ceiling` or a higher one are refused at once: these are for others.
-pub async fn serve(
-    listener: Listener,
-    router: Router,
-    tasks: Tasks,
-    stop: CancellationToken,
-    ceiling: usize,
-) {
+/// Accepts connections until `stop` is cancelled; those that are open then finish their request.
+pub async fn serve(door: Door, router: Router, tasks: Tasks, stop: CancellationToken) {
+    let Door { listener, ceiling, tls } = door;
     let mut warned = None;
     loop {
         let accepted = tokio::select! {
@@ -80,9 +98,16 @@ pub async fn serve(
             () = stop.cancelled() => return,
         };
         match accepted {
-            // As far as the client still reads it: there is nothing left to wait for it with.
-            Ok((socket, _)) if Descriptor::of(&socket).0 >= ceiling => drop(socket.try_write(NO_DESCRIPTORS)),
-            Ok((socket, _)) => tasks.request(connection(socket, router.clone(), stop.clone())),
+            Ok((socket, peer)) => {
+                let arrived = Arrived::of(&socket, peer);
+                if arrived.descriptor < ceiling {
+                    let inside = Inside { router: router.clone(), tls: tls.clone(), stop: stop.clone() };
+                    tasks.request(inside.connection(socket, arrived));
+                } else if tls.is_none() {
+                    // As far as the client still reads it: there is nothing left to wait for it with.
+                    let _ = socket.try_write(NO_DESCRIPTORS);
+                }
+            }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 if warned.is_none_or(|warned: Instant| warned.elapsed() >= WARN_EVERY) {
@@ -100,33 +125,56 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn connection(socket: TcpStream, router: Router, stop: CancellationToken) {
-    let _ = socket.set_nodelay(true);
-    // Before anything is allocated for it.
-    if !matches!(timeout(HEADERS_DEADLINE, socket.peek(&mut [0])).await, Ok(Ok(1))) {
-        return;
-    }
-    let descriptor = Descriptor::of(&socket);
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(descriptor);
-        TowerToHyperService::new(router.clone()).call(request)
-    });
-    let http = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_DEADLINE)
-        .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_HEADER_BYTES)
-        .serve_connection(TokioIo::new(socket), service)
-        .with_upgrades();
-    let mut http = pin!(http);
-    let served = tokio::select! {
-        served = http.as_mut() => served,
-        () = stop.cancelled() => {
-            http.as_mut().graceful_shutdown();
-            http.await
+/// What a connection meets inside.
+struct Inside {
+    router: Router,
+    tls: Option<Acceptor>,
+    stop: CancellationToken,
+}
+
+impl Inside {
+    async fn connection(self, socket: TcpStream, arrived: Arrived) {
+        let _ = socket.set_nodelay(true);
+        // Before anything is allocated for it.
+        if !matches!(timeout(HEADERS_DEADLINE, socket.peek(&mut [0])).await, Ok(Ok(1))) {
+            return;
         }
-    };
-    if let Err(error) = served {
-        tracing::trace!(%error, "an HTTP connection ended early");
+        let socket = match &self.tls {
+            None => Some(Socket::Plain(socket)),
+            // In a box: the rest of the connection's life needs no room for it.
+            Some(acceptor) => tokio::select! {
+                socket = Box::pin(acceptor.accept(socket)) => socket,
+                () = self.stop.cancelled() => None,
+            },
+        };
+        if let Some(socket) = socket {
+            self.http(socket, arrived).await;
+        }
+    }
+
+    async fn http(self, socket: Socket, arrived: Arrived) {
+        let Self { router, stop, .. } = self;
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(arrived);
+            TowerToHyperService::new(router.clone()).call(request)
+        });
+        let http = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADERS_DEADLINE)
+            .max_headers(MAX_HEADERS)
+            .max_buf_size(MAX_HEADER_BYTES)
+            .serve_connection(TokioIo::new(socket), service)
+            .with_upgrades();
+        let mut http = pin!(http);
+        let served = tokio::select! {
+            served = http.as_mut() => served,
+            () = stop.cancelled() => {
+                http.as_mut().graceful_shutdown();
+                http.await
+            }
+        };
+        if let Err(error) = served {
+            tracing::trace!(%error, "an HTTP connection ended early");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! HTTP: the routes, one file a resource, and the listeners.
 
 mod batch;
+mod client;
 mod comments;
 mod debug;
 mod extract;
@@ -24,14 +25,17 @@ use axum::{
 
 use crate::{
     connection::Connections,
-    domain::{Desk, Service},
+    domain::{Desk, Limits, Service},
     hub::Hub,
     readiness::Gate,
     shards::Shards,
     shutdown::Tasks,
 };
 
-pub use listener::{Listener, bind, serve};
+#[cfg(fuzzing)]
+pub use batch::fuzz_bodies;
+pub use client::{Origins, Proxies};
+pub use listener::{Door, Listener, bind, serve};
 pub use ops::{Ops, router as ops_router};
 use problem::Problem;
 
@@ -60,6 +64,12 @@ pub struct Parts {
     pub tasks: Tasks,
     /// Whether one more viewer may come in.
     pub gate: Gate,
+    /// How often viewers and backends may do what they do.
+    pub limits: Limits,
+    /// Whose word on a client's address counts.
+    pub proxies: Proxies,
+    /// The pages that may watch.
+    pub origins: Origins,
     /// Who backends are, while there are no keys.
     pub service: Service,
 }

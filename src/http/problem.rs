@@ -1,5 +1,7 @@
 //! Errors as answers: `application/problem+json` (RFC 9457), and which status each error has.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -7,7 +9,12 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::{domain::Refusal, protocol::Code, readiness::Refused, shards::Unavailable};
+use crate::{
+    domain::{Refusal, TooOften},
+    protocol::Code,
+    readiness::Refused,
+    shards::Unavailable,
+};
 
 /// An error answer.
 #[derive(Debug, Serialize)]
@@ -47,6 +54,20 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, Code::BadRequest, detail)
     }
 
+    pub(super) fn forbidden(detail: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, Code::NotAllowed, detail)
+    }
+
+    /// Whoever asks for too many handshakes.
+    pub(super) fn joins_too_often(TooOften { wait }: TooOften) -> Self {
+        Self {
+            retry_after_s: Some(seconds(wait)),
+            // Those who are refused must not hold descriptors and memory.
+            ends: true,
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, "too many handshakes")
+        }
+    }
+
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, Code::NotFound, detail)
     }
@@ -79,15 +100,27 @@ impl Problem {
     }
 }
 
+/// Whole seconds, for `Retry-After`: at least one.
+fn seconds(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX).max(1)
+}
+
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal {
             Refusal::BadRequest(_) | Refusal::TooLong | Refusal::IdReused => StatusCode::UNPROCESSABLE_ENTITY,
             Refusal::NotAllowed(_) => StatusCode::FORBIDDEN,
+            Refusal::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Refusal::ShardUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         };
         let problem = Self::new(status, Code::from(&refusal), refusal.to_string());
-        if status == StatusCode::SERVICE_UNAVAILABLE { problem.retry_soon() } else { problem }
+        match refusal {
+            Refusal::RateLimited { retry_ms } => {
+                Self { retry_after_s: Some(seconds(Duration::from_millis(retry_ms))), ..problem }
+            }
+            Refusal::ShardUnavailable => problem.retry_soon(),
+            _ => problem,
+        }
     }
 }
 

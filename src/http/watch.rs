@@ -1,6 +1,9 @@
 //! `/v1/streams/{stream}/watch`: the handshake of a viewer (RFC 6455 section 4.2).
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use axum::{
     body::Body,
@@ -10,15 +13,15 @@ use axum::{
 use hyper::upgrade::{OnUpgrade, Parts};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 
 use super::{
     Api, Problem,
     extract::{Params, Stream},
-    listener::Descriptor,
+    listener::Arrived,
 };
 use crate::{
-    connection::{self, After, Connections},
+    connection::{self, After, Connections, Socket},
     domain::{EntryId, Viewer},
     protocol::SUBPROTOCOL,
 };
@@ -42,6 +45,9 @@ pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Re
     let Stream(stream) = Stream::from_request_parts(&mut parts, &api).await?;
     let Params(query) = Params::<Query>::from_request_parts(&mut parts, &api).await?;
     let accept = check_handshake(parts.version, &parts.headers)?;
+    if !api.0.origins.allow(&parts.headers) {
+        return Err(Problem::forbidden("pages of this origin may not watch"));
+    }
     let upgrade = parts
         .extensions
         .remove::<OnUpgrade>()
@@ -58,12 +64,17 @@ pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Re
         None | Some("") => After::Nothing,
         Some(after) => after.parse().map_or(After::Unknown, After::Place),
     };
-    let request = Box::new(connection::Request { stream, viewer, session, after });
+    let arrived = parts.extensions.get::<Arrived>().copied();
+    let address = arrived.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |arrived| {
+        api.0.proxies.client(arrived.peer, &parts.headers)
+    });
+    let keys = api.0.limits.keys(&viewer.author.id, address, &stream);
+    api.0.limits.join(&keys).map_err(Problem::joins_too_often)?;
+    let request = Box::new(connection::Request { stream, viewer, keys, session, after });
 
     // Before the 101: a drain that begins now waits for this viewer too.
     let place = api.0.tasks.place();
-    let descriptor = parts.extensions.get::<Descriptor>().map_or(0, |descriptor| descriptor.0);
-    api.0.gate.admit(api.0.tasks.sockets(), descriptor)?;
+    api.0.gate.admit(api.0.tasks.sockets(), arrived.map_or(0, |arrived| arrived.descriptor))?;
     let connections = api.0.connections.clone();
     api.0.tasks.socket(place, hand_over(upgrade, connections, request));
     Ok(switching(accept, &parts.headers))
@@ -138,9 +149,9 @@ fn switching(accept: HeaderValue, headers: &HeaderMap) -> Response<Body> {
 }
 
 /// The raw socket and what the viewer sent behind its handshake.
-async fn upgraded(upgrade: OnUpgrade) -> Option<(TcpStream, Vec<u8>)> {
+async fn upgraded(upgrade: OnUpgrade) -> Option<(Socket, Vec<u8>)> {
     let upgraded = timeout(UPGRADE_DEADLINE, upgrade).await.ok()?.ok()?;
-    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<Socket>>().ok()?;
     // A copy: the buffer of 8 KiB behind it would live as long as the viewer.
     Some((io.into_inner(), read_buf.to_vec()))
 }
@@ -159,5 +170,5 @@ mod tests {
         assert!((500..=TASK_BYTES).contains(&bytes), "{bytes} bytes");
     }
 
-    const TASK_BYTES: usize = 1_280;
+    const TASK_BYTES: usize = 1_344;
 }

@@ -87,7 +87,7 @@ impl SeatsView {
         match phase {
             // It reads what came before: it has no place on the tape yet, and is behind nobody.
             Phase::Joining => return,
-            Phase::Prompt => self.prompt += 1,
+            Phase::Prompt | Phase::Due => self.prompt += 1,
             Phase::Lagging => self.lagging += 1,
             Phase::Closing | Phase::Shut(_) => {
                 self.closing += 1;

@@ -18,7 +18,7 @@ use super::{
     batch::Batch,
     explain::{Question, SeatsView},
     out::Tally,
-    seat::SeatCore,
+    seat::{SeatCore, Served},
     stream::Stream,
     tape::Mark,
     timing::{self, Span},
@@ -112,6 +112,8 @@ struct Row {
     stand: Stand,
     /// Which frames of the present walk were written to any seat.
     written: Span,
+    /// The last deferred seat that the present walk told of them.
+    told: Option<Arc<SeatCore>>,
 }
 
 impl Lane {
@@ -244,6 +246,7 @@ impl Row {
             flushed: None,
             stand: Stand::Idle,
             written: Span::NONE,
+            told: None,
         }
     }
 
@@ -262,13 +265,25 @@ impl Row {
         let to = self.seats.len().min(from + most);
         let mut sum = Tally::ZERO;
         self.batch.timing.judge(now, sli.objectives().deliver);
-        self.seats[from..to].iter().for_each(|seat| sum.add(seat.deliver(&self.batch, now)));
+        let mut told = None;
+        for seat in &self.seats[from..to] {
+            match seat.deliver(&self.batch, now) {
+                Served::Wrote(tally) => sum.add(tally),
+                Served::Told => told = Some(seat),
+            }
+        }
+        if let Some(told) = told {
+            self.told = Some(Arc::clone(told));
+        }
         self.written = self.written.and(sum.span);
         if to < self.seats.len() {
             self.walked = Some(to);
         } else {
             self.walked = None;
             self.batch.timing.measure(std::mem::take(&mut self.written), sli);
+            if let Some(told) = self.told.take() {
+                told.measure(&self.batch, sli);
+            }
             self.done = self.batch.end();
             self.noticed = self.batch.notice.as_ref().map_or(self.noticed, |notice| notice.version);
             self.batch.clear();

@@ -33,8 +33,10 @@ pub(super) enum Phase {
     Joining,
     /// The viewer's task: the socket was full, or the viewer has just entered.
     Lagging,
-    /// The lane.
+    /// The lane; for a deferred seat it tells the viewer's task.
     Prompt,
+    /// The viewer's task, as the lane told it: the seat is deferred, and keeps up.
+    Due,
     /// Nobody any more: only the viewer's own frames go out, such as a close.
     Closing,
     /// Nobody, and nothing goes out.
@@ -54,6 +56,8 @@ pub(super) struct Out {
     falls: [Option<Instant>; 2],
     /// Whether it is still among the entries kept from before the tape's oldest: the holes there are of one fall.
     fallen: bool,
+    /// Whether the next write of a deferred seat stands for its lane's: how late its comments are is measured.
+    pub(super) measures: bool,
     /// What was not yet counted.
     pub(super) tally: Tally,
 }
@@ -119,6 +123,7 @@ impl Out {
             full_since: None,
             falls: [None; 2],
             fallen: false,
+            measures: false,
             tally: Tally::ZERO,
         }
     }
@@ -193,7 +198,7 @@ impl Out {
             }
         };
         if count == 0 {
-            return Ok(false);
+            return outlet.flush().map(|()| false);
         }
         let written = outlet.try_write_vectored(&slices[..count])?;
         self.wrote(written, frames, notice);

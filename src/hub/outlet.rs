@@ -12,10 +12,31 @@ pub trait Outlet: Send + Sync {
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] if nothing fits now; any other error is final.
     fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Pushes on what earlier writes took and the socket did not, such as encrypted bytes.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if some of it still waits; any other error is final.
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Whether a write costs so much of its own, such as encryption, that the lane leaves it to the viewer's task.
+    fn is_deferred(&self) -> bool {
+        false
+    }
 }
 
 impl<T: Outlet> Outlet for Arc<T> {
     fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         (**self).try_write_vectored(slices)
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        (**self).flush()
+    }
+
+    fn is_deferred(&self) -> bool {
+        (**self).is_deferred()
     }
 }

@@ -21,10 +21,12 @@ use super::{
     stream::{Opening, Stream},
     streams::Hub,
     tape::{Located, Mark},
+    timing::Span,
 };
 use crate::{
     domain::Position,
     protocol::{Close, SharedFrame},
+    telemetry::{Seating, Sli},
 };
 
 /// A viewer's place in a stream. Dropping it is leaving.
@@ -42,6 +44,8 @@ pub(super) struct SeatCore {
     /// Whether the lane was told of the seat.
     pub(super) seated: AtomicBool,
     outlet: Box<dyn Outlet>,
+    /// Whether the lane only tells the viewer's task that something is due.
+    is_deferred: bool,
     /// Whether the lane leaves the seat alone; a copy of the phase that needs no lock.
     aside: AtomicBool,
     /// Guards the socket's write side: held for one write at a time, never over an await. The stream's lock may be
@@ -62,15 +66,39 @@ pub enum Drained {
     Shut(Option<Close>),
 }
 
+/// What the lane did for a seat.
+pub(super) enum Served {
+    /// It wrote this.
+    Wrote(Tally),
+    /// It told the viewer's task of a deferred seat.
+    Told,
+}
+
+/// What a viewer's task wrote: while its viewer kept up, and while it did not.
+#[derive(Default)]
+struct Sent {
+    prompt: Tally,
+    lagging: Tally,
+}
+
 impl SeatCore {
     /// The lane's way: writes the batch to a prompt seat.
-    pub(super) fn deliver(&self, batch: &Batch, now: Instant) -> Tally {
+    pub(super) fn deliver(&self, batch: &Batch, now: Instant) -> Served {
         if self.aside.load(Ordering::Relaxed) {
-            return Tally::default();
+            return Served::Wrote(Tally::ZERO);
         }
         let mut out = self.out.lock();
         if out.phase != Phase::Prompt {
-            return Tally::default();
+            return Served::Wrote(Tally::ZERO);
+        }
+        if self.is_deferred {
+            // Its task may have come further than this batch.
+            let has_new = !batch.after(out.cursor).is_empty() || batch.notice_after(out.noticed).is_some();
+            if !has_new {
+                return Served::Wrote(Tally::ZERO);
+            }
+            self.set_aside(&mut out, Phase::Due);
+            return Served::Told;
         }
         match out.drain(&*self.outlet, batch, now) {
             Wrote::All => {}
@@ -78,7 +106,18 @@ impl SeatCore {
             Wrote::Broken => self.set_aside(&mut out, Phase::Shut(None)),
             Wrote::TooSlow => self.set_aside(&mut out, Phase::Shut(Some(Close::TooSlow))),
         }
-        std::mem::take(&mut out.tally)
+        Served::Wrote(std::mem::take(&mut out.tally))
+    }
+
+    /// Has a deferred seat that was told of a batch measure how late the batch's comments are when they are written.
+    pub(super) fn measure(&self, batch: &Batch, sli: &Sli) {
+        let mut out = self.out.lock();
+        match out.phase {
+            Phase::Due => out.measures = true,
+            // They were written a moment ago.
+            Phase::Prompt => batch.timing.measure(Span::between(batch.first, batch.first, batch.end()), sli),
+            _ => {}
+        }
     }
 
     /// The seat comes to a lane that has already written up to a place and a notice to its others. What the seat does
@@ -105,29 +144,37 @@ impl SeatCore {
     }
 
     /// The viewer's task's way: writes what is due until the socket is full or the tape's end is reached.
-    fn drain(&self, now: Instant, objective: Duration, tally: &mut Tally) -> Drained {
+    fn drain(&self, now: Instant, sent: &mut Sent, sli: &Sli) -> Drained {
         let mut batch = Batch::default();
         loop {
             let mut out = self.out.lock();
             match out.phase {
                 Phase::Shut(close) => return Drained::Shut(close),
-                Phase::Lagging => self.stream.batch(out.cursor, WRITE_FRAMES, &mut batch),
+                Phase::Lagging | Phase::Due => self.stream.batch(out.cursor, WRITE_FRAMES, &mut batch),
                 Phase::Joining | Phase::Prompt | Phase::Closing => batch = Batch::nothing_after(out.cursor),
             }
-            batch.timing.judge(now, objective);
+            batch.timing.judge(now, sli.objectives().deliver);
             let wrote = out.drain(&*self.outlet, &batch, now);
-            tally.add(std::mem::take(&mut out.tally));
+            let tally = std::mem::take(&mut out.tally);
+            if out.phase == Phase::Due {
+                sent.prompt.add(tally);
+                if std::mem::take(&mut out.measures) {
+                    batch.timing.measure(tally.span, sli);
+                }
+            } else {
+                sent.lagging.add(tally);
+            }
             match (wrote, out.phase) {
                 (Wrote::Broken, _) => out.phase = Phase::Shut(None),
                 (Wrote::TooSlow, _) => out.phase = Phase::Shut(Some(Close::TooSlow)),
                 (Wrote::Full, phase) => {
-                    if phase == Phase::Prompt {
+                    if matches!(phase, Phase::Prompt | Phase::Due) {
                         out.phase = Phase::Lagging;
                         self.aside.store(true, Ordering::Relaxed);
                     }
                     return Drained::Full(out.full_since.unwrap_or(now));
                 }
-                (Wrote::All, Phase::Lagging) => {
+                (Wrote::All, Phase::Lagging | Phase::Due) => {
                     // Under the tape's lock: what comes later finds a prompt seat.
                     let prompt = || self.aside.store(false, Ordering::Relaxed);
                     if self.stream.if_end(out.cursor, out.noticed, prompt) {
@@ -144,12 +191,14 @@ impl SeatCore {
 impl Seat {
     pub(super) fn new(hub: Hub, stream: Arc<Stream>, lane: usize, outlet: Box<dyn Outlet>) -> Self {
         let out = Mutex::new(Out::new(stream.notice_version()));
+        let is_deferred = outlet.is_deferred();
         let core = SeatCore {
             stream,
             lane,
             index: AtomicU32::new(0),
             seated: AtomicBool::new(false),
             outlet,
+            is_deferred,
             aside: AtomicBool::new(true),
             out,
             woken: Notify::new(),
@@ -231,10 +280,14 @@ impl Seat {
     /// Writes what is due, as far as the socket takes it.
     #[must_use]
     pub fn drain(&self, now: Instant) -> Drained {
-        let mut tally = Tally::ZERO;
-        let drained = self.core.drain(now, self.hub.sli().objectives().deliver, &mut tally);
-        self.hub.count(tally);
-        self.core.stream.recent.add(tally.activity(), now);
+        let mut sent = Sent::default();
+        let drained = self.core.drain(now, &mut sent, self.hub.sli());
+        for (seating, tally) in [(Seating::Prompt, sent.prompt), (Seating::Lagging, sent.lagging)] {
+            if tally != Tally::ZERO {
+                self.hub.count(seating, tally);
+                self.core.stream.recent.add(tally.activity(), now);
+            }
+        }
         drained
     }
 

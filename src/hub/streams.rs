@@ -151,9 +151,9 @@ impl Hub {
         }
     }
 
-    pub(super) fn count(&self, tally: Tally) {
-        self.0.sli.delivered(Seating::Lagging, tally.delivered, tally.late);
-        self.0.sli.skipped(Seating::Lagging, tally.skipped);
+    pub(super) fn count(&self, seating: Seating, tally: Tally) {
+        self.0.sli.delivered(seating, tally.delivered, tally.late);
+        self.0.sli.skipped(seating, tally.skipped);
     }
 
     pub(super) fn lanes(&self) -> &[Arc<Inbox>] {

@@ -20,6 +20,8 @@ pub enum Close {
     BinaryMessage,
     /// The viewer sent text that is not UTF-8.
     InvalidUtf8,
+    /// The viewer sent more frames than it may.
+    Flood,
     /// The viewer sent a message over the limit.
     MessageTooBig,
     /// The pod restarts, or gives viewers to other pods.
@@ -32,11 +34,12 @@ pub enum Close {
 
 impl Close {
     /// Every reason, in the order of the codes.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Normal,
         Self::ProtocolError,
         Self::BinaryMessage,
         Self::InvalidUtf8,
+        Self::Flood,
         Self::MessageTooBig,
         Self::Restart,
         Self::TooSlow,
@@ -49,6 +52,7 @@ impl Close {
             Self::ProtocolError => (1002, "protocol error", Advice::Stop),
             Self::BinaryMessage => (1003, "text messages only", Advice::Stop),
             Self::InvalidUtf8 => (1007, "not UTF-8", Advice::Stop),
+            Self::Flood => (1008, "too many frames", Advice::Stop),
             Self::MessageTooBig => (1009, "message over 16 KiB", Advice::Stop),
             Self::Restart => (1012, "restart", Advice::Reconnect),
             Self::TooSlow => (3008, "too slow", Advice::Reconnect),

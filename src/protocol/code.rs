@@ -14,6 +14,8 @@ pub enum Code {
     NotAllowed,
     /// There is nothing under this name.
     NotFound,
+    /// It was done too often; `retry_ms` or `Retry-After` says when to try again.
+    RateLimited,
     /// The idempotency id was used for another content.
     IdReused,
     /// The stream's shard did not answer in time.
@@ -24,11 +26,12 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::BadRequest,
         Self::TooLong,
         Self::NotAllowed,
         Self::NotFound,
+        Self::RateLimited,
         Self::IdReused,
         Self::ShardUnavailable,
         Self::NotAccepting,
@@ -41,6 +44,7 @@ impl From<&Refusal> for Code {
             Refusal::BadRequest(_) => Self::BadRequest,
             Refusal::TooLong => Self::TooLong,
             Refusal::NotAllowed(_) => Self::NotAllowed,
+            Refusal::RateLimited { .. } => Self::RateLimited,
             Refusal::IdReused => Self::IdReused,
             Refusal::ShardUnavailable => Self::ShardUnavailable,
         }

@@ -20,7 +20,7 @@ pub use frame::SharedFrame;
 pub use page::{HISTORY_PAGE_BYTES, Page};
 pub use server::{
     Hello, LiveComment, ReconnectReason, ReconnectWait, Resumed, comment, error, gap, hello, ping, pong,
-    posted, reconnect, reset, skipped, viewers,
+    posted, reconnect, refused, reset, skipped, viewers,
 };
 
 /// The WebSocket subprotocol of this version of the protocol.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::{Code, Entry, SharedFrame, frame::header_bytes};
-use crate::domain::{Accepted, Position, Right, StreamId};
+use crate::domain::{Accepted, Position, Refusal, Right, StreamId};
 
 /// How a join relates to the position that the viewer came with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -208,14 +208,27 @@ pub fn posted(reference: Option<&str>, accepted: &Accepted) -> SharedFrame {
 /// `error`: what the viewer asked for was not done.
 #[must_use]
 pub fn error(reference: Option<&str>, code: Code, message: &str) -> SharedFrame {
-    #[derive(Serialize)]
-    struct Error<'a> {
-        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
-        reference: Option<&'a str>,
-        code: Code,
-        message: &'a str,
-    }
-    frame("error", Error { reference, code, message })
+    frame("error", Error { reference, code, message, retry_ms: None })
+}
+
+/// `error`: a post was refused; who posted too often is told when to try again.
+#[must_use]
+pub fn refused(reference: Option<&str>, refusal: &Refusal) -> SharedFrame {
+    let retry_ms = match refusal {
+        Refusal::RateLimited { retry_ms } => Some(*retry_ms),
+        _ => None,
+    };
+    frame("error", Error { reference, code: Code::from(refusal), message: &refusal.to_string(), retry_ms })
+}
+
+#[derive(Serialize)]
+struct Error<'a> {
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    reference: Option<&'a str>,
+    code: Code,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_ms: Option<u64>,
 }
 
 /// `viewers`: how many watch the stream.

@@ -6,7 +6,7 @@ use super::{
     Code, Entry, Fragment, Hello, Page, ReconnectReason, Resumed, SharedFrame,
     server::{self, ReconnectWait},
 };
-use crate::domain::{Accepted, Author, Comment, Kind, Position, Rights, StreamId};
+use crate::domain::{Accepted, Author, Comment, Kind, Position, Refusal, Rights, StreamId};
 
 fn text(frame: &SharedFrame) -> String {
     String::from_utf8(frame.payload().to_vec()).unwrap()
@@ -144,6 +144,10 @@ fn everything_else() {
             server::error(None, Code::ShardUnavailable, "wait"),
             r#"{"type":"error","code":"shard_unavailable","message":"wait"}"#,
         ),
+        (
+            server::refused(Some("a1"), &Refusal::RateLimited { retry_ms: 480 }),
+            r#"{"type":"error","ref":"a1","code":"rate_limited","message":"too many posts; wait 480 ms","retry_ms":480}"#,
+        ),
         (server::viewers(12), r#"{"type":"viewers","viewers":12}"#),
         (
             server::reconnect(5_000, ReconnectReason::Drain),
@@ -157,6 +161,6 @@ fn everything_else() {
     let names: Vec<String> = Code::ALL.iter().map(|code| serde_json::to_string(code).unwrap()).collect();
     assert_eq!(
         names.join(" "),
-        r#""bad_request" "too_long" "not_allowed" "not_found" "id_reused" "shard_unavailable" "not_accepting""#
+        r#""bad_request" "too_long" "not_allowed" "not_found" "rate_limited" "id_reused" "shard_unavailable" "not_accepting""#
     );
 }

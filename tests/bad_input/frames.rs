@@ -8,6 +8,7 @@ use super::Control;
 use crate::world::{
     Heard, Peer, Pod, RawFrame,
     opcode::{BINARY, CLOSE, CONTINUATION, PING, PONG},
+    over_tls,
 };
 
 const LIMIT: usize = 16 * 1024;
@@ -239,10 +240,27 @@ async fn check(pod: &Pod, stream: &str, Case { name, bytes, ends }: &Case) {
 /// G14: each broken frame has one close code; nobody else notices.
 #[tokio::test]
 async fn g14_frames() {
-    let control = Control::begin("frames").await;
-    let cases: Vec<_> = [framing(), closes(), utf8(), sizes(), kinds()].into_iter().flatten().collect();
+    check_all(Control::begin("frames").await).await;
+}
+
+/// The same behind TLS, where the viewer's task writes and the lane does not.
+#[tokio::test]
+async fn g14_frames_over_tls() {
+    check_all(Control::at(over_tls::shared(), "frames").await).await;
+}
+
+async fn check_all(control: Control) {
+    let cases = cases();
     join_all(cases.iter().map(|case| check(&control.pod, &control.stream, case))).await;
-    control.unharmed("frames", cases.len(), 60).await;
+    control.unharmed("frames", cases.len(), 80).await;
+}
+
+fn cases() -> Vec<Case> {
+    [framing(), closes(), utf8(), sizes(), kinds()].into_iter().flatten().collect()
+}
+
+pub(super) fn names() -> Vec<String> {
+    cases().into_iter().map(|case| case.name).collect()
 }
 
 /// Frames may come in any pieces; half a frame and then a cut is no message.

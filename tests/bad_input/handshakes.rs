@@ -187,13 +187,20 @@ fn check(name: &str, answer: &Answer) {
     }
 }
 
+fn cases(sample: &Sample) -> Vec<Case> {
+    [requests(sample), upgrades(sample), keys(sample), heads(sample), offers(sample)].concat()
+}
+
+pub(super) fn names() -> Vec<String> {
+    cases(&Sample(Peer::handshake("lobby"))).into_iter().map(|(name, ..)| name).collect()
+}
+
 /// G14: each broken handshake has one status, and makes no viewer.
 #[tokio::test]
 async fn g14_handshakes() {
     let control = Control::begin("handshakes").await;
     let sample = Sample(Peer::handshake(&control.stream));
-    let cases: Vec<Case> =
-        [requests(&sample), upgrades(&sample), keys(&sample), heads(&sample), offers(&sample)].concat();
+    let cases = cases(&sample);
     let address = control.pod.public;
     let faults = join_all(cases.iter().map(|(name, bytes, status)| async move {
         let answer = exchange(address, bytes).await;

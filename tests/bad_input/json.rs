@@ -107,6 +107,10 @@ fn wrong() -> Vec<(&'static str, String)> {
     cases
 }
 
+pub(super) fn names() -> Vec<String> {
+    [broken(), wrong()].concat().into_iter().map(|(name, _)| name.to_owned()).collect()
+}
+
 /// G14: whatever the message, there is one answer, and the socket of who sent it lives.
 #[tokio::test]
 async fn g14_messages() {

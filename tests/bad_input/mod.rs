@@ -2,6 +2,7 @@
 //!
 //! They show the promise G14.
 
+mod catalogue;
 mod frames;
 mod handshakes;
 mod json;
@@ -23,7 +24,12 @@ struct Control {
 
 impl Control {
     async fn begin(subject: &str) -> Self {
-        let (pod, stream) = (Pod::shared(), stream_for(subject));
+        Self::at(Pod::shared(), subject).await
+    }
+
+    /// Beside a viewer of any pod.
+    async fn at(pod: Arc<Pod>, subject: &str) -> Self {
+        let stream = stream_for(subject);
         let mut viewer = Join::new(&pod, &stream).named("control").open().await;
         viewer.say("before").await;
         Self { pod, stream, viewer }

@@ -166,6 +166,11 @@ fn broken(stream: &str) -> Vec<(&'static str, String, u16)> {
     ]
 }
 
+pub(super) fn names() -> Vec<String> {
+    let requests = bodies().into_iter().chain(heads()).map(|case| case.name.to_owned());
+    requests.chain(broken("lobby").into_iter().map(|(name, ..)| name.to_owned())).collect()
+}
+
 /// G14: each wrong request has one status and one code, and posts nothing.
 #[tokio::test]
 async fn g14_requests() {

@@ -7,23 +7,31 @@ use futures_util::future::join_all;
 use super::Control;
 use crate::world::{Peer, RawFrame};
 
-/// G14: a handshake that does not come is closed after 5 s, however its bytes drip.
-#[tokio::test]
-async fn g14_slow_handshakes() {
-    let control = Control::begin("slow").await;
-    let handshake = Peer::handshake(&control.stream);
+/// What is sent at once, and what then follows byte by byte, one a second.
+fn cases(handshake: &str) -> [(&'static str, &str, &str); 8] {
     let half = handshake.len() / 2;
-    // What is sent at once, and what then follows byte by byte, one a second.
-    let cases = [
+    [
         ("silence", "", ""),
         ("a byte, then silence", "G", ""),
-        ("a byte a second", "", handshake.as_str()),
+        ("a byte a second", "", handshake),
         ("half a head, then silence", &handshake[..half], ""),
         ("half a head, then a byte a second", &handshake[..half], &handshake[half..]),
         ("a head without its end", &handshake[..handshake.len() - 2], ""),
         ("empty lines", "\r\n", "\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n"),
         ("an answered request, then silence", "GET /v1/streams/a HTTP/1.1\r\nhost: x\r\n\r\n", ""),
-    ];
+    ]
+}
+
+pub(super) fn names() -> Vec<String> {
+    cases(&Peer::handshake("lobby")).map(|(name, ..)| name.to_owned()).to_vec()
+}
+
+/// G14: a handshake that does not come is closed after 5 s, however its bytes drip.
+#[tokio::test]
+async fn g14_slow_handshakes() {
+    let control = Control::begin("slow").await;
+    let handshake = Peer::handshake(&control.stream);
+    let cases = cases(&handshake);
     let address = control.pod.public;
     join_all(cases.map(|(name, at_once, drip)| async move {
         let begin = Instant::now();

@@ -7,7 +7,7 @@ use super::Control;
 use crate::world::{Pod, exchange, get, post, request};
 
 /// As they stand in a path.
-fn names() -> Vec<String> {
+pub(super) fn names() -> Vec<String> {
     let plain = [
         "*",
         "%3F",

@@ -43,6 +43,12 @@ fn stored() -> Vec<Case> {
             format!("z{}!", "\u{334}".repeat(800)),
             format!("z{}!", "\u{334}".repeat(8)),
         ),
+        cleaned(
+            "marks with joiners between",
+            format!("z{}!", format!("{}\u{200d}", "\u{334}".repeat(8)).repeat(20)),
+            format!("z{}{}!", "\u{334}".repeat(8), "\u{200d}".repeat(20)),
+        ),
+        cleaned("deprecated format characters", "a\u{206a}b\u{206f}c", "abc"),
         kept("eight marks", format!("z{}", "\u{334}".repeat(8))),
         kept("a family", "👩\u{200d}👩\u{200d}👧"),
         kept("a flag of Scotland", "\u{1f3f4}\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}"),
@@ -88,6 +94,10 @@ fn not_stored() -> Vec<Case> {
         refused("10 kB of marks", format!("a{}", "\u{334}".repeat(5_000)), "too_long"),
         refused("letters that grow", "\u{fb2c}".repeat(682), "too_long"),
     ]
+}
+
+pub(super) fn names() -> Vec<String> {
+    [stored(), not_stored()].concat().into_iter().map(|(name, ..)| name.to_owned()).collect()
 }
 
 /// G14 and README "Watching": each text by WebSocket and by REST is stored or refused alike.

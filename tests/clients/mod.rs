@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::world::{PATIENCE, Pod, RedisServer, Relay, Signal, eventually, stream_for};
+use crate::world::{Authority, PATIENCE, Pod, RedisServer, Relay, Signal, eventually, stream_for};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -29,7 +29,10 @@ struct Client {
 
 impl Client {
     fn start(command: &mut Command, address: SocketAddr, stream: &str) -> Self {
-        let command = command.args([&format!("ws://{address}"), stream]);
+        Self::run(command.args([&format!("ws://{address}"), stream]))
+    }
+
+    fn run(command: &mut Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (stdin, stdout) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         let (tell, lines) = mpsc::channel();
@@ -39,15 +42,12 @@ impl Client {
 
     /// Node with the package `ws`, running the module that the page and docs/clients.md share.
     fn node(address: SocketAddr, stream: &str) -> Self {
-        let mut command = Command::new("node");
-        command.env("NODE_PATH", "/usr/share/nodejs").arg(root().join("tests/clients/client.cjs"));
-        Self::start(command.arg(root().join(MODULE)), address, stream)
+        Self::start(&mut node(), address, stream)
     }
 
     /// Python with the package `websockets`, and nothing of ours.
     fn python(address: SocketAddr, stream: &str) -> Self {
-        // Debian's own Python, which Debian's packages belong to.
-        Self::start(Command::new("/usr/bin/python3").arg(PathBuf::from(root()).join(PYTHON)), address, stream)
+        Self::start(&mut python(), address, stream)
     }
 
     fn say(&mut self, text: &str) {
@@ -75,6 +75,20 @@ impl Client {
     fn texts(&self) -> Vec<&str> {
         self.told.iter().filter_map(|told| told["body"].as_str()).collect()
     }
+}
+
+fn node() -> Command {
+    let mut command = Command::new("node");
+    command.env("NODE_PATH", "/usr/share/nodejs").arg(root().join("tests/clients/client.cjs"));
+    command.arg(root().join(MODULE));
+    command
+}
+
+fn python() -> Command {
+    // Debian's own Python, which Debian's packages belong to.
+    let mut command = Command::new("/usr/bin/python3");
+    command.arg(PathBuf::from(root()).join(PYTHON));
+    command
 }
 
 impl Drop for Client {
@@ -157,6 +171,34 @@ async fn a_node_client_shows_everything_once() {
 #[tokio::test]
 async fn a_python_client_shows_everything_once() {
     shows_everything_once(Client::python).await;
+}
+
+/// Watches and posts over wss, and trusts the pod by its certificate; whom it does not trust it does not talk to.
+async fn watches_over_wss(mut command: impl FnMut() -> Command, trusts: &str) {
+    let (pod, stream) = (Pod::start_private(&[]), stream_for("wss"));
+    let url = format!("wss://{}", pod.public);
+    let mut start = |roots: &str| Client::run(command().args([&url, &stream]).env(trusts, roots));
+    let mut client = start(&pod.authority().file("ca.pem"));
+    let stranger = Authority::new();
+    let mut other = start(&stranger.file("ca.pem"));
+    client.until("hello", |told| told.iter().any(|told| told["state"] == "live")).await;
+    client.say("posted over wss");
+    client.shows("posted over wss").await;
+    pod.post(&stream, "posted by REST").await;
+    client.shows("posted by REST").await;
+    other.until("nothing", |_| true).await;
+    assert!(!other.told.iter().any(|told| told["state"] == "live"), "{:?}", other.told);
+    assert_eq!(pod.probe("/ready").await.json()["viewers"], 1);
+}
+
+#[tokio::test]
+async fn a_node_client_watches_and_posts_over_wss() {
+    watches_over_wss(node, "NODE_EXTRA_CA_CERTS").await;
+}
+
+#[tokio::test]
+async fn a_python_client_watches_and_posts_over_wss() {
+    watches_over_wss(python, "SSL_CERT_FILE").await;
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@ use super::{
     observe::{self, REST},
 };
 use crate::world::{
-    Answer, Hitch, Join, Peer, Pod, RedisServer, Relay, Signal, Way, embedded, eventually, exchange, get,
-    on_redis, post, request, stream_for,
+    Answer, Hitch, Join, Peer, Pod, RedisServer, Relay, Signal, TempFile, Way, embedded, eventually,
+    exchange, get, on_redis, post, request, stream_for,
 };
 
 /// What passes too quickly to be seen for certain: a pod answers its probes for moments before it is ready.
@@ -209,6 +209,27 @@ async fn full() {
     .await;
 }
 
+/// Pages, handshakes and posts that are not let in.
+async fn limited() {
+    let once = json!({"per_second": 0.01, "burst": 1});
+    let rules = json!({"joins": {"stream": once}, "posts": {"service": once}});
+    let file = TempFile::with(&rules.to_string());
+    let settings = [("FANFARE_LIMITS", file.path()), ("FANFARE_ORIGINS", "https://live.example")];
+    let (pod, stream) = (Pod::start(&settings), stream_for("limited"));
+    let sample = Peer::handshake(&stream);
+    let foreign = sample.replacen("\r\n\r\n", "\r\norigin: https://elsewhere.example\r\n\r\n", 1);
+    let refused = exchange(pod.public, foreign.as_bytes()).await.expect("an answer");
+    refused.assert_problem(403, "not_allowed");
+    let _viewer = Join::new(&pod, &stream).open().await;
+    let refused = exchange(pod.public, sample.as_bytes()).await.expect("an answer");
+    refused.assert_problem(429, "rate_limited");
+    let comment = json!({"stream": stream, "kind": "comment", "body": "x"});
+    assert_eq!(post(pod.public, &comments(&stream), &comment).await.status, 201);
+    post(pod.public, &comments(&stream), &comment).await.assert_problem(429, "rate_limited");
+    let batch = post(pod.public, "/v1/comments", &json!({"comments": [comment]})).await;
+    assert_eq!(batch.json()["results"][0]["code"], "rate_limited");
+}
+
 /// What people look at: meters, the pod at a glance, a stream explained.
 async fn at_a_glance(pod: &Pod) {
     let stream = stream_for("glance");
@@ -247,6 +268,7 @@ async fn tour(start: fn(&[(&str, &str)]) -> Pod) {
         dead_shard(),
         slow_shard(),
         full(),
+        limited(),
         at_a_glance(&pod),
     );
 }

@@ -10,7 +10,7 @@ use super::{
     observe::{self, SOCKET},
 };
 use crate::world::{
-    Heard, Join, Peer, Pod, RawFrame, Signal, embedded, on_redis,
+    Heard, Join, Peer, Pod, RawFrame, Signal, TempFile, embedded, on_redis,
     opcode::{BINARY, TEXT},
     pause, post, stream_for,
 };
@@ -164,6 +164,25 @@ async fn closes(pod: &Pod) {
     }
 }
 
+/// Posts, and then frames, that come too fast.
+async fn floods() {
+    let rules = json!({
+        "posts": {"viewer": {"per_second": 0.1, "burst": 1}},
+        "frames": {"viewer": {"per_second": 1, "burst": 50}},
+    });
+    let file = TempFile::with(&rules.to_string());
+    let pod = Pod::start(&[("FANFARE_LIMITS", file.path())]);
+    let mut viewer = Join::new(&pod, &stream_for("floods")).open().await;
+    viewer.say("one").await;
+    let refused = viewer.post(json!({"body": "two"})).await;
+    assert_eq!(refused["code"], "rate_limited");
+    assert!((1..=10_000).contains(&refused["retry_ms"].as_u64().unwrap()), "{refused}");
+    for _ in 0..60 {
+        viewer.send(r#"{"type":"ping"}"#).await;
+    }
+    assert_eq!(viewer.until_closed().await, Some(1008));
+}
+
 /// A pod that goes away asks its viewers to move, and closes those who stay.
 async fn drain(start: Start) {
     let pod = start(&[]);
@@ -191,6 +210,7 @@ async fn tour(start: Start) {
         slowness(&pod),
         silence(&pod),
         closes(&pod),
+        floods(),
         drain(start),
         dead_shard(),
     );

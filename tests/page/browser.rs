@@ -15,10 +15,11 @@ use tokio::sync::{Mutex, OnceCell};
 use crate::world::{PATIENCE, eventually, request_of_other};
 
 /// Both programs, on a leash: when this process ends, however it does, the pipe to the shell closes, and the shell ends
-/// both by their ids. Chromium is not chromedriver's child, since it would outlive a chromedriver that is killed.
+/// both by their ids. Certificates are not checked: the authority is a test's own. Chromium is not chromedriver's child, since it would outlive a chromedriver that is killed.
 const LEASH: &str = r#"
 folder=$(mktemp -d) || exit 1
 HOME="$folder" chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-dev-shm-usage \
+  --ignore-certificate-errors \
   --disable-background-networking --disable-component-update --disable-sync --remote-debugging-port=0 \
   --user-data-dir="$folder/profile" about:blank >/dev/null 2>&1 &
 chromium=$!

@@ -84,6 +84,21 @@ async fn two_tabs_see_each_others_comments() {
     ben.close().await;
 }
 
+/// Behind TLS the page watches and posts over wss, by WebSocket and by REST.
+#[tokio::test]
+async fn the_page_watches_and_posts_over_wss() {
+    let (pod, stream) = (Pod::start_private(&[]), stream_for("wss"));
+    let tab = Tab::open(&format!("https://{}/?stream={stream}&name=Ann", pod.public)).await;
+    live(&tab).await;
+    say(&tab, "typed over wss").await;
+    shown(&tab, "typed over wss").await;
+    pod.post(&stream, "posted by REST").await;
+    shown(&tab, "posted by REST").await;
+    tab.run("document.getElementById('follow').click()").await;
+    tab.until("all three", "document.querySelectorAll('#list .entry').length === 3").await;
+    tab.close().await;
+}
+
 /// Gifts, follows and missions go by REST, look different from comments and from each other, and say what they are.
 #[tokio::test]
 async fn gifts_follows_and_missions_look_different() {

@@ -23,6 +23,7 @@ mod contract;
 mod crowd;
 mod exact;
 mod fleet;
+mod floods;
 mod group;
 #[path = "../readiness/heat.rs"]
 mod heat;

@@ -1,4 +1,4 @@
-//! Two homes for the same tests.
+//! Three homes for the same tests.
 
 /// The shard in the pod's own memory.
 pub(crate) mod embedded {
@@ -46,5 +46,31 @@ pub(crate) mod on_redis {
         let shards = format!("a={}", redis.url());
         let pod = Pod::start(&[settings, &[("FANFARE_SHARDS", &shards)]].concat());
         pod.with_shard(redis)
+    }
+}
+
+/// The shard in the pod's own memory, and TLS in front of it.
+pub(crate) mod over_tls {
+    use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+    use crate::world::Pod;
+
+    /// How many entries a history may keep beyond its window.
+    pub(crate) const KEPT_LONGER: usize = 0;
+
+    /// The pod with default settings that tests share; it ends with the last test that uses it.
+    pub(crate) fn shared() -> Arc<Pod> {
+        static SHARED: Mutex<Weak<Pod>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let pod = Arc::new(start(&[]));
+            *shared = Arc::downgrade(&pod);
+            pod
+        })
+    }
+
+    /// A pod of the test's own.
+    pub(crate) fn start(settings: &[(&str, &str)]) -> Pod {
+        Pod::start_private(settings)
     }
 }

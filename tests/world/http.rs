@@ -5,11 +5,10 @@ use std::net::SocketAddr;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
     time::timeout,
 };
 
-use super::PATIENCE;
+use super::{PATIENCE, private};
 use crate::contract;
 
 /// An answer, taken apart.
@@ -127,10 +126,13 @@ pub(crate) async fn exchange(address: SocketAddr, bytes: &[u8]) -> Option<Answer
 }
 
 async fn answer_to(address: SocketAddr, bytes: &[u8]) -> Option<Answer> {
-    let socket = TcpStream::connect(address).await.ok()?;
-    let (mut reading, mut writing) = socket.into_split();
+    let socket = private::dial(address).await.ok()?;
+    let (mut reading, mut writing) = tokio::io::split(socket);
     // The answer may come, and the connection end, before everything is sent.
-    let send = async { writing.write_all(bytes).await };
+    let send = async {
+        writing.write_all(bytes).await?;
+        writing.flush().await
+    };
     let (_, answer) = tokio::join!(send, timeout(PATIENCE, read(&mut reading)));
     answer.expect("an answer, or the end of the connection")
 }

@@ -6,11 +6,13 @@
 mod balancer;
 mod collector;
 mod faketime;
+mod files;
 mod home;
 mod http;
 mod patience;
 mod peer;
 mod pod;
+mod private;
 mod raw;
 #[expect(unreachable_pub, dead_code, reason = "shared with the tests inside the crate and the benchmarks")]
 mod redis;
@@ -22,11 +24,13 @@ use std::time::Duration;
 pub(crate) use balancer::Balancer;
 pub(crate) use collector::{Collector, Manner, Otlp, Taken};
 pub(crate) use faketime::{clock_off_by, faketime};
-pub(crate) use home::{embedded, on_redis};
+pub(crate) use files::TempFile;
+pub(crate) use home::{embedded, on_redis, over_tls};
 pub(crate) use http::{Answer, exchange, get, post, request, request_of_other, try_request};
 pub(crate) use patience::eventually;
 pub(crate) use peer::{Heard, Peer};
 pub(crate) use pod::{Pod, Signal};
+pub(crate) use private::{Authority, shake};
 pub(crate) use raw::{RawFrame, opcode};
 pub(crate) use redis::RedisServer;
 pub(crate) use relay::{Hitch, Relay, Way};

@@ -4,16 +4,18 @@ use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
     time::timeout,
 };
 
-use super::{PATIENCE, Pod, opcode};
+use super::{
+    PATIENCE, Pod, opcode,
+    private::{self, Stream},
+};
 use crate::contract;
 
 /// A connection to the public listener.
 pub(crate) struct Peer {
-    socket: TcpStream,
+    socket: Box<dyn Stream>,
     unread: Vec<u8>,
 }
 
@@ -31,9 +33,7 @@ pub(crate) enum Heard {
 
 impl Peer {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let socket = TcpStream::connect(address).await.unwrap();
-        socket.set_nodelay(true).unwrap();
-        Self { socket, unread: Vec::new() }
+        Self { socket: private::dial(address).await.unwrap(), unread: Vec::new() }
     }
 
     /// Connects and becomes a viewer of the stream; what comes after the handshake is still to be heard.
@@ -56,7 +56,11 @@ impl Peer {
 
     /// Sends bytes, as far as the server takes them: it may have closed already.
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
-        let _ = timeout(PATIENCE, self.socket.write_all(bytes)).await.expect("the server reads or closes");
+        let sent = async {
+            self.socket.write_all(bytes).await?;
+            self.socket.flush().await
+        };
+        let _ = timeout(PATIENCE, sent).await.expect("the server reads or closes");
     }
 
     /// Reads an HTTP answer's head; none if the connection ends before.

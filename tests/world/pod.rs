@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Answer, PATIENCE, RedisServer, eventually, http};
+use super::{Answer, Authority, PATIENCE, RedisServer, eventually, http, private};
 
 /// How long a pod may take to say where it listens.
 const START: Duration = Duration::from_secs(20);
@@ -28,6 +28,8 @@ pub(crate) struct Pod {
     log: Log,
     /// A Redis that ends with the pod.
     shard: Option<RedisServer>,
+    /// Who vouches for the pod, if it speaks TLS.
+    authority: Option<Authority>,
 }
 
 /// How a process ended.
@@ -87,6 +89,22 @@ impl Pod {
         Self::try_start(settings).unwrap_or_else(|ended| panic!("the pod did not start: {ended:?}"))
     }
 
+    /// Starts a pod that speaks TLS, as every client of the tests then does with it.
+    pub(crate) fn start_private(settings: &[(&str, &str)]) -> Self {
+        let authority = Authority::new();
+        let (certificate, key) = (authority.file("server.pem"), authority.file("server.key"));
+        let files = [("FANFARE_TLS_CERT", certificate.as_str()), ("FANFARE_TLS_KEY", key.as_str())];
+        let mut pod = Self::start(&[settings, &files].concat());
+        private::speak_tls(pod.public, &authority);
+        pod.authority = Some(authority);
+        pod
+    }
+
+    /// Who vouches for a pod that speaks TLS.
+    pub(crate) fn authority(&self) -> &Authority {
+        self.authority.as_ref().expect("a pod that speaks TLS")
+    }
+
     /// Starts a pod, or tells how it ended before it listened.
     pub(crate) fn try_start(settings: &[(&str, &str)]) -> Result<Self, Ended> {
         Self::try_launch(Command::new(env!("CARGO_BIN_EXE_fanfare")), settings)
@@ -129,13 +147,14 @@ impl Pod {
                 let _ = told.send(line);
             }
         });
-        let mut addresses = [("page   http://", None), ("ready  http://", None)];
+        let mut addresses = [("page", None), ("ready", None)];
         while addresses.iter().any(|(_, address)| address.is_none()) {
             match announced.recv_timeout(START) {
                 Ok(line) => {
                     for (label, address) in &mut addresses {
-                        let after = line.trim().strip_prefix(*label);
-                        *address = address.or(after.and_then(|at| at.split('/').next()?.parse().ok()));
+                        let url = line.trim().strip_prefix(*label).and_then(|after| after.split_once("://"));
+                        let at = url.and_then(|(_, at)| at.split('/').next()?.parse().ok());
+                        *address = address.or(at);
                     }
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Self::ended(&mut child, &log)),
@@ -147,7 +166,7 @@ impl Pod {
         }
         let [public, ops] = addresses.map(|(_, address)| address.unwrap());
         Self::wait_started(ops);
-        Ok(Self { pid: child.id(), child: Mutex::new(child), public, ops, log, shard: None })
+        Ok(Self { pid: child.id(), child: Mutex::new(child), public, ops, log, shard: None, authority: None })
     }
 
     /// The same pod, which keeps its Redis.
@@ -285,6 +304,7 @@ impl Drop for Pod {
         let _ = child.kill();
         let _ = child.wait();
         drop(self.shard.take());
+        private::speak_plainly(self.public);
         let lines = self.log.lines();
         if thread::panicking() {
             let from = lines.len().saturating_sub(20);

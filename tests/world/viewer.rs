@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::{
-    net::{TcpSocket, TcpStream},
+    net::TcpSocket,
     time::{Instant, timeout_at},
 };
 use tokio_tungstenite::{
@@ -17,7 +17,10 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{PATIENCE, Pod};
+use super::{
+    PATIENCE, Pod,
+    private::{self, Stream},
+};
 use crate::contract;
 
 /// How to join a stream.
@@ -31,7 +34,7 @@ pub(crate) struct Join {
 
 /// A viewer that has its `hello`.
 pub(crate) struct Viewer {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Box<dyn Stream>>,
     /// Every frame, in order.
     pub(crate) log: Vec<Frame>,
     /// Every comment, in order.
@@ -141,8 +144,7 @@ impl Join {
         if let Some(bytes) = self.receive_buffer {
             socket.set_recv_buffer_size(bytes).unwrap();
         }
-        let socket = socket.connect(self.address).await.map_err(|_| None)?;
-        socket.set_nodelay(true).unwrap();
+        let socket = private::dial_from(socket, self.address).await.map_err(|_| None)?;
         let mut request = format!("ws://{}{}", self.address, self.path).into_client_request().unwrap();
         request.headers_mut().extend(self.headers.iter().cloned());
         let (socket, _) = client_async(request, socket).await.map_err(|error| match error {

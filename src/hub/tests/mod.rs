@@ -2,6 +2,7 @@
 
 mod allocations;
 mod audience;
+mod deferred;
 mod delivery;
 mod joining;
 mod lagging;

@@ -41,6 +41,8 @@ pub(super) struct Rig {
     pub(super) nudged: Nudged,
     pub(super) sli: Sli,
     pub(super) id: StreamId,
+    /// Whether viewers come over TLS.
+    pub(super) is_private: bool,
 }
 
 pub(super) struct Viewer {
@@ -96,6 +98,11 @@ impl Rig {
         Self::opened(Self::closed(lanes))
     }
 
+    /// The same, but viewers come over TLS.
+    pub(super) fn private(lanes: usize) -> Self {
+        Self { is_private: true, ..Self::new(lanes) }
+    }
+
     /// The same, but every stream is hot and gathers its frames for a window.
     pub(super) fn hot(lanes: usize) -> Self {
         Self::opened(Self::with(Fanout { lanes, window: WINDOW, hot_from: 0 }))
@@ -122,7 +129,7 @@ impl Rig {
     pub(super) fn with(fanout: Fanout) -> Self {
         let (nudged, sli) = (Nudged::default(), Sli::default());
         let (hub, lanes) = Hub::new(fanout, nudged.clone(), sli.clone());
-        Self { hub, lanes, nudged, sli, id: "live".parse().unwrap() }
+        Self { hub, lanes, nudged, sli, id: "live".parse().unwrap(), is_private: false }
     }
 
     pub(super) fn deliver(&self, items: impl IntoIterator<Item = Item>) {
@@ -146,7 +153,11 @@ impl Rig {
     }
 
     pub(super) fn sit(&self) -> Viewer {
-        sit(&self.hub, &self.id)
+        if !self.is_private {
+            return sit(&self.hub, &self.id);
+        }
+        let wire = Wire::private();
+        Viewer { seat: self.hub.sit(&self.id, Arc::new(wire.clone())), wire }
     }
 
     /// A viewer that joined and has caught up.

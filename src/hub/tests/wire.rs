@@ -40,11 +40,41 @@ struct Line {
     writes: usize,
     /// How many slices the last write had.
     slices: usize,
+    /// What was encrypted and not yet taken; none for a plain socket.
+    sealed: Option<Vec<u8>>,
     /// Runs within the next write: what other threads do at that moment.
     meanwhile: Option<Box<dyn FnOnce() + Send>>,
 }
 
+/// The most bytes that are encrypted at once.
+const RECORD: usize = 600;
+
+impl Line {
+    /// Takes bytes as far as there is room for them.
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        let taken = bytes.len().min(self.room.unwrap_or(usize::MAX));
+        self.bytes.extend_from_slice(&bytes[..taken]);
+        self.room = self.room.map(|room| room - taken);
+        taken
+    }
+
+    /// Takes what was encrypted, as far as there is room.
+    fn take_sealed(&mut self) -> io::Result<()> {
+        let Some(mut sealed) = self.sealed.take() else { return Ok(()) };
+        let taken = self.take(&sealed);
+        sealed.drain(..taken);
+        let all = sealed.is_empty();
+        self.sealed = Some(sealed);
+        if all { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+    }
+}
+
 impl Wire {
+    /// One behind TLS.
+    pub(super) fn private() -> Self {
+        Self(Arc::new(Mutex::new(Line { sealed: Some(Vec::new()), ..Line::default() })))
+    }
+
     /// From now on it takes so many bytes and is then full.
     pub(super) fn take(&self, bytes: usize) {
         self.0.lock().room = Some(bytes);
@@ -114,19 +144,35 @@ impl Outlet for Wire {
         if line.broken {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let mut written = 0;
-        for slice in slices {
-            let taken = slice.len().min(line.room.map_or(usize::MAX, |room| room - written));
-            line.bytes.extend_from_slice(&slice[..taken]);
-            written += taken;
-        }
+        let written = if line.sealed.is_some() {
+            line.take_sealed()?;
+            let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+            let mut written = 0;
+            for record in bytes.chunks(RECORD) {
+                line.sealed = Some(record.to_vec());
+                written += record.len();
+                if line.take_sealed().is_err() {
+                    break;
+                }
+            }
+            written
+        } else {
+            slices.iter().map(|slice| line.take(slice)).sum()
+        };
         if written == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        line.room = line.room.map(|room| room - written);
         line.writes += 1;
         line.slices = slices.len();
         Ok(written)
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.0.lock().take_sealed()
+    }
+
+    fn is_deferred(&self) -> bool {
+        self.0.lock().sealed.is_some()
     }
 }
 

@@ -1,0 +1,26 @@
+//! Files that a pod's settings name.
+
+use std::path::PathBuf;
+
+use super::stream_for;
+
+/// A file of the test's own. Dropping it removes it.
+pub(crate) struct TempFile(PathBuf);
+
+impl TempFile {
+    pub(crate) fn with(text: &str) -> Self {
+        let path = std::env::temp_dir().join(stream_for(&format!("fanfare-file-{}", std::process::id())));
+        std::fs::write(&path, text).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}

@@ -1,0 +1,144 @@
+//! TLS as tests speak it: an authority of their own, and connections to pods that have a certificate of it.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    process::Command,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpSocket, TcpStream},
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        ClientConfig, RootCertStore, SupportedProtocolVersion,
+        crypto::ring,
+        pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+        version::{TLS12, TLS13},
+    },
+};
+
+use super::stream_for;
+
+/// A certificate authority of this test's own, and a certificate of it for 127.0.0.1. Dropping it removes the files.
+pub(crate) struct Authority(PathBuf);
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let folder = std::env::temp_dir().join(stream_for(&format!("fanfare-tls-{}", std::process::id())));
+        std::fs::create_dir_all(&folder).unwrap();
+        let authority = Self(folder);
+        authority.openssl("-subj /CN=authority -keyout ca.key -out ca.pem");
+        authority.issue("server");
+        authority
+    }
+
+    /// Makes one more certificate: files with this name, `.pem` and `.key`.
+    pub(crate) fn issue(&self, name: &str) {
+        self.openssl(&format!(
+            "-subj /CN={name} -keyout {name}.key -out {name}.pem -CA ca.pem -CAkey ca.key \
+             -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE",
+        ));
+    }
+
+    fn openssl(&self, args: &str) {
+        let common = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2";
+        let args = common.split_whitespace().chain(args.split_whitespace());
+        let made = Command::new("openssl").args(args).current_dir(&self.0).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    }
+
+    /// The path of one of its files.
+    pub(crate) fn file(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+
+    /// Puts another certificate where the server's is, as a mounted secret changes.
+    pub(crate) fn replace_with(&self, name: &str) {
+        for kind in ["pem", "key"] {
+            std::fs::rename(self.file(&format!("{name}.{kind}")), self.file(&format!("server.{kind}")))
+                .unwrap();
+        }
+    }
+
+    /// A client that trusts this authority, and speaks these versions.
+    fn client(&self, versions: &[&'static SupportedProtocolVersion]) -> TlsConnector {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.file("ca.pem")).unwrap()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        TlsConnector::from(Arc::new(config))
+    }
+}
+
+impl Drop for Authority {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A connection, plain or private.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// How to speak to the addresses where pods speak TLS. Guards the list; held for a look.
+static PRIVATE: Mutex<Option<HashMap<SocketAddr, TlsConnector>>> = Mutex::new(None);
+
+fn private<T>(look: impl FnOnce(&mut HashMap<SocketAddr, TlsConnector>) -> T) -> T {
+    look(PRIVATE.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default())
+}
+
+/// From now on everything that the tests send to this address goes over TLS.
+pub(crate) fn speak_tls(address: SocketAddr, authority: &Authority) {
+    private(|known| known.insert(address, authority.client(&[&TLS13, &TLS12])));
+}
+
+/// The address is somebody else's now.
+pub(crate) fn speak_plainly(address: SocketAddr) {
+    private(|known| known.remove(&address));
+}
+
+/// Connects to a pod as it wants it.
+pub(crate) async fn dial(address: SocketAddr) -> io::Result<Box<dyn Stream>> {
+    dial_from(TcpSocket::new_v4()?, address).await
+}
+
+/// Connects a socket of the test's own.
+pub(crate) async fn dial_from(socket: TcpSocket, address: SocketAddr) -> io::Result<Box<dyn Stream>> {
+    let socket = socket.connect(address).await?;
+    socket.set_nodelay(true)?;
+    match private(|known| known.get(&address).cloned()) {
+        None => Ok(Box::new(socket)),
+        Some(connector) => Ok(Box::new(connector.connect(ServerName::from(address.ip()), socket).await?)),
+    }
+}
+
+/// What one handshake was like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shaken {
+    /// Such as `TLSv1_3`.
+    pub(crate) version: String,
+    /// The server's certificate.
+    pub(crate) certificate: Vec<u8>,
+}
+
+/// Shakes hands with one version, as a new client.
+pub(crate) async fn shake(address: SocketAddr, authority: &Authority, old: bool) -> io::Result<Shaken> {
+    let versions: &[&'static SupportedProtocolVersion] = if old { &[&TLS12] } else { &[&TLS13] };
+    let socket = TcpStream::connect(address).await?;
+    let stream = authority.client(versions).connect(ServerName::from(address.ip()), socket).await?;
+    let session = stream.get_ref().1;
+    Ok(Shaken {
+        version: format!("{:?}", session.protocol_version().unwrap()),
+        certificate: session.peer_certificates().unwrap()[0].to_vec(),
+    })
+}
