@@ -128,15 +128,16 @@ async fn g14_tls_handshakes() {
     let half = hello.len() / 2;
     // What is sent at once and what follows byte by byte; whether it takes a deadline; what the answer begins with.
     let alert = &[21, 3][..];
-    let (broken_off, plain) =
-        ([&hello[..], &[23, 3, 3, 0, 2, 1, 2]].concat(), crate::world::Peer::handshake(&stream));
+    // Data that cannot be decrypted may be early data of an older session (RFC 8446 section 4.2.10), which is passed over.
+    let early = [&hello[..], &[23, 3, 3, 0, 2, 1, 2]].concat();
+    let plain = crate::world::Peer::handshake(&stream);
     let cases: [(&str, &[u8], &[u8], bool, &[u8]); 12] = [
         ("silence", b"", b"", true, b""),
         ("a byte, then silence", &hello[..1], b"", true, b""),
         ("half a hello, then silence", &hello[..half], b"", true, b""),
         ("half a hello, then a byte a second", &hello[..half], &hello[half..], true, b""),
         ("a hello, then silence", &hello, b"", true, &[22, 3, 3]),
-        ("a hello and garbage", &broken_off, b"", false, &[22, 3, 3]),
+        ("a hello and what may be early data", &early, b"", true, &[22, 3, 3]),
         ("plain HTTP", b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", b"", false, alert),
         ("a plain handshake", plain.as_bytes(), b"", false, alert),
         ("zeroes", &[0; 64], b"", false, alert),
@@ -176,7 +177,7 @@ async fn handshakes_that_are_never_finished_keep_nobody_out() {
     // Thrice what a handshake may take in all, with its turn.
     let ended = async |mut socket: TcpStream| {
         let mut heard = Vec::new();
-        timeout(Duration::from_secs(33), socket.read_to_end(&mut heard)).await.expect("an end");
+        let _ = timeout(Duration::from_secs(33), socket.read_to_end(&mut heard)).await.expect("an end");
     };
     join_all(stuck.into_iter().map(ended)).await;
     control.say("after them").await;
