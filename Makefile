@@ -41,6 +41,7 @@ docs: ## The documentation builds without a warning
 verify: tools ## The release build under load: minutes more
 	./tests/verify.sh
 	./tests/telemetry.sh
+	./tests/identity.sh
 
 bench: tools ## How fast it is, as tables: the shards' benchmarks and the socket figures, ten minutes
 	./benches/run.sh

@@ -12,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Config,
     connection::{Connections, Context},
-    domain::{Desk, Service},
+    domain::Desk,
     http::{self, Api, Listener, Ops, Parts},
     hub::{Fanout, Hub, Totals},
+    identity::Identity,
     readiness::{Gate, Member, Readiness, Reason},
     shards::{Nudges, Settings, Shards},
     shutdown::{Release, Tasks},
@@ -50,10 +51,20 @@ pub struct Addresses {
     pub ops: SocketAddr,
 }
 
+/// Whom a pod serves.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// Whether anybody may watch and post, without keys.
+    pub open: bool,
+    /// Whether the demo page is served.
+    pub demo: bool,
+}
+
 /// A pod that runs.
 pub struct Pod {
     addresses: Addresses,
     shard_count: usize,
+    manner: Manner,
     gate: Gate,
     tasks: Tasks,
     release: Release,
@@ -86,13 +97,12 @@ impl App {
     pub fn start(self, sli: Sli) -> Result<Pod, String> {
         let Self { config, public, ops, addresses } = self;
         let shard_count = config.shards.len();
+        let identity = Identity::load(config.identity.clone()).map_err(|faults| faults.join("\n"))?;
         let (tasks, release) = (Tasks::default(), Release::default());
         let readiness = Readiness::new(config.readiness);
         let gate = readiness.gate();
         let nudges = Nudges::new(&config.shards);
-        let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let (hub, lanes) = Hub::new(Fanout::new(workers, config.fanout_window), nudges.clone(), sli.clone());
-        lanes.into_iter().for_each(|lane| tasks.core("lane", lane.run()));
+        let hub = start_hub(config.fanout_window, nudges.clone(), sli.clone(), &tasks);
         let shards = Shards::start(&settings_of(&config), &hub, &nudges, &tasks)?;
         let desk = Desk::new(shards.clone(), sli.clone());
         let member = Member {
@@ -102,19 +112,20 @@ impl App {
             tasks: tasks.clone(),
             release: release.clone(),
         };
-        let leave_within = LEAVE_WITHIN.min(config.drain / 3);
         let connections = Connections::new(Context {
             hub: hub.clone(),
             desk: desk.clone(),
             shards: shards.clone(),
+            identity: identity.clone(),
             release: release.clone(),
             sli: sli.clone(),
             pod: config.pod.clone(),
             track: config.track.clone(),
-            leave_within_ms: u64::try_from(leave_within.as_millis()).unwrap_or(u64::MAX),
+            leave_within_ms: leave_within_ms(config.drain),
         });
         sli.look_at(figures(&gate, &hub, &shards));
         tasks.core("lag", watch_lag(sli.clone()));
+        keep_up(&identity, &shards, &tasks);
         let ops_router = http::ops_router(Ops {
             gate: gate.clone(),
             hub: hub.clone(),
@@ -130,7 +141,8 @@ impl App {
             hub,
             tasks: tasks.clone(),
             gate: gate.clone(),
-            service: Service { name: "open".to_owned() },
+            identity,
+            demo: config.demo,
         });
         let refuse = CancellationToken::new();
         let accept =
@@ -141,8 +153,28 @@ impl App {
             OpsThread::start(ops, ops_router, decide).map_err(|error| format!("the ops thread: {error}"))?;
         gate.open(Reason::Starting);
         let (settle, drain) = (config.settle, config.drain);
-        Ok(Pod { addresses, shard_count, gate, tasks, release, refuse, ops, settle, drain })
+        let manner = Manner { open: config.identity.is_open(), demo: config.demo };
+        Ok(Pod { addresses, shard_count, manner, gate, tasks, release, refuse, ops, settle, drain })
     }
+}
+
+/// The hub, and a lane for each worker.
+fn start_hub(window: Duration, nudges: Nudges, sli: Sli, tasks: &Tasks) -> Hub {
+    let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let (hub, lanes) = Hub::new(Fanout::new(workers, window), nudges, sli);
+    lanes.into_iter().for_each(|lane| tasks.core("lane", lane.run()));
+    hub
+}
+
+fn leave_within_ms(drain: Duration) -> u64 {
+    u64::try_from(LEAVE_WITHIN.min(drain / 3).as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Keys that change, and users who are revoked, on whichever pod that was.
+fn keep_up(identity: &Identity, shards: &Shards, tasks: &Tasks) {
+    tasks.core("keys", identity.clone().keep_up());
+    let told = identity.clone();
+    tasks.core("revocations", shards.clone().tell_revocations(move |user, at_ms| told.revoke(user, at_ms)));
 }
 
 fn settings_of(config: &Config) -> Settings {
@@ -195,6 +227,12 @@ impl Pod {
     #[must_use]
     pub const fn shard_count(&self) -> usize {
         self.shard_count
+    }
+
+    /// Whom the pod serves.
+    #[must_use]
+    pub const fn manner(&self) -> Manner {
+        self.manner
     }
 
     /// Runs until `exit` is ready or a core task breaks, then leaves in phases.

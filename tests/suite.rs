@@ -20,6 +20,7 @@ mod contract;
 mod deploy;
 mod documents;
 mod exits;
+mod identity;
 mod layers;
 mod ops;
 mod page;

@@ -9,6 +9,7 @@ mod farewell;
 mod pulse;
 mod reader;
 mod session;
+mod term;
 mod wire;
 
 use std::sync::Arc;
@@ -16,8 +17,9 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 
 use crate::{
-    domain::{Desk, Position, StreamId, Viewer},
+    domain::{Desk, Position, StreamId},
     hub::Hub,
+    identity::{Identity, Pass},
     shards::Shards,
     shutdown::Release,
     telemetry::Sli,
@@ -39,6 +41,8 @@ pub struct Context {
     pub desk: Desk<Shards>,
     /// Where history comes from.
     pub shards: Shards,
+    /// Knows the tokens.
+    pub identity: Identity,
     /// Says when a viewer should go.
     pub release: Release,
     /// Counts.
@@ -67,8 +71,8 @@ pub enum After {
 pub struct Request {
     /// The stream.
     pub stream: StreamId,
-    /// Who watches.
-    pub viewer: Viewer,
+    /// Who watches; another pass may take its place while the socket lives.
+    pub pass: Pass,
     /// This socket's own name.
     pub session: String,
     /// Where it goes on.

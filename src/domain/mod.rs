@@ -8,6 +8,7 @@ mod ids;
 mod position;
 mod rights;
 mod rules;
+mod scope;
 
 pub use comment::{Author, Comment, Draft, Kind};
 pub use desk::{Accepted, Desk, Key, Publish, PublishError, Refusal};
@@ -15,6 +16,7 @@ pub use ids::{BadId, EntryId, Epoch, PostId, StreamId};
 pub use position::{BadPosition, Position};
 pub use rights::{Poster, Right, Rights, Service, Viewer};
 pub use rules::{MAX_BODY_BYTES, MAX_BODY_GRAPHEMES, MAX_DATA_BYTES};
+pub use scope::{BadPattern, Streams};
 
 /// The time on this machine's clock, in milliseconds since the Unix epoch.
 #[must_use]

@@ -9,11 +9,12 @@ use serde_json::Value;
 
 use super::{
     Api, MAX_BATCH_BYTES, Problem,
+    auth::Backend,
     comments::{Body, Posted, post_one, status},
     extract::JsonBody,
 };
 use crate::{
-    domain::{Draft, StreamId},
+    domain::{Draft, Poster, Service, StreamId},
     protocol::Code,
 };
 
@@ -64,6 +65,7 @@ impl From<Problem> for Outcome {
 /// Posts up to 500 comments: those of one stream in their order, different streams side by side.
 pub(super) async fn post(
     State(api): State<Api>,
+    Backend(service): Backend,
     JsonBody(batch): JsonBody<Batch, MAX_BATCH_BYTES>,
 ) -> Result<(StatusCode, Json<Results>), Problem> {
     if batch.comments.len() > MAX_COMMENTS {
@@ -81,8 +83,8 @@ pub(super) async fn post(
         };
         results.push(outcome);
     }
-    let mut posting: FuturesUnordered<_> =
-        streams.into_iter().map(|(stream, drafts)| post_in_order(&api, stream, drafts)).collect();
+    let in_order = |(stream, drafts)| post_in_order(&api, &service, stream, drafts);
+    let mut posting: FuturesUnordered<_> = streams.into_iter().map(in_order).collect();
     while let Some(outcomes) = posting.next().await {
         for (place, outcome) in outcomes {
             results[place] = Some(outcome);
@@ -99,7 +101,12 @@ fn read(line: Value) -> Result<(StreamId, Draft), Problem> {
     Ok((stream, body.draft(id)))
 }
 
-async fn post_in_order(api: &Api, stream: StreamId, drafts: Vec<(usize, Draft)>) -> Vec<(usize, Outcome)> {
+async fn post_in_order(
+    api: &Api,
+    service: &Service,
+    stream: StreamId,
+    drafts: Vec<(usize, Draft)>,
+) -> Vec<(usize, Outcome)> {
     let mut outcomes = Vec::with_capacity(drafts.len());
     let mut dead = false;
     for (place, draft) in drafts {
@@ -109,7 +116,7 @@ async fn post_in_order(api: &Api, stream: StreamId, drafts: Vec<(usize, Draft)>)
             outcomes.push((place, failed.into()));
             continue;
         }
-        let outcome = match post_one(api, &stream, draft).await {
+        let outcome = match post_one(api, Poster::Service(service), &stream, draft).await {
             Ok(accepted) => Outcome::Posted { status: status(&accepted).as_u16(), posted: accepted.into() },
             Err(problem) => {
                 dead = problem.code == Code::ShardUnavailable;

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Api, MAX_BODY_BYTES, Problem,
+    auth::Caller,
     extract::{IdempotencyKey, JsonBody, Params, Stream},
 };
 use crate::{
@@ -61,16 +62,22 @@ pub(super) const fn status(accepted: &Accepted) -> StatusCode {
 /// Posts one comment; returns when it is in the stream's history.
 pub(super) async fn post(
     State(api): State<Api>,
+    caller: Caller,
     Stream(stream): Stream,
     IdempotencyKey(id): IdempotencyKey,
     JsonBody(body): JsonBody<Body, MAX_BODY_BYTES>,
 ) -> Result<Response, Problem> {
-    let accepted = post_one(&api, &stream, body.draft(id)).await?;
+    let accepted = post_one(&api, caller.poster(), &stream, body.draft(id)).await?;
     Ok((status(&accepted), Json(Posted::from(accepted))).into_response())
 }
 
-pub(super) async fn post_one(api: &Api, stream: &StreamId, draft: Draft) -> Result<Accepted, Problem> {
-    Ok(api.0.desk.post(Poster::Service(&api.0.service), stream, draft).await?)
+pub(super) async fn post_one(
+    api: &Api,
+    poster: Poster<'_>,
+    stream: &StreamId,
+    draft: Draft,
+) -> Result<Accepted, Problem> {
+    Ok(api.0.desk.post(poster, stream, draft).await?)
 }
 
 /// Which page of history.
@@ -83,9 +90,11 @@ pub(super) struct Which {
 /// A page of history: the newest comments, or those after a position.
 pub(super) async fn history(
     State(api): State<Api>,
+    caller: Caller,
     Stream(stream): Stream,
     Params(which): Params<Which>,
 ) -> Result<Response, Problem> {
+    caller.may_read(&stream)?;
     let limit = which.limit.unwrap_or(DEFAULT_PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(Problem::bad_request("limit must be 1 to 200"));

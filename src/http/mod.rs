@@ -1,5 +1,6 @@
 //! HTTP: the routes, one file a resource, and the listeners.
 
+mod auth;
 mod batch;
 mod comments;
 mod debug;
@@ -10,6 +11,7 @@ mod page;
 mod problem;
 mod status;
 mod stream;
+mod viewers;
 mod watch;
 
 use std::{sync::Arc, time::Duration};
@@ -19,15 +21,11 @@ use axum::{
     http::{HeaderValue, header::HeaderName},
     middleware,
     response::Response,
-    routing::{any, get, post},
+    routing::{any, delete, get, post},
 };
 
 use crate::{
-    connection::Connections,
-    domain::{Desk, Service},
-    hub::Hub,
-    readiness::Gate,
-    shards::Shards,
+    connection::Connections, domain::Desk, hub::Hub, identity::Identity, readiness::Gate, shards::Shards,
     shutdown::Tasks,
 };
 
@@ -60,8 +58,10 @@ pub struct Parts {
     pub tasks: Tasks,
     /// Whether one more viewer may come in.
     pub gate: Gate,
-    /// Who backends are, while there are no keys.
-    pub service: Service,
+    /// Knows the keys and tokens.
+    pub identity: Identity,
+    /// Whether the demo page is served.
+    pub demo: bool,
 }
 
 impl Api {
@@ -80,6 +80,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/streams/{stream}/comments", get(comments::history).post(comments::post))
         .route("/v1/streams/{stream}", get(stream::show))
         .route("/v1/comments", post(batch::post))
+        .route("/v1/viewers/{author}", delete(viewers::revoke))
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .fallback(|| async { Problem::not_found("no such route") })
         .layer(middleware::from_fn(deadline))

@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::{domain::Refusal, protocol::Code, readiness::Refused, shards::Unavailable};
+use crate::{domain::Refusal, identity::BadToken, protocol::Code, readiness::Refused, shards::Unavailable};
 
 /// An error answer.
 #[derive(Debug, Serialize)]
@@ -51,6 +51,20 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, Code::NotFound, detail)
     }
 
+    pub(super) fn not_allowed(detail: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, Code::NotAllowed, detail)
+    }
+
+    /// Nobody: the answer says by which scheme to come (RFC 9110 section 11.6.1).
+    pub(super) fn bad_token(detail: impl Into<String>) -> Self {
+        Self::unauthorized(Code::BadToken, detail)
+    }
+
+    fn unauthorized(code: Code, detail: impl Into<String>) -> Self {
+        let headers: &[_] = &[("www-authenticate", "Bearer")];
+        Self { headers, ..Self::new(StatusCode::UNAUTHORIZED, code, detail) }
+    }
+
     pub(super) fn method_not_allowed() -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadRequest, "the route has no such method; see Allow")
     }
@@ -88,6 +102,13 @@ impl From<Refusal> for Problem {
         };
         let problem = Self::new(status, Code::from(&refusal), refusal.to_string());
         if status == StatusCode::SERVICE_UNAVAILABLE { problem.retry_soon() } else { problem }
+    }
+}
+
+impl From<BadToken> for Problem {
+    fn from(bad: BadToken) -> Self {
+        let code = if bad.has_ended() { Code::TokenExpired } else { Code::BadToken };
+        Self::unauthorized(code, bad.to_string())
     }
 }
 

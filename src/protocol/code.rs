@@ -12,6 +12,10 @@ pub enum Code {
     TooLong,
     /// The right is missing.
     NotAllowed,
+    /// The token or key is absent, or not good.
+    BadToken,
+    /// The token was good, and has ended or was revoked.
+    TokenExpired,
     /// There is nothing under this name.
     NotFound,
     /// The idempotency id was used for another content.
@@ -24,10 +28,12 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::BadRequest,
         Self::TooLong,
         Self::NotAllowed,
+        Self::BadToken,
+        Self::TokenExpired,
         Self::NotFound,
         Self::IdReused,
         Self::ShardUnavailable,

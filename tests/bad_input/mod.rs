@@ -4,11 +4,13 @@
 
 mod frames;
 mod handshakes;
+mod identity;
 mod json;
 mod rest;
 mod slow;
 mod streams;
 mod text;
+mod tokens;
 
 use std::sync::Arc;
 

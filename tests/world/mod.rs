@@ -8,6 +8,8 @@ mod collector;
 mod detour;
 mod home;
 mod http;
+#[allow(dead_code, reason = "not every binary of tests has tokens")]
+pub(crate) mod issuer;
 mod patience;
 mod peer;
 mod pod;
@@ -24,6 +26,7 @@ pub(crate) use collector::{Collector, Manner, Otlp, Taken};
 pub(crate) use detour::Detour;
 pub(crate) use home::{embedded, on_redis};
 pub(crate) use http::{Answer, exchange, get, post, request, request_of_other, try_request};
+pub(crate) use issuer::{Issuer, Signs};
 pub(crate) use patience::eventually;
 pub(crate) use peer::{Heard, Peer};
 pub(crate) use pod::{Pod, Signal};

@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_tungstenite::{
     WebSocketStream, client_async,
-    tungstenite::{Error, Message},
+    tungstenite::{Error, Message, client::IntoClientRequest as _},
 };
 
 use super::{PATIENCE, Pod};
@@ -22,6 +22,7 @@ pub(crate) struct Join {
     address: SocketAddr,
     path: String,
     receive_buffer: Option<u32>,
+    token: Option<String>,
 }
 
 /// A viewer that has its `hello`.
@@ -75,7 +76,7 @@ impl Join {
 
     /// Joins wherever this address leads.
     pub(crate) fn at(address: SocketAddr, stream: &str) -> Self {
-        Self { address, path: format!("{}?", Pod::watch_path(stream)), receive_buffer: None }
+        Self { address, path: format!("{}?", Pod::watch_path(stream)), receive_buffer: None, token: None }
     }
 
     /// Goes on after a position.
@@ -87,6 +88,12 @@ impl Join {
     /// Comes with a name.
     pub(crate) fn named(mut self, name: &str) -> Self {
         self.path.push_str(&format!("name={name}&"));
+        self
+    }
+
+    /// Comes with a token.
+    pub(crate) fn bearing(mut self, token: impl Into<String>) -> Self {
+        self.token = Some(token.into());
         self
     }
 
@@ -122,7 +129,12 @@ impl Join {
         let socket = socket.connect(self.address).await.map_err(|_| None)?;
         socket.set_nodelay(true).unwrap();
         let url = format!("ws://{}{}", self.address, self.path);
-        let (socket, _) = client_async(url, socket).await.map_err(|error| match error {
+        let mut request = url.into_client_request().unwrap();
+        if let Some(token) = &self.token {
+            let bearer = format!("Bearer {token}").parse().unwrap();
+            request.headers_mut().insert("authorization", bearer);
+        }
+        let (socket, _) = client_async(request, socket).await.map_err(|error| match error {
             Error::Http(answer) => {
                 let retry_after = answer.headers().get("retry-after");
                 let retry_after_s = retry_after.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
