@@ -46,6 +46,7 @@ verify: tools ## The release build under load: minutes more
 	./tests/image.sh
 	./tests/bluegreen.sh
 	./tests/skew.sh
+	./tests/identity.sh
 
 chaos: tools ## Faults of every kind on pods and shards: CHAOS_MINUTES (10), CHAOS_SEED (any)
 	cargo test --release --locked --test chaos chaos_breaks_no_promise -- --nocapture

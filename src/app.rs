@@ -12,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Config,
     connection::{Acceptor, Connections, Context},
-    domain::{Desk, Limits, Service},
+    domain::{Desk, Limits},
     http::{self, Api, Door, Listener, Ops, Parts},
     hub::{Fanout, Hub, Totals},
+    identity::Identity,
     readiness::{Gate, Member, Readiness, Reason},
     shards::{Nudges, Settings, Shards},
     shutdown::{Release, Tasks},
@@ -50,11 +51,21 @@ pub struct Addresses {
     pub ops: SocketAddr,
 }
 
+/// Whom a pod serves.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// Whether anybody may watch and post, without keys.
+    pub open: bool,
+    /// Whether the demo page is served.
+    pub demo: bool,
+}
+
 /// A pod that runs.
 pub struct Pod {
     addresses: Addresses,
     is_private: bool,
     shard_count: usize,
+    manner: Manner,
     gate: Gate,
     tasks: Tasks,
     release: Release,
@@ -95,13 +106,12 @@ impl App {
         let exit = Exit { settle: config.settle, drain: config.drain };
         let acceptor = config.edge.tls.clone().map(Acceptor::new).transpose()?;
         let shard_count = config.shards.len();
+        let identity = Identity::load(config.identity.clone()).map_err(|faults| faults.join("\n"))?;
         let (tasks, release) = (Tasks::default(), Release::default());
         let readiness = Readiness::new(config.readiness);
         let gate = readiness.gate();
         let nudges = Nudges::new(&config.shards);
-        let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let (hub, lanes) = Hub::new(Fanout::new(workers, config.fanout_window), nudges.clone(), sli.clone());
-        lanes.into_iter().for_each(|lane| tasks.core("lane", lane.run()));
+        let hub = start_hub(config.fanout_window, nudges.clone(), sli.clone(), &tasks);
         let shards = Shards::start(&settings_of(&config), &hub, &nudges, &tasks)?;
         let desk = Desk::new(shards.clone(), sli.clone());
         let limits = Limits::new(config.edge.limits);
@@ -111,6 +121,7 @@ impl App {
             desk: desk.clone(),
             shards: shards.clone(),
             limits: limits.clone(),
+            identity: identity.clone(),
             release: release.clone(),
             sli: sli.clone(),
             pod: config.pod.clone(),
@@ -119,6 +130,7 @@ impl App {
         });
         sli.look_at(figures(&gate, &hub, &shards));
         tasks.core("lag", watch_lag(sli.clone()));
+        keep_up(&identity, &shards, &tasks);
         let ops_router = http::ops_router(Ops {
             gate: gate.clone(),
             hub: hub.clone(),
@@ -137,7 +149,8 @@ impl App {
             limits,
             proxies: config.edge.proxies,
             origins: config.edge.origins,
-            service: Service { name: "open".to_owned() },
+            identity,
+            demo: config.demo,
         });
         let (refuse, is_private) = (CancellationToken::new(), acceptor.is_some());
         let door = Door { listener: public, ceiling: gate.capacity().requests, tls: acceptor };
@@ -146,8 +159,24 @@ impl App {
         let ops =
             OpsThread::start(ops, ops_router, decide).map_err(|error| format!("the ops thread: {error}"))?;
         gate.open(Reason::Starting);
-        Ok(Pod { addresses, is_private, shard_count, gate, tasks, release, refuse, ops, exit })
+        let manner = Manner { open: config.identity.is_open(), demo: config.demo };
+        Ok(Pod { addresses, is_private, shard_count, manner, gate, tasks, release, refuse, ops, exit })
     }
+}
+
+/// The hub, and a lane for each worker.
+fn start_hub(window: Duration, nudges: Nudges, sli: Sli, tasks: &Tasks) -> Hub {
+    let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let (hub, lanes) = Hub::new(Fanout::new(workers, window), nudges, sli);
+    lanes.into_iter().for_each(|lane| tasks.core("lane", lane.run()));
+    hub
+}
+
+/// Keys that change, and users who are revoked, on whichever pod that was.
+fn keep_up(identity: &Identity, shards: &Shards, tasks: &Tasks) {
+    tasks.core("keys", identity.clone().keep_up());
+    let told = identity.clone();
+    tasks.core("revocations", shards.clone().tell_revocations(move |user, at_ms| told.revoke(user, at_ms)));
 }
 
 fn settings_of(config: &Config) -> Settings {
@@ -225,6 +254,12 @@ impl Pod {
     #[must_use]
     pub const fn shard_count(&self) -> usize {
         self.shard_count
+    }
+
+    /// Whom the pod serves.
+    #[must_use]
+    pub const fn manner(&self) -> Manner {
+        self.manner
     }
 
     /// Runs until `exit` is ready or a core task breaks, then leaves in phases.

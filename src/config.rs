@@ -2,21 +2,45 @@
 
 use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 mod edge;
+mod keys;
 mod objectives;
 mod ready;
 
 use crate::{
+    identity,
     readiness::Setup,
     shards::{ShardAddress, parse_shards},
     telemetry::Objectives,
 };
 pub use edge::Edge;
 use edge::EdgeFlags;
+use keys::KeyFlags;
+pub use keys::TokenFlags;
 use objectives::ObjectiveFlags;
 use ready::ReadyFlags;
+
+/// The command line: settings of a pod, or another command.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "fanfare", version, about = "Fans live-stream comments out to viewers over WebSockets")]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct CommandLine {
+    /// Another command than serving.
+    #[command(subcommand)]
+    pub tool: Option<Tool>,
+    /// Settings of a pod.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// What else the program does.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Tool {
+    /// Make a viewer's token for development, with a secret of the file that pods read
+    Token(Box<TokenFlags>),
+}
 
 /// Every setting as it was given. Each flag has an environment variable of the same name.
 #[derive(Debug, Clone, Parser)]
@@ -28,9 +52,14 @@ pub struct Flags {
     /// Address of the ops listener: probes; never make it public
     #[arg(long, env = "FANFARE_OPS_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8081")]
     ops_listen: String,
-    /// Let anybody watch and post although the public listener is not on a loopback address
+    /// Let anybody watch and post although there are no keys and the public listener is not on a loopback address
     #[arg(long, env = "FANFARE_OPEN", value_name = "true|false", default_value = "false")]
     open: String,
+    #[command(flatten)]
+    keys: KeyFlags,
+    /// Serve the demo page although there are keys
+    #[arg(long, env = "FANFARE_DEMO", value_name = "true|false", default_value = "false")]
+    demo: String,
     /// Redis shards, separated by commas: name=redis://user:password@host:port?weight=N; none: the embedded shard
     #[arg(long, env = "FANFARE_SHARDS", value_name = "LIST", hide_env_values = true)]
     shards: Option<String>,
@@ -82,6 +111,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Address of the ops listener.
     pub ops_listen: SocketAddr,
+    /// Where keys are, and what tokens have to say.
+    pub identity: identity::Settings,
+    /// Whether the demo page is served.
+    pub demo: bool,
     /// The Redis shards; none for the embedded one.
     pub shards: Vec<ShardAddress>,
     /// Number of changes of the list of shards.
@@ -124,8 +157,13 @@ impl Flags {
         let mut faults = Faults(Vec::new());
         let listen = faults.address("FANFARE_LISTEN", &self.listen);
         let open = faults.boolean("FANFARE_OPEN", &self.open);
+        let demo = faults.boolean("FANFARE_DEMO", &self.demo);
+        let identity = self.keys.check(&mut faults);
+        let has_keys = !identity.is_open();
         let config = Config {
             listen,
+            identity,
+            demo: demo || !has_keys,
             ops_listen: faults.address("FANFARE_OPS_LISTEN", &self.ops_listen),
             shards: faults.shards(self.shards, self.shards_file),
             ring_epoch: faults.number("FANFARE_RING_EPOCH", &self.ring_epoch, 1..=u64::from(u32::MAX)),
@@ -142,10 +180,16 @@ impl Flags {
             drain: faults.duration("FANFARE_DRAIN", &self.drain, 0, 3_600),
         };
         faults.grace(&self.grace, config.settle + config.drain + EXIT_BEYOND);
-        if !listen.ip().is_loopback() && !open {
+        if open && has_keys {
+            faults
+                .0
+                .push("FANFARE_OPEN: true, and there are keys; leave it out, or leave these out".to_owned());
+        }
+        if !listen.ip().is_loopback() && !open && !has_keys {
             faults.0.push(format!(
                 "FANFARE_LISTEN: {listen} is not a loopback address, and no keys are configured: anybody could post in \
-                 any stream. Listen on 127.0.0.1, or say FANFARE_OPEN=true if that is meant"
+                 any stream. Set FANFARE_VIEWER_KEYS and FANFARE_SERVICE_KEYS, listen on 127.0.0.1, or say \
+                 FANFARE_OPEN=true if that is meant"
             ));
         }
         if faults.0.is_empty() { Ok(config) } else { Err(BadConfig(faults.0)) }

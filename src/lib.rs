@@ -23,6 +23,7 @@
 //! | 4 | [`shards`] | a stream's order: publishing, interest, the chain of entries, history |
 //! | 3 | [`hub`] | fan-out: streams, tapes, seats, lanes |
 //! | 2 | [`protocol`] | client frames, server frames, the envelope between pods, close reasons |
+//! | 2 | [`identity`] | who somebody is: tokens, keys, revocations |
 //! | 1 | [`domain`] | ids, comments, rules, rights, the desk |
 //!
 //! Closets that all may import and that import no room: [`telemetry`], [`readiness`], [`shutdown`].
@@ -38,6 +39,7 @@ pub mod connection;
 pub mod domain;
 pub mod http;
 pub mod hub;
+pub mod identity;
 pub mod protocol;
 pub mod readiness;
 pub mod shards;

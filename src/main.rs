@@ -9,8 +9,8 @@ use std::{
 
 use clap::Parser as _;
 use fanfare::{
-    app::{Addresses, App, Pod},
-    config::Flags,
+    app::{Addresses, App, Manner, Pod},
+    config::{CommandLine, Tool},
     telemetry::{Identity, Telemetry},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,7 +21,11 @@ const USAGE: u8 = 2;
 const INTERRUPTED: i32 = 130;
 
 fn main() -> ExitCode {
-    let config = match Flags::parse().check() {
+    let CommandLine { tool, flags } = CommandLine::parse();
+    if let Some(Tool::Token(wanted)) = tool {
+        return wanted.mint().map_or_else(|faults| fail(USAGE, &faults.to_string()), |token| print(&token));
+    }
+    let config = match flags.check() {
         Ok(config) => config,
         Err(faults) => return fail(USAGE, &faults.to_string()),
     };
@@ -53,6 +57,11 @@ fn fail(code: u8, text: &str) -> ExitCode {
     ExitCode::from(code)
 }
 
+fn print(text: &str) -> ExitCode {
+    let printed = writeln!(io::stdout(), "{text}");
+    if printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 /// Says where to look; on a thread of its own, since nobody may be reading.
 fn announce(pod: &Pod) {
     let Addresses { public, ops } = pod.addresses();
@@ -63,9 +72,16 @@ fn announce(pod: &Pod) {
         shards => format!("{shards} shards"),
     };
     let s = if pod.is_private() { "s" } else { "" };
+    let Manner { open, demo } = pod.manner();
+    let whom = if open {
+        "in open mode: anybody who reaches it may watch and post"
+    } else {
+        "for whom its keys let in"
+    };
+    let page = if demo { "page" } else { "rest" };
     let text = format!(
-        "Fanfare {version} on {shards}, in open mode: anybody who reaches it may watch and post.\n\
-         \x20 page   http{s}://{public}/\n\
+        "Fanfare {version} on {shards}, {whom}.\n\
+         \x20 {page}   http{s}://{public}/\n\
          \x20 watch  ws{s}://{public}/v1/streams/lobby/watch\n\
          \x20 ready  http://{ops}/ready\n"
     );

@@ -3,8 +3,9 @@
 use std::{fs, path::Path};
 
 /// Each room's step.
-const ROOMS: [(&str, u8); 9] = [
+const ROOMS: [(&str, u8); 10] = [
     ("domain", 1),
+    ("identity", 2),
     ("protocol", 2),
     ("hub", 3),
     ("shards", 4),
@@ -17,11 +18,12 @@ const ROOMS: [(&str, u8); 9] = [
 /// What every room may import; they import none.
 const CLOSETS: [&str; 3] = ["telemetry", "shutdown", "readiness"];
 /// Third-party crates, and the one place that knows each.
-const BEHIND: [(&str, &str); 5] = [
+const BEHIND: [(&str, &str); 6] = [
     ("fred", "shards/link"),
     ("sysinfo", "readiness"),
     ("opentelemetry", "telemetry"),
     ("rustls", "connection/"),
+    ("jsonwebtoken", "identity"),
     ("tungstenite", "connection/"),
 ];
 

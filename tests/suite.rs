@@ -21,6 +21,7 @@ mod contract;
 mod deploy;
 mod documents;
 mod exits;
+mod identity;
 mod layers;
 mod limits;
 mod manifests;

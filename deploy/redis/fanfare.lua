@@ -263,11 +263,36 @@ local function tally(keys, args)
   return answer
 end
 
+-- Whose tokens no longer count: who was issued one at the time of its entry or before is nobody with it.
+--
+--   ff:revoked        stream: an entry for each revocation, its id the time, one field u, the user
+
+-- fanfare_revoke ff:revoked <user> <how long tokens live, ms>; what is older than any token goes.
+local function revoke(keys, args)
+  local time = redis.call('TIME')
+  local oldest = time[1] * 1000 + math.floor(time[2] / 1000) - args[2]
+  local id = redis.call('XADD', keys[1], 'MINID', '~', whole(math.max(oldest, 0)), '*', 'u', args[1])
+  redis.call('PEXPIRE', keys[1], args[2])
+  return id
+end
+
+-- fanfare_revoked ff:revoked <id> <how many> answers {id, user, ...} of the next ones after that id.
+local function revoked(keys, args)
+  local answer = {}
+  for _, entry in ipairs(redis.call('XRANGE', keys[1], '(' .. args[1], '+', 'COUNT', args[2])) do
+    answer[#answer + 1] = entry[1]
+    answer[#answer + 1] = entry[2][2]
+  end
+  return answer
+end
+
 -- Reading goes on when memory is full: it writes nothing that grows, but for a new stream's epoch.
 redis.register_function('fanfare_publish', publish)
 redis.register_function{ function_name = 'fanfare_read', callback = read, flags = { 'allow-oom' } }
 redis.register_function{ function_name = 'fanfare_heads', callback = heads, flags = { 'allow-oom' } }
 redis.register_function{ function_name = 'fanfare_tally', callback = tally, flags = { 'no-writes' } }
+redis.register_function('fanfare_revoke', revoke)
+redis.register_function{ function_name = 'fanfare_revoked', callback = revoked, flags = { 'no-writes' } }
 
 -- The pods of a track tell each other how they fare, so that few of them refuse viewers for their load at once.
 --

@@ -152,14 +152,14 @@ impl Joining<'_> {
     }
 
     fn hello(&self, position: Position, resumed: Resumed) -> SharedFrame {
-        let Request { stream, viewer, session, .. } = self.request;
+        let Request { stream, pass, session, .. } = self.request;
         protocol::hello(&Hello {
             stream,
             session,
             position,
             resumed,
             viewers: self.seat.viewers(),
-            rights: viewer.rights.list(),
+            rights: pass.viewer().rights.list(),
             slow_mode_ms: 0,
             closed: false,
             ping_ms: u64::try_from(PING_EVERY.as_millis()).unwrap_or(u64::MAX),

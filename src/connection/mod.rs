@@ -13,14 +13,16 @@ mod reader;
 mod session;
 mod socket;
 mod tally;
+mod term;
 mod tls;
 mod wire;
 
 use std::sync::Arc;
 
 use crate::{
-    domain::{Desk, Keys, Limits, Position, StreamId, Viewer},
+    domain::{Desk, Keys, Limits, Position, StreamId},
     hub::Hub,
+    identity::{Identity, Pass},
     shards::Shards,
     shutdown::Release,
     telemetry::Sli,
@@ -48,6 +50,8 @@ pub struct Context {
     pub shards: Shards,
     /// How often viewers may do what they do.
     pub limits: Limits,
+    /// Knows the tokens.
+    pub identity: Identity,
     /// Says when a viewer should go.
     pub release: Release,
     /// Counts.
@@ -76,8 +80,8 @@ pub enum After {
 pub struct Request {
     /// The stream.
     pub stream: StreamId,
-    /// Who watches.
-    pub viewer: Viewer,
+    /// Who watches; another pass may take its place while the socket lives.
+    pub pass: Pass,
     /// With whom else its frames and posts are counted.
     pub keys: Keys,
     /// This socket's own name.

@@ -11,14 +11,15 @@ use super::{
     farewell::{End, farewell},
     pulse::{Beat, Pulse},
     reader::{Allowance, Incoming, Reader},
+    term::{Turn, next_turn},
     wire::Wire,
 };
 use crate::{
-    domain::{Draft, Poster, now_ms},
+    domain::{Draft, Poster, Right, now_ms},
     hub::{Drained, Seat},
+    identity::{BadToken, Pass},
     protocol::{self, ClientFrame, Close, Code, ReconnectReason, SharedFrame},
     shutdown::Move,
-    telemetry::PostOutcome,
 };
 
 /// How long a socket may accept no byte before its viewer counts as too slow.
@@ -80,6 +81,9 @@ struct Session<'a> {
     catchup: Option<Catchup>,
     step: Job<'a, (Vec<SharedFrame>, Next)>,
     post: Job<'a, SharedFrame>,
+    pass: Pass,
+    /// Until the pass ends, or its viewer has to be told.
+    term: Job<'a, Turn>,
     arrival: Arrival<'a>,
     /// When a viewer that was asked to go is closed.
     leave_by: Option<Instant>,
@@ -96,12 +100,15 @@ impl<'a> Session<'a> {
             catchup: Some(Catchup::Closed { told: false }),
             step: None,
             post: None,
+            pass: joining.request.pass.clone(),
+            term: None,
             arrival,
             leave_by: None,
         }
     }
 
     async fn run(&mut self) -> End {
+        self.begin_term(false);
         let mut asked = pin!(self.joining.context.release.asked());
         let mut timer = pin!(sleep_until(self.pulse.due()));
         loop {
@@ -139,6 +146,10 @@ impl<'a> Session<'a> {
                 }
                 () = writable(self.wire), if full_since.is_some() => {}
                 () = self.seat.woken() => {}
+                turn = job(&mut self.term) => match turn {
+                    Turn::Expiring(in_ms) => self.warn_of_end(in_ms),
+                    Turn::Over => return End::Close(Close::TokenEnded),
+                },
                 why = &mut asked, if self.leave_by.is_none() => self.ask_to_leave(why),
                 () = &mut timer => {
                     if let Some(close) = self.overdue(full_since) {
@@ -175,19 +186,51 @@ impl<'a> Session<'a> {
             Ok(ClientFrame::Ping) => self.seat.push(&protocol::pong(now_ms())),
             Ok(ClientFrame::Post { reference, draft }) => match self.reader.may_post() {
                 Ok(()) => {
-                    let joining = self.joining;
-                    self.post = Some(Box::pin(post(joining, reference, draft)));
+                    let (joining, pass) = (self.joining, self.pass.clone());
+                    self.post = Some(Box::pin(post(joining, pass, reference, draft)));
                 }
                 Err(too_often) => {
-                    self.joining.context.sli.posted(PostOutcome::Refused);
+                    self.joining.context.desk.count_refused();
                     self.seat.push(&protocol::refused(reference.as_deref(), &too_often.into()));
                 }
             },
+            Ok(ClientFrame::Refresh { reference, token }) => {
+                if let Err((code, message)) = self.refresh(token.reveal()) {
+                    self.seat.push(&protocol::error(reference.as_deref(), code, &message));
+                }
+            }
             Err(bad) => {
                 tracing::debug!(why = bad.message, "a viewer's message was not understood");
                 self.seat.push(&protocol::error(bad.reference.as_deref(), Code::BadRequest, bad.message));
             }
         }
+    }
+
+    fn begin_term(&mut self, told: bool) {
+        let (joining, pass) = (self.joining, self.pass.clone());
+        self.term = Some(next_turn(&joining.context.identity, pass, told));
+    }
+
+    fn warn_of_end(&mut self, in_ms: u64) {
+        self.seat.push(&protocol::expiring(in_ms));
+        self.begin_term(true);
+    }
+
+    /// Goes on with another token of the same user; if it is none, the old one stays.
+    fn refresh(&mut self, token: &str) -> Result<(), (Code, String)> {
+        let Joining { context, request, .. } = self.joining;
+        let pass = context.identity.check(token).map_err(|bad| (code_of(bad), bad.to_string()))?;
+        let viewer = pass.viewer();
+        let not_allowed = |what: &str| Err((Code::NotAllowed, what.to_owned()));
+        if viewer.author.id != self.pass.viewer().author.id {
+            return not_allowed("the token is of another user");
+        }
+        if !viewer.streams.allow(&request.stream) || !viewer.rights.have(Right::Watch) {
+            return not_allowed("the token does not allow to watch this stream");
+        }
+        self.pass = pass;
+        self.begin_term(false);
+        Ok(())
     }
 
     fn ask_to_leave(&mut self, why: Move) {
@@ -227,9 +270,14 @@ impl<'a> Session<'a> {
     }
 }
 
-async fn post(joining: &Joining<'_>, reference: Option<String>, draft: Draft) -> SharedFrame {
+/// The code of a token that is refused.
+fn code_of(bad: BadToken) -> Code {
+    if bad.has_ended() { Code::TokenExpired } else { Code::BadToken }
+}
+
+async fn post(joining: &Joining<'_>, pass: Pass, reference: Option<String>, draft: Draft) -> SharedFrame {
     let Joining { context, request, .. } = joining;
-    match context.desk.post(Poster::Viewer(&request.viewer), &request.stream, draft).await {
+    match context.desk.post(Poster::Viewer(pass.viewer()), &request.stream, draft).await {
         Ok(accepted) => protocol::posted(reference.as_deref(), &accepted),
         Err(refusal) => protocol::refused(reference.as_deref(), &refusal),
     }

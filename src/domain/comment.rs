@@ -20,6 +20,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Comment, Self::Gift, Self::Follow, Self::Mission];
+
     /// The kind's name on the wire.
     #[must_use]
     pub const fn name(self) -> &'static str {

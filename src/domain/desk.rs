@@ -4,8 +4,8 @@ use std::future::Future;
 
 use tracing::Instrument as _;
 
-use super::{Author, Comment, Draft, EntryId, Kind, PostId, Poster, StreamId, now_ms, rules};
-use crate::telemetry::{Caller, PostOutcome, Sli, post_span};
+use super::{Author, Comment, Draft, EntryId, Kind, PostId, Poster, Right, StreamId, now_ms, rules};
+use crate::telemetry::{CallerSpan, PostOutcome, Sli, post_span};
 
 /// Why a post was not accepted; each variant says who has to act.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -112,7 +112,7 @@ impl<P: Publish> Desk<P> {
     /// As [`Self::post`].
     pub async fn post_for(
         &self,
-        caller: Option<Caller>,
+        caller: Option<CallerSpan>,
         poster: Poster<'_>,
         stream: &StreamId,
         draft: Draft,
@@ -128,13 +128,18 @@ impl<P: Publish> Desk<P> {
         answer
     }
 
+    /// Counts a post that was refused before it came here.
+    pub fn count_refused(&self) {
+        self.sli.posted(PostOutcome::Refused);
+    }
+
     async fn accept_and_publish(
         &self,
         poster: Poster<'_>,
         stream: &StreamId,
         draft: Draft,
     ) -> Result<Accepted, Refusal> {
-        let (comment, key) = accept(poster, draft)?;
+        let (comment, key) = accept(poster, stream, draft)?;
         self.shards.publish(stream, comment, key).await.map_err(|error| match error {
             PublishError::IdReused => Refusal::IdReused,
             PublishError::Unavailable => Refusal::ShardUnavailable,
@@ -142,10 +147,13 @@ impl<P: Publish> Desk<P> {
     }
 }
 
-fn accept(poster: Poster<'_>, draft: Draft) -> Result<(Comment, Option<Key>), Refusal> {
+fn accept(poster: Poster<'_>, stream: &StreamId, draft: Draft) -> Result<(Comment, Option<Key>), Refusal> {
     let (author, owner) = match poster {
         Poster::Viewer(viewer) => {
-            if !viewer.rights.may_post() {
+            if !viewer.streams.allow(stream) {
+                return Err(Refusal::NotAllowed("this viewer may not use this stream"));
+            }
+            if !viewer.rights.have(Right::Post) {
                 return Err(Refusal::NotAllowed("this viewer may not post"));
             }
             if draft.kind != Kind::Comment || draft.author.is_some() || draft.data.is_some() {
@@ -154,6 +162,9 @@ fn accept(poster: Poster<'_>, draft: Draft) -> Result<(Comment, Option<Key>), Re
             (viewer.author.clone(), format!("v:{}", viewer.author.id))
         }
         Poster::Service(service) => {
+            if !service.kinds.contains(&draft.kind) || !service.streams.allow(stream) {
+                return Err(Refusal::NotAllowed("this key may not post this kind in this stream"));
+            }
             let own = || Author { id: service.name.clone(), name: service.name.clone() };
             let author = draft.author.map_or_else(|| Ok(own()), rules::author)?;
             (author, format!("s:{}", service.name))
@@ -199,16 +210,21 @@ fn digest(comment: &Comment) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Rights, Service, Viewer};
+    use crate::domain::{Rights, Service, Streams, Viewer};
+
+    fn lobby() -> StreamId {
+        "lobby".parse().unwrap()
+    }
 
     fn viewer(rights: Rights) -> Viewer {
-        Viewer { author: Author { id: "u1".into(), name: "Ann".into() }, rights }
+        let author = Author { id: "u1".into(), name: "Ann".into() };
+        Viewer { author, rights, streams: Streams::ALL }
     }
 
     #[test]
     fn a_viewer_posts_comments_as_themselves() {
-        let ann = viewer(Rights::ALL);
-        let (comment, key) = accept(Poster::Viewer(&ann), Draft::comment(" hi ")).unwrap();
+        let ann = viewer(Rights::OPEN);
+        let (comment, key) = accept(Poster::Viewer(&ann), &lobby(), Draft::comment(" hi ")).unwrap();
         assert_eq!((comment.author, comment.body.as_str(), comment.kind), (ann.author, "hi", Kind::Comment));
         assert_eq!(key, None);
     }
@@ -216,7 +232,7 @@ mod tests {
     /// G13: no draft of a viewer becomes another kind, author or carries data.
     #[test]
     fn g13_a_viewer_cannot_forge() {
-        let ann = viewer(Rights::ALL);
+        let ann = viewer(Rights::OPEN);
         let plain = Draft::comment("hi");
         let forged = [
             Draft { kind: Kind::Gift, ..plain.clone() },
@@ -224,29 +240,40 @@ mod tests {
             Draft { data: Some(serde_json::Map::new()), ..plain.clone() },
         ];
         for draft in forged {
-            assert!(matches!(accept(Poster::Viewer(&ann), draft), Err(Refusal::NotAllowed(_))));
+            assert!(matches!(accept(Poster::Viewer(&ann), &lobby(), draft), Err(Refusal::NotAllowed(_))));
         }
         let watcher = viewer(Rights::WATCH);
-        assert!(matches!(accept(Poster::Viewer(&watcher), plain), Err(Refusal::NotAllowed(_))));
+        let elsewhere = Viewer { streams: Streams::parse(&["cinema"]).unwrap(), ..ann };
+        for viewer in [&watcher, &elsewhere] {
+            let refused = accept(Poster::Viewer(viewer), &lobby(), plain.clone());
+            assert!(matches!(refused, Err(Refusal::NotAllowed(_))));
+        }
     }
 
     #[test]
-    fn a_service_posts_any_kind_in_any_name() {
-        let shop = Service { name: "shop".into() };
+    fn a_service_posts_the_kinds_of_its_key_in_its_streams_and_in_any_name() {
+        let shop = Service { name: "shop".into(), ..Service::open() };
         let gift = Draft { kind: Kind::Gift, body: None, ..Draft::comment("") };
-        let (comment, _) = accept(Poster::Service(&shop), gift).unwrap();
+        let (comment, _) = accept(Poster::Service(&shop), &lobby(), gift.clone()).unwrap();
         assert_eq!((comment.author.id.as_str(), comment.body.as_str()), ("shop", ""));
         let nothing = Draft { body: None, ..Draft::comment("") };
-        assert!(matches!(accept(Poster::Service(&shop), nothing), Err(Refusal::BadRequest(_))));
+        let refused = accept(Poster::Service(&shop), &lobby(), nothing);
+        assert!(matches!(refused, Err(Refusal::BadRequest(_))));
+        let bell = Service { kinds: vec![Kind::Follow, Kind::Comment], ..shop.clone() };
+        let cinema = Service { streams: Streams::parse(&["cinema*"]).unwrap(), ..shop };
+        for service in [bell, cinema] {
+            let refused = accept(Poster::Service(&service), &lobby(), gift.clone());
+            assert!(matches!(refused, Err(Refusal::NotAllowed(_))));
+        }
     }
 
     #[test]
     fn keys_of_two_owners_never_collide_and_the_digest_is_of_the_content() {
         let id: PostId = "a1".parse().unwrap();
         let draft = |body: &str| Draft { id: Some(id.clone()), ..Draft::comment(body) };
-        let ann = viewer(Rights::ALL);
-        let service = Service { name: "u1".into() };
-        let key = |poster: Poster<'_>, body: &str| accept(poster, draft(body)).unwrap().1.unwrap();
+        let ann = viewer(Rights::OPEN);
+        let service = Service { name: "u1".into(), ..Service::open() };
+        let key = |poster: Poster<'_>, body: &str| accept(poster, &lobby(), draft(body)).unwrap().1.unwrap();
         let first = key(Poster::Viewer(&ann), "hi");
         assert_eq!(first, key(Poster::Viewer(&ann), "hi"));
         assert_ne!(first.digest, key(Poster::Viewer(&ann), "ho").digest);

@@ -9,6 +9,7 @@ mod limits;
 mod position;
 mod rights;
 mod rules;
+mod scope;
 
 pub use comment::{Author, Comment, Draft, Kind};
 #[cfg(fuzzing)]
@@ -19,6 +20,7 @@ pub use limits::{FrameRules, JoinRules, Keys, LimitRules, Limits, Meters, PostRu
 pub use position::{BadPosition, Position};
 pub use rights::{Poster, Right, Rights, Service, Viewer};
 pub use rules::{MAX_BODY_BYTES, MAX_BODY_GRAPHEMES, MAX_DATA_BYTES};
+pub use scope::{BadPattern, Streams};
 
 /// The time on this machine's clock, in milliseconds since the Unix epoch.
 #[must_use]

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Author, Refusal, rules};
+use super::{Author, Kind, Refusal, Streams, rules};
 
 /// One thing that a viewer may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -12,31 +12,59 @@ pub enum Right {
     Watch,
     /// Post comments.
     Post,
+    /// Keep order in the stream.
+    Moderate,
+}
+
+impl Right {
+    const ALL: [Self; 3] = [Self::Watch, Self::Post, Self::Moderate];
+
+    const fn bit(self) -> u8 {
+        match self {
+            Self::Watch => 1,
+            Self::Post => 2,
+            Self::Moderate => 4,
+        }
+    }
+
+    /// The right of this name; none for a name of a newer version.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "watch" => Some(Self::Watch),
+            "post" => Some(Self::Post),
+            "moderate" => Some(Self::Moderate),
+            _ => None,
+        }
+    }
 }
 
 /// What a viewer may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rights {
-    post: bool,
-}
+pub struct Rights(u8);
 
 impl Rights {
-    /// Watching and posting.
-    pub const ALL: Self = Self { post: true };
+    /// Watching and posting: what anybody may where there are no keys.
+    pub const OPEN: Self = Self(Right::Watch.bit() | Right::Post.bit());
     /// Watching alone.
-    pub const WATCH: Self = Self { post: false };
+    pub const WATCH: Self = Self(Right::Watch.bit());
 
-    /// Whether posting is among them.
+    /// Whether this right is among them.
     #[must_use]
-    pub const fn may_post(self) -> bool {
-        self.post
+    pub const fn have(self, right: Right) -> bool {
+        self.0 & right.bit() != 0
     }
 
     /// The rights as a list, as `hello` tells them.
     #[must_use]
     pub fn list(self) -> Vec<Right> {
-        let post = self.post.then_some(Right::Post);
-        std::iter::once(Right::Watch).chain(post).collect()
+        Right::ALL.into_iter().filter(|right| self.have(*right)).collect()
+    }
+}
+
+impl FromIterator<Right> for Rights {
+    fn from_iter<T: IntoIterator<Item = Right>>(rights: T) -> Self {
+        Self(rights.into_iter().fold(0, |bits, right| bits | right.bit()))
     }
 }
 
@@ -47,6 +75,8 @@ pub struct Viewer {
     pub author: Author,
     /// What they may do.
     pub rights: Rights,
+    /// Where they may do it.
+    pub streams: Streams,
 }
 
 /// A backend that posts by REST.
@@ -54,6 +84,10 @@ pub struct Viewer {
 pub struct Service {
     /// The name of its key.
     pub name: String,
+    /// What it may post.
+    pub kinds: Vec<Kind>,
+    /// Where it may post, and what it may read.
+    pub streams: Streams,
 }
 
 /// Whoever posts.
@@ -61,7 +95,7 @@ pub struct Service {
 pub enum Poster<'a> {
     /// A viewer: posts comments, as themselves.
     Viewer(&'a Viewer),
-    /// A service: posts any kind, in any author's name.
+    /// A service: posts the kinds of its key, in any author's name.
     Service(&'a Service),
 }
 
@@ -75,6 +109,36 @@ impl Viewer {
             Some(name) => rules::author(Author { id: name.to_owned(), name: name.to_owned() })?,
             None => Author { id: session.to_owned(), name: "guest".to_owned() },
         };
-        Ok(Self { author, rights: Rights::ALL })
+        Ok(Self { author, rights: Rights::OPEN, streams: Streams::ALL })
+    }
+
+    /// A viewer whom somebody vouches for.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the id or the name is not fit to be shown.
+    pub fn vouched(author: Author, rights: Rights, streams: Streams) -> Result<Self, Refusal> {
+        Ok(Self { author: rules::author(author)?, rights, streams })
+    }
+}
+
+impl Service {
+    /// Any backend, of a pod that knows no keys.
+    #[must_use]
+    pub fn open() -> Self {
+        Self { name: "open".to_owned(), kinds: Kind::ALL.to_vec(), streams: Streams::ALL }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rights_are_what_was_given_and_nothing_else() {
+        let rights: Rights = ["post", "moderate", "rule"].into_iter().filter_map(Right::named).collect();
+        assert_eq!(rights.list(), [Right::Post, Right::Moderate]);
+        assert!(!rights.have(Right::Watch));
+        assert_eq!(Rights::from_iter([]).list(), []);
+        assert_eq!(Rights::OPEN.list(), [Right::Watch, Right::Post]);
     }
 }

@@ -9,13 +9,14 @@ use serde_json::Value;
 
 use super::{
     Api, MAX_BATCH_BYTES, Problem,
-    comments::{Body, Posted, post_one, status},
+    auth::{Backend, may_post},
+    comments::{Body, Posted, status},
     extract::{JsonBody, Trace},
 };
 use crate::{
-    domain::{Draft, StreamId},
+    domain::{Accepted, Draft, Poster, Service, StreamId},
     protocol::Code,
-    telemetry::Caller,
+    telemetry::CallerSpan,
 };
 
 /// The most comments in a batch.
@@ -65,7 +66,8 @@ impl From<Problem> for Outcome {
 /// Posts up to 500 comments: those of one stream in their order, different streams side by side.
 pub(super) async fn post(
     State(api): State<Api>,
-    Trace(caller): Trace,
+    Trace(parent): Trace,
+    Backend(service): Backend,
     JsonBody(batch): JsonBody<Batch, MAX_BATCH_BYTES>,
 ) -> Result<(StatusCode, Json<Results>), Problem> {
     if batch.comments.len() > MAX_COMMENTS {
@@ -83,7 +85,7 @@ pub(super) async fn post(
         };
         results.push(outcome);
     }
-    let in_order = |(stream, drafts)| post_in_order(&api, caller.as_ref(), stream, drafts);
+    let in_order = |drafts| post_in_order(&api, &service, parent.as_ref(), drafts);
     let mut posting: FuturesUnordered<_> = streams.into_iter().map(in_order).collect();
     while let Some(outcomes) = posting.next().await {
         for (place, outcome) in outcomes {
@@ -101,11 +103,22 @@ fn read(line: Value) -> Result<(StreamId, Draft), Problem> {
     Ok((stream, body.draft(id)))
 }
 
+async fn post_one(
+    api: &Api,
+    service: &Service,
+    parent: Option<CallerSpan>,
+    stream: &StreamId,
+    draft: Draft,
+) -> Result<Accepted, Problem> {
+    may_post(api, service)?;
+    Ok(api.0.desk.post_for(parent, Poster::Service(service), stream, draft).await?)
+}
+
 async fn post_in_order(
     api: &Api,
-    caller: Option<&Caller>,
-    stream: StreamId,
-    drafts: Vec<(usize, Draft)>,
+    service: &Service,
+    parent: Option<&CallerSpan>,
+    (stream, drafts): (StreamId, Vec<(usize, Draft)>),
 ) -> Vec<(usize, Outcome)> {
     let mut outcomes = Vec::with_capacity(drafts.len());
     let mut dead = false;
@@ -116,7 +129,7 @@ async fn post_in_order(
             outcomes.push((place, failed.into()));
             continue;
         }
-        let outcome = match post_one(api, caller.cloned(), &stream, draft).await {
+        let outcome = match post_one(api, service, parent.cloned(), &stream, draft).await {
             Ok(accepted) => Outcome::Posted { status: status(&accepted).as_u16(), posted: accepted.into() },
             Err(problem) => {
                 dead = problem.code == Code::ShardUnavailable;

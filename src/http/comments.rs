@@ -11,12 +11,12 @@ use serde_json::{Map, Value};
 
 use super::{
     Api, MAX_BODY_BYTES, Problem,
+    auth::Caller,
     extract::{IdempotencyKey, JsonBody, Params, Stream, Trace},
 };
 use crate::{
-    domain::{Accepted, Author, Draft, Epoch, Kind, Position, PostId, Poster, Refusal, StreamId},
+    domain::{Accepted, Author, Draft, Epoch, Kind, Position, PostId},
     shards::HistoryPage,
-    telemetry::Caller,
 };
 
 /// The most comments in a page of history.
@@ -62,23 +62,15 @@ pub(super) const fn status(accepted: &Accepted) -> StatusCode {
 /// Posts one comment; returns when it is in the stream's history.
 pub(super) async fn post(
     State(api): State<Api>,
+    caller: Caller,
     Stream(stream): Stream,
-    Trace(caller): Trace,
+    Trace(parent): Trace,
     IdempotencyKey(id): IdempotencyKey,
     JsonBody(body): JsonBody<Body, MAX_BODY_BYTES>,
 ) -> Result<Response, Problem> {
-    let accepted = post_one(&api, caller, &stream, body.draft(id)).await?;
+    caller.may_post(&api, &stream)?;
+    let accepted = api.0.desk.post_for(parent, caller.poster(), &stream, body.draft(id)).await?;
     Ok((status(&accepted), Json(Posted::from(accepted))).into_response())
-}
-
-pub(super) async fn post_one(
-    api: &Api,
-    caller: Option<Caller>,
-    stream: &StreamId,
-    draft: Draft,
-) -> Result<Accepted, Problem> {
-    api.0.limits.post_of_service(&api.0.service.name).map_err(Refusal::from)?;
-    Ok(api.0.desk.post_for(caller, Poster::Service(&api.0.service), stream, draft).await?)
 }
 
 /// Which page of history.
@@ -91,9 +83,11 @@ pub(super) struct Which {
 /// A page of history: the newest comments, or those after a position.
 pub(super) async fn history(
     State(api): State<Api>,
+    caller: Caller,
     Stream(stream): Stream,
     Params(which): Params<Which>,
 ) -> Result<Response, Problem> {
+    caller.may_read(&stream)?;
     let limit = which.limit.unwrap_or(DEFAULT_PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(Problem::bad_request("limit must be 1 to 200"));

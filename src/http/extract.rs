@@ -15,7 +15,7 @@ use super::{Api, Problem};
 use crate::{
     domain::{PostId, StreamId},
     protocol::Code,
-    telemetry::Caller,
+    telemetry::CallerSpan,
 };
 
 /// How long a body may take to come.
@@ -66,7 +66,7 @@ impl FromRequestParts<Api> for IdempotencyKey {
 
 /// The caller's span, if the request names one. A name that cannot be read, or a second one, is as good as none: see
 /// <https://www.w3.org/TR/trace-context/#a-traceparent-is-received>.
-pub(super) struct Trace(pub(super) Option<Caller>);
+pub(super) struct Trace(pub(super) Option<CallerSpan>);
 
 impl FromRequestParts<Api> for Trace {
     type Rejection = Infallible;
@@ -74,7 +74,7 @@ impl FromRequestParts<Api> for Trace {
     async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Infallible> {
         let mut values = parts.headers.get_all("traceparent").iter();
         let only = values.next().filter(|_| values.next().is_none());
-        Ok(Self(only.and_then(|value| Caller::read(value.to_str().ok()?))))
+        Ok(Self(only.and_then(|value| CallerSpan::read(value.to_str().ok()?))))
     }
 }
 

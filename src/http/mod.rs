@@ -1,5 +1,6 @@
 //! HTTP: the routes, one file a resource, and the listeners.
 
+mod auth;
 mod batch;
 mod client;
 mod comments;
@@ -11,22 +12,28 @@ mod page;
 mod problem;
 mod status;
 mod stream;
+mod viewers;
 mod watch;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
-    http::{HeaderValue, header::HeaderName},
+    http::{HeaderValue, header::HeaderName, request},
     middleware,
     response::Response,
-    routing::{any, get, post},
+    routing::{any, delete, get, post},
 };
 
 use crate::{
     connection::Connections,
-    domain::{Desk, Limits, Service},
+    domain::{Desk, Limits},
     hub::Hub,
+    identity::Identity,
     readiness::Gate,
     shards::Shards,
     shutdown::Tasks,
@@ -35,6 +42,7 @@ use crate::{
 #[cfg(fuzzing)]
 pub use batch::fuzz_bodies;
 pub use client::{Origins, Proxies};
+use listener::Arrived;
 pub use listener::{Door, Listener, bind, serve};
 pub use ops::{Ops, router as ops_router};
 use problem::Problem;
@@ -70,8 +78,10 @@ pub struct Parts {
     pub proxies: Proxies,
     /// The pages that may watch.
     pub origins: Origins,
-    /// Who backends are, while there are no keys.
-    pub service: Service,
+    /// Knows the keys and tokens.
+    pub identity: Identity,
+    /// Whether the demo page is served.
+    pub demo: bool,
 }
 
 impl Api {
@@ -79,6 +89,14 @@ impl Api {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    /// The address of whoever sent a request.
+    fn address_of(&self, request: &request::Parts) -> IpAddr {
+        let arrived = request.extensions.get::<Arrived>();
+        arrived.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |arrived| {
+            self.0.proxies.client(arrived.peer, &request.headers)
+        })
     }
 }
 
@@ -90,6 +108,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/streams/{stream}/comments", get(comments::history).post(comments::post))
         .route("/v1/streams/{stream}", get(stream::show))
         .route("/v1/comments", post(batch::post))
+        .route("/v1/viewers/{author}", delete(viewers::revoke))
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .fallback(|| async { Problem::not_found("no such route") })
         .layer(middleware::from_fn(deadline))

@@ -1,9 +1,12 @@
 //! `/`: the demo page.
 
 use axum::{
+    extract::State,
     http::header,
     response::{Html, IntoResponse},
 };
+
+use super::{Api, Problem};
 
 /// Only what the page itself holds runs, and it talks to this server only.
 pub(super) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
@@ -26,8 +29,11 @@ const PAGE: &str = concat!(
 );
 
 /// One page with its script and style; it fetches nothing.
-pub(super) async fn page() -> impl IntoResponse {
-    (guarded(POLICY), Html(PAGE))
+pub(super) async fn page(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
+    if !api.0.demo {
+        return Err(Problem::not_found("no such route"));
+    }
+    Ok((guarded(POLICY), Html(PAGE)))
 }
 
 /// The headers of a page that runs only what its policy names.

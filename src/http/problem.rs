@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::{
     domain::{Refusal, TooOften},
+    identity::BadToken,
     protocol::Code,
     readiness::Refused,
     shards::Unavailable,
@@ -72,6 +73,20 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, Code::NotFound, detail)
     }
 
+    pub(super) fn not_allowed(detail: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, Code::NotAllowed, detail)
+    }
+
+    /// Nobody: the answer says by which scheme to come (RFC 9110 section 11.6.1).
+    pub(super) fn bad_token(detail: impl Into<String>) -> Self {
+        Self::unauthorized(Code::BadToken, detail)
+    }
+
+    fn unauthorized(code: Code, detail: impl Into<String>) -> Self {
+        let headers: &[_] = &[("www-authenticate", "Bearer")];
+        Self { headers, ..Self::new(StatusCode::UNAUTHORIZED, code, detail) }
+    }
+
     pub(super) fn method_not_allowed() -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadRequest, "the route has no such method; see Allow")
     }
@@ -121,6 +136,13 @@ impl From<Refusal> for Problem {
             Refusal::ShardUnavailable => problem.retry_soon(),
             _ => problem,
         }
+    }
+}
+
+impl From<BadToken> for Problem {
+    fn from(bad: BadToken) -> Self {
+        let code = if bad.has_ended() { Code::TokenExpired } else { Code::BadToken };
+        Self::unauthorized(code, bad.to_string())
     }
 }
 

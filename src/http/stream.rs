@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
 
-use super::{Api, Problem, extract::Stream};
+use super::{Api, Problem, auth::Backend, extract::Stream};
 use crate::shards::Tally;
 
 /// A stream's attributes.
@@ -18,8 +18,10 @@ pub(super) struct Attributes {
 /// Shows a stream: its viewers on this pod, and how many comments its history took.
 pub(super) async fn show(
     State(api): State<Api>,
+    backend: Backend,
     Stream(stream): Stream,
 ) -> Result<Json<Attributes>, Problem> {
+    backend.may_see(&stream)?;
     let comments_by_kind = api.0.shards.tally(&stream).await?;
     Ok(Json(Attributes {
         viewers: api.0.hub.viewers(&stream),

@@ -1,9 +1,6 @@
 //! `/v1/streams/{stream}/watch`: the handshake of a viewer (RFC 6455 section 4.2).
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    time::Duration,
-};
+use std::time::Duration;
 
 use axum::{
     body::Body,
@@ -16,13 +13,14 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::{
-    Api, Problem,
+    Api, Problem, auth,
     extract::{Params, Stream},
     listener::Arrived,
 };
 use crate::{
     connection::{self, After, Connections, Socket},
     domain::{EntryId, Viewer},
+    identity::Pass,
     protocol::SUBPROTOCOL,
 };
 
@@ -33,6 +31,7 @@ const UPGRADE_DEADLINE: Duration = Duration::from_secs(5);
 struct Query {
     after: Option<String>,
     name: Option<String>,
+    token: Option<String>,
 }
 
 /// Makes a viewer of whoever asks properly.
@@ -54,30 +53,38 @@ pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Re
         .ok_or_else(|| Problem::upgrade_required("this connection cannot be upgraded"))?;
 
     let session = EntryId::random().to_string();
-    let name = query.name.filter(|name| !name.is_empty());
-    let viewer = Viewer::open(name.as_deref(), &session).map_err(|_| {
-        Problem::bad_request(
-            "name must be 1 to 64 visible characters in 128 bytes, without control characters",
-        )
-    })?;
+    let pass = if api.0.identity.is_open() {
+        open_pass(query.name.as_deref(), &session)?
+    } else {
+        auth::pass(&parts.headers, query.token.as_deref(), &api.0.identity)?
+    };
+    auth::may_watch(pass.viewer(), &stream)?;
     let after = match query.after.as_deref() {
         None | Some("") => After::Nothing,
         Some(after) => after.parse().map_or(After::Unknown, After::Place),
     };
-    let arrived = parts.extensions.get::<Arrived>().copied();
-    let address = arrived.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |arrived| {
-        api.0.proxies.client(arrived.peer, &parts.headers)
-    });
-    let keys = api.0.limits.keys(&viewer.author.id, address, &stream);
+    let keys = api.0.limits.keys(&pass.viewer().author.id, api.address_of(&parts), &stream);
     api.0.limits.join(&keys).map_err(Problem::joins_too_often)?;
-    let request = Box::new(connection::Request { stream, viewer, keys, session, after });
+    let request = Box::new(connection::Request { stream, pass, keys, session, after });
 
     // Before the 101: a drain that begins now waits for this viewer too.
+    let arrived = parts.extensions.get::<Arrived>();
     let place = api.0.tasks.place();
     api.0.gate.admit(api.0.tasks.sockets(), arrived.map_or(0, |arrived| arrived.descriptor))?;
     let connections = api.0.connections.clone();
     api.0.tasks.socket(place, hand_over(upgrade, connections, request));
     Ok(switching(accept, &parts.headers))
+}
+
+/// Where there are no keys, viewers are whoever they say.
+fn open_pass(name: Option<&str>, session: &str) -> Result<Pass, Problem> {
+    let name = name.filter(|name| !name.is_empty());
+    let viewer = Viewer::open(name, session).map_err(|_| {
+        Problem::bad_request(
+            "name must be 1 to 64 visible characters in 128 bytes, without control characters",
+        )
+    })?;
+    Ok(Pass::open(viewer))
 }
 
 /// A viewer's task.

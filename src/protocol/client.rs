@@ -1,6 +1,6 @@
 //! What a viewer may send.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -17,8 +17,33 @@ pub enum ClientFrame {
         /// What to post.
         draft: Draft,
     },
+    /// Go on with another token.
+    Refresh {
+        /// The viewer's own mark, echoed if the token is refused.
+        reference: Option<String>,
+        /// The token, unchecked.
+        token: Secret,
+    },
     /// Answer with `pong`: browsers cannot see WebSocket pings.
     Ping,
+}
+
+/// A text that is shown nowhere, not even in a log.
+#[derive(PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// A message that is not understood; the viewer is told, and its socket lives on.
@@ -45,6 +70,7 @@ struct Raw {
     id: Option<String>,
     kind: Option<Kind>,
     body: Option<String>,
+    token: Option<String>,
     #[serde(flatten)]
     unknown: HashMap<String, Value>,
 }
@@ -64,6 +90,10 @@ impl ClientFrame {
         let reference = raw.reference;
         match raw.kind_of_frame.as_str() {
             "ping" => Ok(Self::Ping),
+            "refresh" => match raw.token {
+                Some(token) => Ok(Self::Refresh { reference, token: Secret(token) }),
+                None => Err(BadFrame { reference, message: "a refresh has a token" }),
+            },
             "post" => match raw.id.map(|id| id.parse()).transpose() {
                 Ok(id) => Ok(Self::Post { reference, draft: draft(id, raw.kind, raw.body) }),
                 Err(BadId { .. }) => {
@@ -90,6 +120,8 @@ mod tests {
         assert_eq!(ClientFrame::decode(r#"{"type":"ping"}"#), Ok(ClientFrame::Ping));
         let text = r#"{"type":"post","ref":"a1","id":"x-1","body":"hi","later":{"a":[1]}}"#;
         let draft = Draft { id: Some("x-1".parse().unwrap()), ..Draft::comment("hi") };
+        let refresh = ClientFrame::decode(r#"{"type":"refresh","token":"canary"}"#).unwrap();
+        assert_eq!(format!("{refresh:?}"), "Refresh { reference: None, token: … }");
         assert_eq!(ClientFrame::decode(text), Ok(ClientFrame::Post { reference: Some("a1".into()), draft }));
     }
 
@@ -121,6 +153,9 @@ mod tests {
                 Some("a"),
                 "id must be 1 to 64 printable ASCII characters",
             ),
+            (r#"{"type":"refresh","ref":"a"}"#, Some("a"), "a refresh has a token"),
+            (r#"{"type":"refresh","token":1}"#, None, unreadable),
+            (r#"{"type":"refresh","token":"a","token":"a"}"#, None, unreadable),
             (r#"{"type":"dance","ref":"a"}"#, Some("a"), "unknown type"),
             (r#"{"type":"Post","ref":"a"}"#, Some("a"), "unknown type"),
         ];

@@ -5,6 +5,8 @@
 pub enum Advice {
     /// Connect again, after a random time within `hello`'s `reconnect`, with `after`.
     Reconnect,
+    /// Get a new token first, then connect again with `after`.
+    Renew,
     /// Do not connect again without a change: the same would happen.
     Stop,
 }
@@ -26,6 +28,8 @@ pub enum Close {
     MessageTooBig,
     /// The pod restarts, or gives viewers to other pods.
     Restart,
+    /// The viewer's token ended, or was revoked.
+    TokenEnded,
     /// The viewer takes its frames too slowly.
     TooSlow,
     /// The viewer did not answer a ping.
@@ -34,7 +38,7 @@ pub enum Close {
 
 impl Close {
     /// Every reason, in the order of the codes.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Normal,
         Self::ProtocolError,
         Self::BinaryMessage,
@@ -42,6 +46,7 @@ impl Close {
         Self::Flood,
         Self::MessageTooBig,
         Self::Restart,
+        Self::TokenEnded,
         Self::TooSlow,
         Self::NoPong,
     ];
@@ -55,6 +60,7 @@ impl Close {
             Self::Flood => (1008, "too many frames", Advice::Stop),
             Self::MessageTooBig => (1009, "message over 16 KiB", Advice::Stop),
             Self::Restart => (1012, "restart", Advice::Reconnect),
+            Self::TokenEnded => (3000, "token expired or revoked", Advice::Renew),
             Self::TooSlow => (3008, "too slow", Advice::Reconnect),
             Self::NoPong => (3012, "no pong", Advice::Reconnect),
         }
@@ -93,5 +99,6 @@ mod tests {
             .map(|close| close.code())
             .collect();
         assert_eq!(again, [1012, 3008, 3012]);
+        assert_eq!((Close::TokenEnded.code(), Close::TokenEnded.advice()), (3000, Advice::Renew));
     }
 }

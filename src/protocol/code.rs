@@ -12,6 +12,10 @@ pub enum Code {
     TooLong,
     /// The right is missing.
     NotAllowed,
+    /// The token or key is absent, or not good.
+    BadToken,
+    /// The token was good, and has ended or was revoked.
+    TokenExpired,
     /// There is nothing under this name.
     NotFound,
     /// It was done too often; `retry_ms` or `Retry-After` says when to try again.
@@ -26,10 +30,12 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::BadRequest,
         Self::TooLong,
         Self::NotAllowed,
+        Self::BadToken,
+        Self::TokenExpired,
         Self::NotFound,
         Self::RateLimited,
         Self::IdReused,

@@ -12,15 +12,15 @@ mod server;
 #[cfg(test)]
 mod snapshots;
 
-pub use client::{BadFrame, ClientFrame};
+pub use client::{BadFrame, ClientFrame, Secret};
 pub use close::{Advice, Close};
 pub use code::Code;
 pub use envelope::{BadEnvelope, ENVELOPE_VERSION, Entry, Fragment};
 pub use frame::SharedFrame;
 pub use page::{HISTORY_PAGE_BYTES, Page};
 pub use server::{
-    Hello, LiveComment, ReconnectReason, ReconnectWait, Resumed, comment, error, gap, hello, ping, pong,
-    posted, reconnect, refused, reset, skipped, viewers,
+    Hello, LiveComment, ReconnectReason, ReconnectWait, Resumed, comment, error, expiring, gap, hello, ping,
+    pong, posted, reconnect, refused, reset, skipped, viewers,
 };
 
 /// The WebSocket subprotocol of this version of the protocol.

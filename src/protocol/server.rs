@@ -252,6 +252,16 @@ pub fn reconnect(within_ms: u64, reason: ReconnectReason) -> SharedFrame {
     frame("reconnect", Reconnect { within_ms, reason })
 }
 
+/// `expiring`: the viewer's token ends soon; it should send `refresh`.
+#[must_use]
+pub fn expiring(in_ms: u64) -> SharedFrame {
+    #[derive(Serialize)]
+    struct Expiring {
+        in_ms: u64,
+    }
+    frame("expiring", Expiring { in_ms })
+}
+
 /// `pong`: answers `ping`, with the pod's time in milliseconds since the Unix epoch.
 #[must_use]
 pub fn pong(server_time: u64) -> SharedFrame {

@@ -49,7 +49,7 @@ fn hello() {
         position: Position::start_of("abcdefgh".parse().unwrap()),
         resumed: Resumed::Fresh,
         viewers: 3,
-        rights: Rights::ALL.list(),
+        rights: Rights::OPEN.list(),
         slow_mode_ms: 0,
         closed: false,
         ping_ms: 25_000,

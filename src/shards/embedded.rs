@@ -1,7 +1,7 @@
 //! A shard in this process's memory, for a pod that has no Redis: the same order, history and subscriptions.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -13,7 +13,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{sync::mpsc, time::Instant};
 
-use super::shard::{ConnectionId, Event, Events, Post, Span, Tally, Window};
+use super::{
+    revocations::{MOST, Revocation},
+    shard::{ConnectionId, Event, Events, Post, Span, Tally, Window},
+};
 use crate::{
     domain::{Accepted, Epoch, Kind, Position, PublishError, StreamId, now_ms},
     protocol::Entry,
@@ -58,6 +61,8 @@ struct Inner {
 struct Store {
     records: HashMap<StreamId, Record>,
     subscribed: HashSet<StreamId>,
+    /// Users by the time of their revocation, in milliseconds since the Unix epoch; a later one has a later time.
+    revoked: BTreeMap<u64, String>,
     bytes: usize,
 }
 
@@ -132,6 +137,23 @@ impl Embedded {
         let store = self.0.store.lock();
         let record = store.records.get(stream)?;
         record.is_fresh(&self.0.keep, Instant::now()).then_some(record.tally)
+    }
+
+    pub(super) fn revoke(&self, user: &str, keep: Duration) {
+        let mut store = self.0.store.lock();
+        let revoked = &mut store.revoked;
+        let keep_ms = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
+        let last = revoked.last_key_value().map_or(0, |(at_ms, _)| *at_ms);
+        let at_ms = now_ms().max(last + 1);
+        *revoked = revoked.split_off(&at_ms.saturating_sub(keep_ms));
+        revoked.insert(at_ms, user.to_owned());
+    }
+
+    pub(super) fn revocations(&self, after: &str) -> Vec<Revocation> {
+        let after_ms: u64 = after.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or(0);
+        let store = self.0.store.lock();
+        let news = store.revoked.range(after_ms + 1..).take(MOST);
+        news.map(|(at_ms, user)| Revocation { id: format!("{at_ms}-0"), user: user.clone() }).collect()
     }
 
     pub(super) fn subscribe(&self, streams: &[StreamId]) -> ConnectionId {

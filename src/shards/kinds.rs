@@ -1,9 +1,12 @@
 //! The two kinds of shard, behind one interface.
 
+use std::time::Duration;
+
 use super::{
     clock::Clock,
     embedded::Embedded,
     link::Link,
+    revocations::Revocation,
     shard::{ConnectionId, Health, Post, Span, Tally, Unavailable, Window},
 };
 use crate::domain::{Accepted, Epoch, Position, PublishError, StreamId};
@@ -54,6 +57,25 @@ impl Shard {
         match self {
             Self::Embedded(embedded) => Ok(embedded.tally(stream)),
             Self::Redis(link) => link.tally(stream).await,
+        }
+    }
+
+    /// Keeps a revocation of a user's tokens, for as long as tokens live.
+    pub(super) async fn revoke(&self, user: &str, keep: Duration) -> Result<(), Unavailable> {
+        match self {
+            Self::Embedded(embedded) => {
+                embedded.revoke(user, keep);
+                Ok(())
+            }
+            Self::Redis(link) => link.revoke(user, keep).await,
+        }
+    }
+
+    /// The next revocations after a place; none if these are all.
+    pub(super) async fn revocations(&self, after: &str) -> Result<Vec<Revocation>, Unavailable> {
+        match self {
+            Self::Embedded(embedded) => Ok(embedded.revocations(after)),
+            Self::Redis(link) => link.revocations(after).await,
         }
     }
 

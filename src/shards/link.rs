@@ -34,6 +34,7 @@ use self::{
     wire::{Life, Upkeep, Wire},
 };
 use super::clock::Clock;
+use super::revocations::{MOST, Revocation};
 use super::shard::{ConnectionId, Event, Post, Span, Tally, Unavailable, Window};
 use crate::{
     domain::{Accepted, Epoch, Kind, Position, PublishError, StreamId},
@@ -292,6 +293,28 @@ impl Link {
             call_of("fanfare_beat", &keys, args)
         };
         replies::fleet(self.0.reading.call(args).await?)
+    }
+
+    /// Keeps a revocation of a user's tokens, for as long as tokens live.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: it may be kept or not.
+    pub(super) async fn revoke(&self, user: &str, keep: Duration) -> Result<(), Unavailable> {
+        let keep_ms = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
+        let args =
+            || call_of("fanfare_revoke", &[names::REVOKED.to_owned()], vec![user.into(), keep_ms.into()]);
+        self.0.reading.call(args).await.map(drop)
+    }
+
+    /// The next revocations after a place.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub(super) async fn revocations(&self, after: &str) -> Result<Vec<Revocation>, Unavailable> {
+        let most = i64::try_from(MOST).unwrap_or(i64::MAX);
+        let args =
+            || call_of("fanfare_revoked", &[names::REVOKED.to_owned()], vec![after.into(), most.into()]);
+        replies::revocations(self.0.reading.call(args).await?)
     }
 
     /// Subscribes to streams; the answer names the connection on which all of them are now in force.

@@ -22,6 +22,7 @@ mod pause;
 mod questions;
 mod reads;
 mod report;
+mod revocations;
 mod ring;
 mod shard;
 #[cfg(test)]

@@ -20,7 +20,7 @@ mod writer;
 pub use lately::Quantiles;
 pub use prometheus::PROMETHEUS_TEXT;
 pub use sli::{Counts, Figures, Identity, JoinSource, Objectives, PostOutcome, Seating, ShardFigures, Sli};
-pub use trace::{BadTraceparent, Caller, Traceparent, deliver_span, post_span};
+pub use trace::{BadTraceparent, CallerSpan, Traceparent, deliver_span, post_span};
 
 use otlp::Settings;
 use push::{Push, Pushed};

@@ -65,9 +65,9 @@ fn is_hex(part: &str) -> bool {
 
 /// The span in which somebody made a request, as the header `traceparent` names it; it may be one that is not sampled.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller(SpanContext);
+pub struct CallerSpan(SpanContext);
 
-impl Caller {
+impl CallerSpan {
     /// Reads the header; none if it cannot be read, which is no fault. Of a version after 00 what 00 has is read, see
     /// <https://www.w3.org/TR/trace-context/#versioning-of-traceparent>.
     #[must_use]
@@ -113,14 +113,14 @@ impl Traceparent {
 /// The span of one post, from its acceptance to its answer; none if nothing is traced. It holds nobody's words or name.
 /// With a caller it is part of the caller's trace.
 #[must_use]
-pub fn post_span(caller: Option<Caller>, stream: &impl fmt::Display, kind: &'static str) -> Span {
+pub fn post_span(caller: Option<CallerSpan>, stream: &impl fmt::Display, kind: &'static str) -> Span {
     if !TRACING.load(Relaxed) {
         return Span::none();
     }
     let span = tracing::info_span!(
         target: TARGET, parent: None, "post", otel.kind = "producer", %stream, kind, trace_id = Empty
     );
-    if let Some(Caller(caller)) = caller {
+    if let Some(CallerSpan(caller)) = caller {
         // It fails for a span that nobody records, and then nobody asks for its parent either.
         let _ = span.set_parent(Context::new().with_remote_span_context(caller));
     }
@@ -184,12 +184,12 @@ mod tests {
 
     #[test]
     fn a_callers_span_is_read_sampled_or_not_and_of_later_versions_too() {
-        let sampled = Caller::read(GOLDEN).unwrap();
+        let sampled = CallerSpan::read(GOLDEN).unwrap();
         assert!(sampled.0.is_sampled() && sampled.0.is_remote() && sampled.0.is_valid());
-        assert!(!Caller::read(&GOLDEN.replace("-01", "-00")).unwrap().0.is_sampled());
+        assert!(!CallerSpan::read(&GOLDEN.replace("-01", "-00")).unwrap().0.is_sampled());
         let later = GOLDEN.replacen("00-", "cc-", 1);
         for same in [GOLDEN.replace("-01", "-ff"), later.clone(), format!("{later}-and-more"), later + "-"] {
-            assert_eq!(Caller::read(&same).as_ref(), Some(&sampled), "{same}");
+            assert_eq!(CallerSpan::read(&same).as_ref(), Some(&sampled), "{same}");
         }
     }
 
@@ -215,7 +215,7 @@ mod tests {
             "00-0af7651916cd43dd8448eb211c8031é-b7ad6b7169203331-01",
             " 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         ] {
-            assert_eq!(Caller::read(header), None, "{header:?}");
+            assert_eq!(CallerSpan::read(header), None, "{header:?}");
         }
     }
 }

@@ -5,11 +5,13 @@
 mod catalogue;
 mod frames;
 mod handshakes;
+mod identity;
 mod json;
 mod rest;
 mod slow;
 mod streams;
 mod text;
+mod tokens;
 
 use std::sync::Arc;
 

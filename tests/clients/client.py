@@ -1,8 +1,8 @@
-"""python3 client.py URL STREAM: posts each line of standard input; prints comments and states, a JSON object a line."""
+"""python3 client.py URL STREAM [TOKEN]: posts each line of standard input; prints comments and states, a JSON object a line."""
 import asyncio, contextlib, json, random, sys, uuid, websockets
 
 AGAIN = {1001, 1006, 1011, 1012, 1013, 3008, 3012}
-URL, STREAM = sys.argv[1:]
+URL, STREAM, *TOKEN = sys.argv[1:]
 current, position, seen, unanswered, wait = None, "", {}, {}, {"min_ms": 100, "max_ms": 3000}
 
 def take(frame):
@@ -22,7 +22,7 @@ async def watch(delay=0.0):
         await asyncio.sleep(delay)
         address, socket = f"{URL}/v1/streams/{STREAM}/watch?name=python&after={position}", None
         with contextlib.suppress(OSError, asyncio.TimeoutError, websockets.WebSocketException):
-            async with websockets.connect(address, subprotocols=["fanfare.v1"]) as socket:
+            async with websockets.connect(address, subprotocols=["fanfare.v1", *map("bearer.{}".format, TOKEN)]) as socket:
                 async for frame in (json.loads(text) async for text in socket):
                     if frame["type"] == "hello":
                         failures, old, current, wait = 0, current, socket, frame["reconnect"]

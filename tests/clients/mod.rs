@@ -12,7 +12,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::world::{Authority, PATIENCE, Pod, RedisServer, Relay, Signal, eventually, stream_for};
+use crate::{
+    identity::keyed,
+    world::{Authority, Issuer, Join, PATIENCE, Pod, RedisServer, Relay, Signal, eventually, stream_for},
+};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -40,12 +43,10 @@ impl Client {
         Self { child, stdin, lines, told: Vec::new() }
     }
 
-    /// Node with the package `ws`, running the module that the page and docs/clients.md share.
     fn node(address: SocketAddr, stream: &str) -> Self {
         Self::start(&mut node(), address, stream)
     }
 
-    /// Python with the package `websockets`, and nothing of ours.
     fn python(address: SocketAddr, stream: &str) -> Self {
         Self::start(&mut python(), address, stream)
     }
@@ -77,6 +78,7 @@ impl Client {
     }
 }
 
+/// Node with the package `ws`, running the module that the page and docs/clients.md share.
 fn node() -> Command {
     let mut command = Command::new("node");
     command.env("NODE_PATH", "/usr/share/nodejs").arg(root().join("tests/clients/client.cjs"));
@@ -84,6 +86,7 @@ fn node() -> Command {
     command
 }
 
+/// Python with the package `websockets`, and nothing of ours.
 fn python() -> Command {
     // Debian's own Python, which Debian's packages belong to.
     let mut command = Command::new("/usr/bin/python3");
@@ -209,6 +212,30 @@ async fn a_node_client_moves_at_a_drain() {
 #[tokio::test]
 async fn a_python_client_moves_at_a_drain() {
     moves_at_a_drain(Client::python).await;
+}
+
+/// Watches and posts with a token, as the token's user.
+async fn shows_a_token(mut command: Command) {
+    let (issuer, stream) = (Issuer::new(), stream_for("token"));
+    let pod = keyed(&issuer, &[]);
+    let mut ben = Join::new(&pod, &stream).bearing(issuer.token_for("ben")).open().await;
+    ben.say("from ben").await;
+    let url = format!("ws://{}", pod.public);
+    let mut client = Client::run(command.args([&url, &stream, &issuer.token_for("ann")]));
+    client.shows("from ben").await;
+    client.say("from ann");
+    ben.comments(2).await;
+    assert_eq!((ben.seen[1].author.as_str(), ben.seen[1].body.as_str()), ("ann", "from ann"));
+}
+
+#[tokio::test]
+async fn a_node_client_shows_a_token() {
+    shows_a_token(node()).await;
+}
+
+#[tokio::test]
+async fn a_python_client_shows_a_token() {
+    shows_a_token(python()).await;
 }
 
 /// docs/clients.md shows the client that the page runs, and the Python client is as short as the document says.

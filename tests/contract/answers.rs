@@ -10,8 +10,10 @@ use super::{
     observe::{self, REST},
 };
 use crate::world::{
-    Answer, Hitch, Join, Peer, Pod, RedisServer, Relay, Signal, TempFile, Way, embedded, eventually,
-    exchange, get, on_redis, post, request, stream_for,
+    Answer, Hitch, Issuer, Join, Peer, Pod, RedisServer, Relay, Signal, TempFile, Way, embedded, eventually,
+    exchange, get,
+    issuer::{claims_with, service, service_key},
+    on_redis, post, request, stream_for,
 };
 
 /// What passes too quickly to be seen for certain: a pod answers its probes for moments before it is ready.
@@ -151,6 +153,52 @@ async fn edges(pod: &Pod) {
     assert_eq!(pod.probe("/live").await.status, 200);
 }
 
+/// Where there are keys: nobody, and somebody who may not, at each route; and a user who is revoked.
+async fn keys(start: fn(&[(&str, &str)]) -> Pod) {
+    let (issuer, stream) = (Issuer::new(), stream_for("keys"));
+    issuer.write_service_keys(&[
+        service("shop", "all", &["gift"], &["*"]),
+        service("cinema", "cinema", &["gift"], &["cinema"]),
+    ]);
+    let settings = issuer.settings();
+    let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let pod = start(&settings);
+    let as_who = async |method: &str, path: &str, credential: &str, body: &str| {
+        let bearer = format!("Bearer {credential}");
+        let headers = [("authorization", bearer.as_str()), JSON[0]];
+        let headers = if credential.is_empty() { &headers[1..] } else { &headers[..] };
+        request(pod.public, method, path, headers, body.as_bytes()).await
+    };
+    let (one, of_stream, user) =
+        (comments(&stream), format!("/v1/streams/{stream}"), "/v1/viewers/u7".to_owned());
+    let gift = json!({"kind": "gift"}).to_string();
+    let line =
+        json!({"comments": [{"stream": stream, "kind": "gift"}, {"stream": stream, "kind": "follow"}]});
+    for (method, path, body) in
+        [("POST", &one, gift.as_str()), ("GET", &one, ""), ("GET", &of_stream, ""), ("DELETE", &user, "")]
+    {
+        as_who(method, path, "", body).await.assert_problem(401, "bad_token");
+        as_who(method, path, &service_key("cinema"), body).await.assert_problem(403, "not_allowed");
+    }
+    as_who("POST", "/v1/comments", "", "{}").await.assert_problem(401, "bad_token");
+    as_who("POST", "/v1/comments", &issuer.token_for("u7"), "{}").await.assert_problem(403, "not_allowed");
+    let results = as_who("POST", "/v1/comments", &service_key("all"), &line.to_string()).await.json();
+    assert_eq!(results["results"][1]["status"], 403, "{results}");
+    let expired = issuer.good(&claims_with("u7", &json!({"exp": 1})));
+    as_who("GET", &one, &expired, "").await.assert_problem(401, "token_expired");
+    assert_eq!(as_who("DELETE", &user, &service_key("all"), "").await.status, 204);
+    as_who("DELETE", "/v1/viewers/a%00b", &service_key("all"), "").await.assert_problem(400, "bad_request");
+    let other = issuer.good(&claims_with("u7", &json!({"streams": ["elsewhere"], "iat": 1, "exp": 2})));
+    let elsewhere = issuer.good(&claims_with("u8", &json!({"streams": ["elsewhere"]})));
+    for (token, status) in [("", 401), (other.as_str(), 401), (elsewhere.as_str(), 403)] {
+        let lines =
+            if token.is_empty() { String::new() } else { format!("authorization: Bearer {token}\r\n") };
+        let sample = Peer::handshake(&stream).replacen("\r\n\r\n", &format!("\r\n{lines}\r\n"), 1);
+        let answer = exchange(pod.public, sample.as_bytes()).await.expect("an answer");
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+}
+
 /// A pod that goes away while somebody is still there.
 async fn leaving() {
     let pod = Pod::start(&[("FANFARE_SETTLE", "60s")]);
@@ -170,6 +218,8 @@ async fn dead_shard() {
     post(pod.public, &comments("a"), &comment).await.assert_problem(503, "shard_unavailable");
     get(pod.public, &comments("a")).await.assert_problem(503, "shard_unavailable");
     get(pod.public, "/v1/streams/a").await.assert_problem(503, "shard_unavailable");
+    let revoke = request(pod.public, "DELETE", "/v1/viewers/u7", &[], b"").await;
+    revoke.assert_problem(503, "shard_unavailable");
     let batch = post(pod.public, "/v1/comments", &json!({"comments": [comment]})).await;
     assert_eq!(batch.json()["results"][0]["status"], 503);
     let _viewer = Join::new(&pod, "a").connect().await.expect("a socket");
@@ -264,6 +314,7 @@ async fn tour(start: fn(&[(&str, &str)]) -> Pod) {
         batches(&pod),
         reading(start),
         edges(&pod),
+        keys(start),
         leaving(),
         dead_shard(),
         slow_shard(),

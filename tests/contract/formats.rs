@@ -72,7 +72,11 @@ fn every_example_is_valid() {
 /// The table of closes is the same in the code and in the document.
 #[test]
 fn close_codes_are_those_of_the_code() {
-    let advice = |close: Close| if close.advice() == Advice::Reconnect { "reconnect" } else { "stop" };
+    let advice = |close: Close| match close.advice() {
+        Advice::Reconnect => "reconnect",
+        Advice::Renew => "renew",
+        Advice::Stop => "stop",
+    };
     let coded = Close::ALL.map(|close| (json!(close.code()), json!(close.reason()), json!(advice(close))));
     let rows = &SOCKET.root["channels"]["watch"]["x-close-codes"];
     let documented: Vec<_> = elements(rows)

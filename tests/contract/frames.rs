@@ -10,7 +10,9 @@ use super::{
     observe::{self, SOCKET},
 };
 use crate::world::{
-    Heard, Join, Peer, Pod, RawFrame, Signal, TempFile, embedded, on_redis,
+    Heard, Issuer, Join, Peer, Pod, RawFrame, Signal, TempFile, embedded,
+    issuer::{claims_with, now_s},
+    on_redis,
     opcode::{BINARY, TEXT},
     pause, post, stream_for,
 };
@@ -192,6 +194,29 @@ async fn drain(start: Start) {
     assert!(viewer.has("reconnect"));
 }
 
+/// Everything about tokens: each right, a refresh, a token that is refused, the warning, and the end.
+async fn tokens(start: Start) {
+    let (issuer, stream) = (Issuer::new(), stream_for("tokens"));
+    let settings = issuer.settings();
+    let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let pod = start(&settings);
+    let token = |changes: Value| issuer.good(&claims_with("ann", &changes));
+    let all = json!({"rights": ["watch", "post", "moderate"], "exp": now_s() + 8});
+    let mut ann = Join::new(&pod, &stream).bearing(token(all)).open().await;
+    for example in elements(&SOCKET.root["components"]["messages"]["refresh"]["examples"]) {
+        observe::sent(&example["payload"]);
+        ann.send(example["payload"].to_string()).await;
+    }
+    let refresh = json!({"type": "refresh", "ref": "t", "token": token(json!({"exp": now_s() - 1}))});
+    observe::sent(&refresh);
+    ann.send(refresh.to_string()).await;
+    ann.until("both refusals", |viewer| viewer.all("error").count() == 2).await;
+    let codes: Vec<_> = ann.all("error").map(|error| error["code"].clone()).collect();
+    assert_eq!(codes, ["bad_token", "token_expired"]);
+    assert_eq!(ann.until_closed().await, Some(3000));
+    assert!(ann.has("expiring"));
+}
+
 /// A shard that is not there: said before `hello`, and to who posts.
 async fn dead_shard() {
     let pod = Pod::start(&[("FANFARE_SHARDS", "dead=redis://127.0.0.1:1")]);
@@ -212,6 +237,7 @@ async fn tour(start: Start) {
         closes(&pod),
         floods(),
         drain(start),
+        tokens(start),
         dead_shard(),
     );
 }

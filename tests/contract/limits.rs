@@ -2,6 +2,7 @@
 
 use fanfare::{
     domain::{MAX_BODY_BYTES, MAX_BODY_GRAPHEMES, MAX_DATA_BYTES},
+    identity::MAX_TOKEN_BYTES,
     protocol::{HISTORY_PAGE_BYTES, MAX_CLIENT_MESSAGE_BYTES},
 };
 use serde_json::json;
@@ -10,7 +11,14 @@ use super::{
     documents::Document,
     observe::{REST, SOCKET},
 };
-use crate::world::{Join, Pod, get, post, request, stream_for};
+use crate::{
+    identity::keyed,
+    world::{
+        Issuer, Join, Pod, get,
+        issuer::{claims_with, service_key},
+        post, request, stream_for,
+    },
+};
 
 /// A number that stands in a document.
 fn number(document: &Document, place: &str) -> usize {
@@ -35,6 +43,8 @@ fn limits_in_words_are_those_of_the_code() {
     assert!(row("`body`").contains(&format!("1 to {MAX_BODY_GRAPHEMES} characters")));
     assert!(row("`body`").contains(&kib(MAX_BODY_BYTES)) && rest.contains(&kib(MAX_BODY_BYTES)));
     assert!(rest.contains(&format!("{MAX_BODY_GRAPHEMES} characters")));
+    assert!(row("a token").contains(&kib(MAX_TOKEN_BYTES)));
+    assert_eq!(number(&SOCKET, "/components/schemas/Token/maxLength"), MAX_TOKEN_BYTES);
     assert!(REST.at("/components/schemas/Data/description").as_str().unwrap().contains(&kib(MAX_DATA_BYTES)));
     for (document, place) in [
         (&SOCKET, "/components/messages/post/payload/properties/body/maxLength"),
@@ -94,5 +104,33 @@ async fn a_backends_limits_are_where_the_document_says() {
         let line = json!({"stream": stream, "kind": "follow"});
         let lines = json!({"comments": vec![line; of_batch + more]});
         assert_eq!(post(pod.public, "/v1/comments", &lines).await.status, batch);
+    }
+}
+
+/// A token passes at the documented edge, and one byte more is refused; so does the id of a user who is revoked.
+#[tokio::test]
+async fn the_limits_of_tokens_and_users_are_where_the_documents_say() {
+    let (issuer, stream) = (Issuer::new(), stream_for("edges"));
+    let pod = keyed(&issuer, &[]);
+    let most = number(&SOCKET, "/components/schemas/Token/maxLength");
+    // Three bytes are four letters, so that every length but one in four can be had.
+    let tokens =
+        (0..4_096).map(|fill| issuer.good(&claims_with("ann", &serde_json::json!({"x": "y".repeat(fill)}))));
+    let (fits, over): (Vec<_>, Vec<_>) = tokens.partition(|token| token.len() <= most);
+    let (longest, shortest) = (fits.last().unwrap(), over.first().unwrap());
+    assert!(
+        longest.len() >= most - 1 && shortest.len() <= most + 2,
+        "{} and {}",
+        longest.len(),
+        shortest.len()
+    );
+    assert!(Join::new(&pod, &stream).bearing(longest).try_open().await.is_some());
+    assert!(Join::new(&pod, &stream).bearing(shortest).try_open().await.is_none());
+    let of_user = number(&REST, "/paths/~1v1~1viewers~1{author}/delete/parameters/0/schema/maxLength");
+    let bearer = format!("Bearer {}", service_key("all"));
+    for (more, status) in [(0, 204), (1, 400)] {
+        let path = format!("/v1/viewers/{}", "u".repeat(of_user + more));
+        let answer = request(pod.public, "DELETE", &path, &[("authorization", &bearer)], b"").await;
+        assert_eq!(answer.status, status);
     }
 }

@@ -8,7 +8,10 @@ use std::net::SocketAddr;
 use browser::Tab;
 use serde_json::{Value, json};
 
-use crate::world::{Pod, post, stream_for};
+use crate::{
+    identity::keyed,
+    world::{Issuer, Join, PATIENCE, Pod, eventually, issuer::service_key, post, request, stream_for},
+};
 
 /// The page, which joins a stream at once.
 async fn join(address: SocketAddr, stream: &str, name: &str) -> Tab {
@@ -171,6 +174,42 @@ async fn ten_thousand_comments_leave_a_few_hundred_rows() {
     tab.run("document.getElementById('more').click()").await;
     shown(&tab, "below").await;
     tab.close().await;
+}
+
+/// The token comes in the address's fragment or is typed in; the page posts with it, and keeps it out of the address.
+#[tokio::test]
+async fn a_token_is_taken_from_the_fragment_or_the_door_and_shown_to_nobody() {
+    let (issuer, stream) = (Issuer::new(), stream_for("door"));
+    let pod = keyed(&issuer, &[("RUST_LOG", "trace")]);
+    let (ann, ben) = (issuer.token_for("ann"), issuer.token_for("ben"));
+    let by_fragment = Tab::open(&format!("http://{}/?stream={stream}#token={ann}", pod.public)).await;
+    live(&by_fragment).await;
+    let typed = Tab::open(&format!("http://{}/", pod.public)).await;
+    typed.press(&format!("{TAB_KEY}{stream}{TAB_KEY}{TAB_KEY}{ben}{ENTER_KEY}")).await;
+    live(&typed).await;
+    say(&by_fragment, "from ann").await;
+    say(&typed, "from ben").await;
+    for tab in [&by_fragment, &typed] {
+        shown(tab, "from ann").await;
+        shown(tab, "from ben").await;
+        assert_eq!(texts(tab, "#list .entry bdi").await, ["ANN", "BEN"]);
+        let address = tab.run("return location.href + JSON.stringify(sessionStorage)").await;
+        assert!(!address.as_str().unwrap().contains("eyJ"), "{address}");
+    }
+    // Who is revoked is told so, and the page does not come back by itself.
+    let bearer = format!("Bearer {}", service_key("all"));
+    let revoked = request(pod.public, "DELETE", "/v1/viewers/ann", &[("authorization", &bearer)], b"").await;
+    assert_eq!(revoked.status, 204);
+    by_fragment.until("the end", "document.getElementById('banner').textContent.includes('3000')").await;
+    let mut watcher = Join::new(&pod, &stream).bearing(&ben).open().await;
+    watcher.comments(2).await;
+    by_fragment.close().await;
+    typed.close().await;
+    eventually("both are gone", PATIENCE, async || {
+        (pod.probe("/ready").await.json()["viewers"] == 1).then_some(())
+    })
+    .await;
+    assert!(pod.log_lines().iter().all(|line| !line.contains("eyJ")));
 }
 
 /// The page is one file: the browser asks for nothing else.

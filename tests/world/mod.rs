@@ -9,6 +9,8 @@ mod faketime;
 mod files;
 mod home;
 mod http;
+#[allow(dead_code, reason = "not every binary of tests has tokens")]
+pub(crate) mod issuer;
 mod patience;
 mod peer;
 mod pod;
@@ -27,6 +29,7 @@ pub(crate) use faketime::{clock_off_by, faketime};
 pub(crate) use files::TempFile;
 pub(crate) use home::{embedded, on_redis, over_tls};
 pub(crate) use http::{Answer, exchange, get, post, request, request_of_other, try_request};
+pub(crate) use issuer::{Issuer, Signs};
 pub(crate) use patience::eventually;
 pub(crate) use peer::{Heard, Peer};
 pub(crate) use pod::{Pod, Signal};

@@ -30,6 +30,7 @@ pub(crate) struct Join {
     path: String,
     headers: Vec<(HeaderName, HeaderValue)>,
     receive_buffer: Option<u32>,
+    token: Option<String>,
 }
 
 /// A viewer that has its `hello`.
@@ -83,12 +84,8 @@ impl Join {
 
     /// Joins wherever this address leads.
     pub(crate) fn at(address: SocketAddr, stream: &str) -> Self {
-        Self {
-            address,
-            path: format!("{}?", Pod::watch_path(stream)),
-            headers: Vec::new(),
-            receive_buffer: None,
-        }
+        let path = format!("{}?", Pod::watch_path(stream));
+        Self { address, path, headers: Vec::new(), receive_buffer: None, token: None }
     }
 
     /// Goes on after a position.
@@ -112,6 +109,12 @@ impl Join {
     /// Comes with another header.
     pub(crate) fn with_header(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((HeaderName::from_static(name), value.parse().unwrap()));
+        self
+    }
+
+    /// Comes with a token.
+    pub(crate) fn bearing(mut self, token: impl Into<String>) -> Self {
+        self.token = Some(token.into());
         self
     }
 
@@ -147,6 +150,10 @@ impl Join {
         let socket = private::dial_from(socket, self.address).await.map_err(|_| None)?;
         let mut request = format!("ws://{}{}", self.address, self.path).into_client_request().unwrap();
         request.headers_mut().extend(self.headers.iter().cloned());
+        if let Some(token) = &self.token {
+            let bearer = format!("Bearer {token}").parse().unwrap();
+            request.headers_mut().insert("authorization", bearer);
+        }
         let (socket, _) = client_async(request, socket).await.map_err(|error| match error {
             Error::Http(answer) => {
                 let retry_after = answer.headers().get("retry-after");

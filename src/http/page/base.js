@@ -11,12 +11,20 @@ const randomId = () => crypto.getRandomValues(new Uint32Array(4)).join('-');  //
 
 const CLOSE = {
   1000: 'closed', 1001: 'the server is going away', 1002: 'protocol error', 1003: 'data not supported', 1006: 'connection lost', 1007: 'text not valid', 1009: 'message too large',
-  1011: 'server error', 1012: 'the server restarts', 1013: 'the server asks to try later', 3008: 'this connection was too slow', 3012: 'no answer to pings',
+  1011: 'server error', 1012: 'the server restarts', 1013: 'the server asks to try later', 3000: 'the token has expired or was revoked', 3008: 'this connection was too slow', 3012: 'no answer to pings',
 };
 const FAULT = {
-  bad_request: 'The server did not understand this.', too_long: 'This is too long.', not_allowed: 'This is not allowed here.', id_reused: 'This id was used for another text.',
+  bad_request: 'The server did not understand this.', too_long: 'This is too long.', not_allowed: 'This is not allowed here.', bad_token: 'The token is not good here.', token_expired: 'The token has expired or was revoked.', id_reused: 'This id was used for another text.',
   shard_unavailable: 'The stream cannot be reached right now. Trying again is safe.', internal: 'The server failed.',
 };
+
+/** What a token says of its user; the server decides whether it is true. */
+function claimsOf(token) {
+  try {
+    const bytes = Uint8Array.from(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')), (c) => c.charCodeAt());
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch { return {}; }
+}
 
 function element(tag, className, text) {
   const made = document.createElement(tag);

@@ -1,10 +1,11 @@
 
 // -- One visit to one stream
 
-function join(stream, name) {
+function join(stream, wished, token = '') {
+  const claims = claimsOf(token), name = claims.name ?? claims.sub ?? wished;
   leave();
   const cameThroughDoor = $('door').contains(document.activeElement);
-  visit = { stream, name, pending: [], shown: new Map(), received: 0, missed: 0, reconnects: 0, trips: [], lost_at: 0, hadHistory: false, isLive: false };
+  visit = { stream, name, wished, token, pending: [], shown: new Map(), received: 0, missed: 0, reconnects: 0, trips: [], lost_at: 0, hadHistory: false, isLive: false };
   for (const id of ['viewers', 'pod', 'track', 'rtt', 'resumed', 'position', 'last', 'median']) $(id).textContent = '–';
   for (const id of ['received', 'missed', 'reconnects']) $(id).textContent = '0';
   $('title').textContent = stream;
@@ -13,15 +14,15 @@ function join(stream, name) {
   $('room').hidden = false;
   drawTrips();
   invite('Joining…', '');
-  remember('fanfare.name', name);
+  remember('fanfare.name', wished);
   query.set('stream', stream);
-  if (query.has('name')) query.set('name', name);
+  if (query.has('name')) query.set('name', wished);
   history.replaceState(null, '', `?${query}`);
-  for (const link of document.querySelectorAll('a.second')) link.href = `?stream=${stream}`;
+  for (const link of document.querySelectorAll('a.second')) link.href = `?stream=${stream}${token && `#token=${token}`}`;
   if (matchMedia('(pointer: fine)').matches) $('text').focus();
   else if (cameThroughDoor) $('scroll').focus();  // on a phone the keyboard would cover the stream
   visit.watch = watchStream({
-    url: location.origin.replace(/^http/, 'ws'), stream, name,
+    url: location.origin.replace(/^http/, 'ws'), stream, name: wished, token,
     onComments: takeComments, onFrame: takeFrame, onState: showState,
   });
 }
@@ -148,7 +149,7 @@ $('mission').addEventListener('click', () => post('mission', undefined, { title:
 $('plus').addEventListener('click', () => $('plus').setAttribute('aria-expanded', !$('deeds').classList.toggle('closed')));
 $('details').addEventListener('click', () => $('details').setAttribute('aria-expanded', $('room').classList.toggle('open')));
 $('notice').lastElementChild.addEventListener('click', () => { $('notice').hidden = true; });
-$('banner').lastElementChild.addEventListener('click', () => join(visit.stream, visit.name));
+$('banner').lastElementChild.addEventListener('click', () => join(visit.stream, visit.wished, visit.token));
 $('leave').addEventListener('click', () => {
   leave();
   $('room').hidden = true;
@@ -159,19 +160,22 @@ $('leave').addEventListener('click', () => {
 $('join').addEventListener('submit', (event) => {
   event.preventDefault();
   $('door-error').hidden = true;
-  join($('stream').value, $('name').value.trim() || guest());
+  join($('stream').value, $('name').value.trim() || guest(), $('token').value.trim());
 });
 
 // A page kept for the back button would go on counting as a viewer.
 addEventListener('pagehide', () => visit?.watch.stop());
-addEventListener('pageshow', ({ persisted }) => { if (persisted && visit) join(visit.stream, visit.name); });
+addEventListener('pageshow', ({ persisted }) => { if (persisted && visit) join(visit.stream, visit.wished, visit.token); });
 
 const guest = () => `Guest ${100 + crypto.getRandomValues(new Uint16Array(1))[0] % 900}`;
 
+// A fragment goes to no server and to no log; the address line forgets it at once, and the page keeps it nowhere else.
+$('token').value = new URLSearchParams(location.hash.slice(1)).get('token') ?? '';
+if (location.hash) history.replaceState(null, '', location.pathname + location.search);
 $('stream').value = query.get('stream') ?? 'lobby';
 $('name').value = query.get('name')?.slice(0, 40) || recall('fanfare.name') || guest();
 if (query.has('stream') || query.has('name')) {
-  if ($('stream').checkValidity()) join($('stream').value, $('name').value);
+  if ($('stream').checkValidity()) join($('stream').value, $('name').value, $('token').value);
   else {
     $('door-error').textContent = 'This stream name does not work: 1 to 64 letters, digits, - or _.';
     $('door-error').hidden = false;

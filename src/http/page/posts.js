@@ -26,7 +26,7 @@ async function sendByRest(p) {
   const asking = visit, { kind, body, data } = p, author = { id: visit.name, name: visit.name };
   try {
     const answer = await fetch(`/v1/streams/${visit.stream}/comments`, {
-      method: 'POST', headers: { 'Content-Type': 'application/json', 'Idempotency-Key': p.key },
+      method: 'POST', headers: { 'Content-Type': 'application/json', 'Idempotency-Key': p.key, ...(visit.token && { Authorization: `Bearer ${visit.token}` }) },
       body: JSON.stringify({ kind, author, body, data }), signal: AbortSignal.timeout(10_000),
     });
     const told = await answer.json().catch(() => ({}));

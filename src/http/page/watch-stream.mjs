@@ -1,23 +1,37 @@
 /**
  * Watches one stream: its history, then what is new; resumes after every loss of the connection, no comment twice.
  * Calls `onComments(comments, isHistory)`, `onFrame(frame)` for every other frame, and `onState({ state, … })` with
- * state connecting, live, moving, waiting or closed.
+ * state connecting, live, moving, waiting or closed. `token`, where the server asks for one, is a token, or a function
+ * that gets a fresh one: it is called before each connection, and a minute before the token ends.
  */
-export function watchStream({ url, stream, name = '', onComments, onFrame = () => {}, onState = () => {} }) {
-  const AGAIN = [1001, 1006, 1011, 1012, 1013, 3008, 3012];
+export function watchStream({ url, stream, name = '', token, onComments, onFrame = () => {}, onState = () => {} }) {
+  const renews = typeof token === 'function';
+  const AGAIN = [1001, 1006, 1011, 1012, 1013, 3008, 3012, ...(renews ? [3000] : [])];
   const seen = new Set();        // ids of the newest comments: a resume or a move may bring some again
   const unanswered = new Map();  // ref → post: sent again after a reconnect, which its `id` makes safe
   let wait = { min_ms: 100, max_ms: 3000 }, failures = 0, refs = 0, asked = 0, heard = 0;
   let current, next, timer, position;
 
-  function open() {
+  async function open() {
     timer = undefined;
     asked = heard = performance.now();
     if (!current) onState({ state: 'connecting' });
+    const place = next = { close() {} };                           // until the token is there
+    const bearer = renews ? await fresh() : token;
+    if (next !== place) return;                                  // stopped, or given up, meanwhile
+    if (renews && !bearer) return closed(place, 1006, 'no token');
     const query = new URLSearchParams({ ...(name && { name }), ...(position && { after: position }) });
-    const socket = next = new WebSocket(`${url}/v1/streams/${stream}/watch?${query}`, 'fanfare.v1');
+    const protocols = ['fanfare.v1', ...(bearer ? [`bearer.${bearer}`] : [])];  // browsers set no other header
+    const socket = next = new WebSocket(`${url}/v1/streams/${stream}/watch?${query}`, protocols);
     socket.onmessage = ({ data }) => receive(socket, JSON.parse(data));
     socket.onclose = ({ code, reason }) => closed(socket, code, reason);
+  }
+  async function fresh() {
+    try { return await token(); } catch { return undefined; }
+  }
+  async function refresh() {
+    const bearer = renews && await fresh();
+    if (bearer) send({ type: 'refresh', token: bearer });
   }
   function receive(socket, frame) {
     heard = performance.now();
@@ -39,6 +53,7 @@ export function watchStream({ url, stream, name = '', onComments, onFrame = () =
       onState({ state: 'moving', reason: frame.reason });
       timer = setTimeout(open, Math.random() * frame.within_ms / 2);  // the other half is for a second try
     } else {
+      if (frame.type === 'expiring') refresh();
       if (frame.type === 'reset') seen.clear();                  // what the new history holds is shown below
       onFrame(frame.type === 'pong' ? { ...frame, rtt_ms: heard - asked } : frame);
     }
@@ -79,6 +94,7 @@ export function watchStream({ url, stream, name = '', onComments, onFrame = () =
     clearTimeout(timer);
     clearInterval(beat);
     [current, next].forEach((socket) => socket && leave(socket));
+    next = undefined;
   }
   open();
   return {

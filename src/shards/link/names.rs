@@ -29,6 +29,9 @@ pub(super) fn of_fleet(track: &str) -> String {
     format!("ff:fleet:{track}")
 }
 
+/// The key under which a shard keeps revocations of users' tokens.
+pub(super) const REVOKED: &str = "ff:revoked";
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,10 @@ use crate::{
     domain::{Accepted, Position, PublishError},
     protocol::Entry,
     readiness::{FleetView, Verdict},
-    shards::shard::{Tally, Unavailable, Window},
+    shards::{
+        revocations::Revocation,
+        shard::{Tally, Unavailable, Window},
+    },
 };
 
 fn texts(value: Value) -> Vec<bytes::Bytes> {
@@ -97,4 +100,13 @@ pub(super) fn fleet(value: Value) -> Result<FleetView, Unavailable> {
         mean_viewers: parse(mean_viewers).ok_or(Unavailable)?,
         verdict: if &verdict[..] == b"leave" { Verdict::Leave } else { Verdict::Stay },
     })
+}
+
+/// The answer to `fanfare_revoked`: places and users in turns.
+pub(super) fn revocations(value: Value) -> Result<Vec<Revocation>, Unavailable> {
+    let Value::Array(_) = value else { return Err(Unavailable) };
+    let words = texts(value);
+    let text = |bytes: &[u8]| std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| Unavailable);
+    let pairs = words.chunks_exact(2);
+    pairs.map(|pair| Ok(Revocation { id: text(&pair[0])?, user: text(&pair[1])? })).collect()
 }

@@ -1,0 +1,96 @@
+//! The two files of keys, read at the start and again when they change.
+
+use std::{path::Path, time::Duration};
+
+use tokio::time::sleep;
+
+use super::{services::ServiceKeys, settings::Settings, verifier::Verifier};
+
+/// How often it is looked whether a file has changed. Orchestrators exchange mounted files, with a new one behind the
+/// same name, which not every way of being notified survives.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The largest file of keys.
+const MAX_BYTES: usize = 1024 * 1024;
+
+const VIEWER_KEYS: &str = "FANFARE_VIEWER_KEYS";
+const SERVICE_KEYS: &str = "FANFARE_SERVICE_KEYS";
+
+/// What stands in the files; none where there is no file.
+#[derive(Default, PartialEq)]
+struct Texts {
+    viewers: Option<Vec<u8>>,
+    services: Option<Vec<u8>>,
+}
+
+/// Reads both files.
+pub(super) fn read(settings: &Settings) -> Result<(Verifier, ServiceKeys), Vec<String>> {
+    let mut faults = Vec::new();
+    let mut text = |name: &str, path: Option<&Path>| match path.map(std::fs::read).transpose() {
+        Ok(text) => text,
+        Err(error) => {
+            faults.push(format!("{name}: {error}"));
+            None
+        }
+    };
+    let texts = Texts {
+        viewers: text(VIEWER_KEYS, settings.viewer_keys.as_deref()),
+        services: text(SERVICE_KEYS, settings.service_keys.as_deref()),
+    };
+    if faults.is_empty() { parse(settings, &texts) } else { Err(faults) }
+}
+
+fn parse(settings: &Settings, texts: &Texts) -> Result<(Verifier, ServiceKeys), Vec<String>> {
+    let checked = |text: &'_ Option<Vec<u8>>| match text {
+        Some(text) if text.len() > MAX_BYTES => Err(vec!["the file is over 1 MiB".to_owned()]),
+        Some(text) => Ok(Some(text.clone())),
+        None => Ok(None),
+    };
+    let viewers = checked(&texts.viewers)
+        .and_then(|text| text.map_or_else(|| Ok(Verifier::none()), |text| Verifier::read(&text, settings)));
+    let services = checked(&texts.services)
+        .and_then(|text| text.map_or_else(|| Ok(ServiceKeys::none()), |text| ServiceKeys::read(&text)));
+    match (viewers, services) {
+        (Ok(viewers), Ok(services)) => Ok((viewers, services)),
+        (viewers, services) => {
+            let named = |name: &'static str, faults: Vec<String>| {
+                faults.into_iter().map(move |fault| format!("{name}: {fault}"))
+            };
+            let of_viewers = named(VIEWER_KEYS, viewers.err().unwrap_or_default());
+            Err(of_viewers.chain(named(SERVICE_KEYS, services.err().unwrap_or_default())).collect())
+        }
+    }
+}
+
+/// Looks for ever whether a file has changed, and hands on what stands in both then.
+pub(super) async fn keep_up(settings: &Settings, exchange: impl Fn(Verifier, ServiceKeys)) {
+    if settings.is_open() {
+        return std::future::pending().await;
+    }
+    // What was read at the start is read again once: it may have changed since.
+    let mut known = Texts::default();
+    loop {
+        let texts = Texts {
+            viewers: look(settings.viewer_keys.as_deref()).await.or_else(|| known.viewers.clone()),
+            services: look(settings.service_keys.as_deref()).await.or_else(|| known.services.clone()),
+        };
+        if texts != known {
+            match parse(settings, &texts) {
+                Ok((viewers, services)) => {
+                    exchange(viewers, services);
+                    tracing::info!("the files of keys are read");
+                }
+                Err(faults) => {
+                    let faults = faults.join("; ");
+                    tracing::error!(faults, "a file of keys is wrong: the keys from before it stay");
+                }
+            }
+            known = texts;
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// A file that is away for a moment, while it is exchanged, is as it was.
+async fn look(path: Option<&Path>) -> Option<Vec<u8>> {
+    tokio::fs::read(path?).await.ok()
+}

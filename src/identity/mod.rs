@@ -1,0 +1,106 @@
+//! Who somebody is: tokens of viewers, keys of services, and whose tokens no longer count.
+//!
+//! Only [`Identity::check`] makes a viewer's [`Pass`] of a token, and only [`Identity::service`] makes a
+//! [`Service`] of a key. Both files of keys are read again when they change. A pod without keys is *open*: viewers are
+//! whoever they say, and every backend is one service.
+
+mod files;
+mod mint;
+mod pass;
+mod provider;
+mod revocations;
+mod services;
+mod settings;
+mod token;
+mod verifier;
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::domain::{Service, now_ms};
+use revocations::Revocations;
+use services::ServiceKeys;
+use verifier::Verifier;
+
+pub use mint::{Grant, mint};
+pub use pass::Pass;
+pub use settings::{DEFAULT_LIFETIME, Settings};
+pub use token::{BadToken, MAX_TOKEN_BYTES};
+
+/// Knows the keys, and whose tokens were revoked. Cloning shares it.
+#[derive(Clone)]
+pub struct Identity(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    /// Guards the keys for viewers' tokens; held while they are taken out, or exchanged for newer ones.
+    viewers: RwLock<Arc<Verifier>>,
+    /// Guards the keys of services, likewise.
+    services: RwLock<Arc<ServiceKeys>>,
+    revocations: Revocations,
+}
+
+impl Identity {
+    /// Reads the files that the settings name.
+    ///
+    /// # Errors
+    /// Every fault, with its setting's name. None of them holds a key.
+    pub fn load(settings: Settings) -> Result<Self, Vec<String>> {
+        let (viewers, services) = files::read(&settings)?;
+        Ok(Self(Arc::new(Inner {
+            settings,
+            viewers: RwLock::new(Arc::new(viewers)),
+            services: RwLock::new(Arc::new(services)),
+            revocations: Revocations::default(),
+        })))
+    }
+
+    /// Whether there are no keys at all: then nobody needs any.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.0.settings.is_open()
+    }
+
+    /// Makes a pass of a token.
+    ///
+    /// # Errors
+    /// [`BadToken`]: whoever sent it is nobody.
+    pub fn check(&self, token: &str) -> Result<Pass, BadToken> {
+        let verifier = Arc::clone(&self.0.viewers.read());
+        let pass = verifier.check(token, now_ms())?;
+        if self.0.revocations.concern(&pass) { Err(BadToken::Revoked) } else { Ok(pass) }
+    }
+
+    /// The service whose key this is.
+    #[must_use]
+    pub fn service(&self, key: &[u8]) -> Option<Service> {
+        let services = Arc::clone(&self.0.services.read());
+        services.find(key)
+    }
+
+    /// Takes note that a user's passes up to a time no longer count; in milliseconds since the Unix epoch.
+    pub fn revoke(&self, user: &str, at_ms: u64) {
+        self.0.revocations.note(user, at_ms, now_ms().saturating_sub(self.lifetime_ms()));
+    }
+
+    /// Returns once the pass no longer counts because it was revoked.
+    pub async fn revoked(&self, pass: &Pass) {
+        self.0.revocations.concerned(pass).await;
+    }
+
+    /// How long a token lives at the most, in milliseconds: so long a revocation is kept.
+    #[must_use]
+    pub fn lifetime_ms(&self) -> u64 {
+        u64::try_from(self.0.settings.lifetime.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Reads the files again for ever, whenever they change. What is wrong in a new one is logged, and the old keys stay.
+    pub async fn keep_up(self) {
+        files::keep_up(&self.0.settings, |viewers, services| {
+            *self.0.viewers.write() = Arc::new(viewers);
+            *self.0.services.write() = Arc::new(services);
+        })
+        .await;
+    }
+}

@@ -1,0 +1,108 @@
+//! What a token says, and what is wrong with one.
+
+use serde::Deserialize;
+
+use super::Pass;
+use crate::domain::{Author, Right, Streams, Viewer};
+
+/// The largest token, in bytes; a request line or its headers hold 8 KiB.
+pub const MAX_TOKEN_BYTES: usize = 4 * 1024;
+/// How far an issuer's clock may be ahead of this one's. Nothing is added to a token's end: a client refreshes in time.
+const LEEWAY_MS: u64 = 30_000;
+
+/// Why a token is none. Only whoever sent it is told, and only this: what the token says is never repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadToken {
+    /// It is too long to be looked at.
+    #[error("the token is over 4 KiB")]
+    TooLong,
+    /// It is no signed JWT, or its header has something in it that must be understood and is not.
+    #[error("this is no JSON Web Token with a header that is understood")]
+    Form,
+    /// Its `kid` is absent or not among the keys.
+    #[error("the token's kid names no key")]
+    UnknownKey,
+    /// Its `alg` is not that of its key.
+    #[error("the token's alg is not its key's")]
+    WrongAlgorithm,
+    /// Its signature is not of its key.
+    #[error("the token's signature is wrong")]
+    Signature,
+    /// A claim is absent, or has not its documented form.
+    #[error("a claim of the token is absent or has another form")]
+    Claims,
+    /// It is of another issuer.
+    #[error("the token's iss is not this server's issuer")]
+    Issuer,
+    /// It is for somebody else.
+    #[error("the token's aud is not this server")]
+    Audience,
+    /// It says that it counts for longer than tokens may.
+    #[error("the token lives longer than tokens may here")]
+    Lifetime,
+    /// It is for later.
+    #[error("the token does not count yet")]
+    NotYet,
+    /// It has ended.
+    #[error("the token has expired")]
+    Expired,
+    /// Its user was revoked after it was issued.
+    #[error("the token was revoked")]
+    Revoked,
+}
+
+impl BadToken {
+    /// Whether it was good, so that a new one helps.
+    #[must_use]
+    pub const fn has_ended(self) -> bool {
+        matches!(self, Self::Expired | Self::Revoked)
+    }
+}
+
+/// The claims that count; each comes once, and others are ignored.
+#[derive(Deserialize)]
+pub(super) struct Claims {
+    sub: String,
+    name: Option<String>,
+    iat: f64,
+    exp: f64,
+    nbf: Option<f64>,
+    streams: Vec<String>,
+    rights: Vec<String>,
+}
+
+impl Claims {
+    /// A pass of what a good signature stands under, at a time in milliseconds since the Unix epoch.
+    pub(super) fn pass(self, now_ms: u64, lifetime_ms: u64) -> Result<Pass, BadToken> {
+        let (issued_at_ms, ends_at_ms) = (milliseconds(self.iat)?, milliseconds(self.exp)?);
+        let begins_at_ms = self.nbf.map_or(Ok(issued_at_ms), milliseconds)?;
+        if ends_at_ms <= now_ms {
+            return Err(BadToken::Expired);
+        }
+        if issued_at_ms.max(begins_at_ms) > now_ms + LEEWAY_MS {
+            return Err(BadToken::NotYet);
+        }
+        if ends_at_ms.saturating_sub(issued_at_ms) > lifetime_ms {
+            return Err(BadToken::Lifetime);
+        }
+        let name = self.name.unwrap_or_else(|| self.sub.clone());
+        let rights = self.rights.iter().filter_map(|name| Right::named(name)).collect();
+        let streams = Streams::parse(&self.streams).map_err(|_| BadToken::Claims)?;
+        let author = Author { id: self.sub, name };
+        let viewer = Viewer::vouched(author, rights, streams).map_err(|_| BadToken::Claims)?;
+        Ok(Pass::of_token(viewer, issued_at_ms, ends_at_ms))
+    }
+}
+
+/// A NumericDate (RFC 7519 section 2): seconds since the Unix epoch, perhaps with a fraction.
+fn milliseconds(seconds: f64) -> Result<u64, BadToken> {
+    /// Milliseconds are counted exactly to here.
+    const MOST_SECONDS: f64 = 9e12;
+    if (0.0..MOST_SECONDS).contains(&seconds) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is in range")]
+        let milliseconds = (seconds * 1_000.0) as u64;
+        Ok(milliseconds)
+    } else {
+        Err(BadToken::Claims)
+    }
+}

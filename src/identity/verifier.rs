@@ -1,0 +1,217 @@
+//! The keys that viewers' tokens are signed with, and the check of a token.
+
+use std::collections::HashSet;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, decode, decode_header, errors::ErrorKind};
+use serde::{Deserialize, de::IgnoredAny};
+
+use super::{
+    Pass, Settings, provider,
+    token::{BadToken, Claims, MAX_TOKEN_BYTES},
+};
+
+/// A secret is at least as long as its hash (RFC 7518 section 3.2).
+const MIN_SECRET_BYTES: usize = 32;
+/// RSA keys have 2,048 to 8,192 bits: weaker ones do not hold, longer ones cost too much time a token.
+const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1_024;
+/// What both algorithms on curves have: 256 bits a number.
+const COORDINATE_BYTES: usize = 32;
+
+/// Checks tokens by the keys of one file.
+pub(super) struct Verifier {
+    keys: Vec<Key>,
+    lifetime_ms: u64,
+}
+
+/// A key, for one algorithm and nothing else.
+struct Key {
+    kid: String,
+    algorithm: Algorithm,
+    decoding: DecodingKey,
+    validation: Validation,
+}
+
+/// A JWK Set (RFC 7517 section 5).
+#[derive(Deserialize)]
+struct File {
+    keys: Vec<Jwk>,
+}
+
+/// The parts of a JWK that count; others are ignored. Never shown: one of them may be a secret.
+#[derive(Deserialize)]
+pub(super) struct Jwk {
+    kty: String,
+    alg: Option<String>,
+    pub(super) kid: Option<String>,
+    crv: Option<String>,
+    x: Option<String>,
+    y: Option<String>,
+    n: Option<String>,
+    e: Option<String>,
+    k: Option<String>,
+    d: Option<IgnoredAny>,
+}
+
+/// The keys of a file's text.
+pub(super) fn jwks(text: &[u8]) -> Result<Vec<Jwk>, Vec<String>> {
+    // What serde would say could hold a part of a key.
+    let file: File = serde_json::from_slice(text)
+        .map_err(|error| vec![format!("line {}: no JWK Set: {{\"keys\":[…]}}", error.line())])?;
+    if file.keys.is_empty() { Err(vec!["the file names no key".to_owned()]) } else { Ok(file.keys) }
+}
+
+impl Verifier {
+    /// One that knows no key.
+    pub(super) fn none() -> Self {
+        Self { keys: Vec::new(), lifetime_ms: 0 }
+    }
+
+    /// Reads a file's text.
+    pub(super) fn read(text: &[u8], settings: &Settings) -> Result<Self, Vec<String>> {
+        provider::install();
+        let mut faults = Vec::new();
+        let mut kids = HashSet::new();
+        let mut keys = Vec::new();
+        for (number, jwk) in jwks(text)?.into_iter().enumerate() {
+            let kid = jwk.kid.clone().unwrap_or_default();
+            match Key::new(&jwk, settings) {
+                Ok(key) if kids.insert(kid) => keys.push(key),
+                Ok(key) => faults.push(format!("key {}: another one has the kid {:?}", number + 1, key.kid)),
+                Err(fault) => faults.push(format!("key {}: {fault}", number + 1)),
+            }
+        }
+        let lifetime_ms = u64::try_from(settings.lifetime.as_millis()).unwrap_or(u64::MAX);
+        if faults.is_empty() { Ok(Self { keys, lifetime_ms }) } else { Err(faults) }
+    }
+
+    /// Makes a pass of a token, at a time in milliseconds since the Unix epoch.
+    pub(super) fn check(&self, token: &str, now_ms: u64) -> Result<Pass, BadToken> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(BadToken::TooLong);
+        }
+        let header = decode_header(token).map_err(|_| BadToken::Form)?;
+        // RFC 7515 section 4.1.11: what is critical and not understood makes the token invalid.
+        if header.crit.is_some() {
+            return Err(BadToken::Form);
+        }
+        let key = self.key_of(&header)?;
+        if header.alg != key.algorithm {
+            return Err(BadToken::WrongAlgorithm);
+        }
+        let token =
+            decode::<Claims>(token, &key.decoding, &key.validation).map_err(|error| fault(error.kind()))?;
+        token.claims.pass(now_ms, self.lifetime_ms)
+    }
+
+    /// The key that the header names; without a name the only one. Keys and addresses that a header brings are ignored.
+    fn key_of(&self, header: &Header) -> Result<&Key, BadToken> {
+        match (&header.kid, &self.keys[..]) {
+            (None, [only]) => Ok(only),
+            (None, _) => Err(BadToken::UnknownKey),
+            (Some(kid), keys) => keys.iter().find(|key| key.kid == *kid).ok_or(BadToken::UnknownKey),
+        }
+    }
+}
+
+fn fault(kind: &ErrorKind) -> BadToken {
+    match kind {
+        ErrorKind::InvalidSignature => BadToken::Signature,
+        ErrorKind::InvalidAlgorithm => BadToken::WrongAlgorithm,
+        ErrorKind::InvalidIssuer => BadToken::Issuer,
+        ErrorKind::InvalidAudience => BadToken::Audience,
+        ErrorKind::MissingRequiredClaim(claim) if claim == "iss" => BadToken::Issuer,
+        ErrorKind::MissingRequiredClaim(claim) if claim == "aud" => BadToken::Audience,
+        ErrorKind::Json(_) | ErrorKind::MissingRequiredClaim(_) | ErrorKind::InvalidClaimFormat(_) => {
+            BadToken::Claims
+        }
+        _ => BadToken::Form,
+    }
+}
+
+impl Key {
+    fn new(jwk: &Jwk, settings: &Settings) -> Result<Self, String> {
+        let kid = jwk.kid.clone().filter(|kid| !kid.is_empty()).ok_or("kid is absent")?;
+        if jwk.d.is_some() {
+            return Err("this is a private key: it belongs to the issuer alone".to_owned());
+        }
+        let alg = jwk.alg.as_deref().ok_or("alg is absent: each key is for one algorithm")?;
+        let (algorithm, decoding) = match (alg, jwk.kty.as_str(), jwk.crv.as_deref()) {
+            ("HS256", "oct", _) => (Algorithm::HS256, secret(jwk)?),
+            ("RS256", "RSA", _) => (Algorithm::RS256, rsa(jwk)?),
+            ("ES256", "EC", Some("P-256")) => (Algorithm::ES256, point(jwk)?),
+            ("EdDSA", "OKP", Some("Ed25519")) => (Algorithm::EdDSA, edwards_point(jwk)?),
+            _ => {
+                let known = "HS256 with oct, RS256 with RSA, ES256 with EC P-256, EdDSA with OKP Ed25519";
+                return Err(format!("alg, kty and crv are none of: {known}"));
+            }
+        };
+        Ok(Self { kid, algorithm, decoding, validation: validation(algorithm, settings) })
+    }
+}
+
+/// What the library looks at. Times are looked at by [`Claims`], which knows more of them.
+fn validation(algorithm: Algorithm, settings: &Settings) -> Validation {
+    let mut validation = Validation::new(algorithm);
+    validation.validate_exp = false;
+    let mut required = vec!["exp", "sub"];
+    if let Some(issuer) = &settings.issuer {
+        validation.set_issuer(&[issuer]);
+        required.push("iss");
+    }
+    if let Some(audience) = &settings.audience {
+        validation.set_audience(&[audience]);
+        required.push("aud");
+    }
+    validation.set_required_spec_claims(&required);
+    validation
+}
+
+/// A part of a key, decoded.
+pub(super) fn part(name: &str, text: Option<&String>) -> Result<Vec<u8>, String> {
+    let text = text.ok_or_else(|| format!("{name} is absent"))?;
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| format!("{name} is not base64url without padding"))
+}
+
+/// The bytes of an HMAC secret.
+pub(super) fn secret_bytes(jwk: &Jwk) -> Result<Vec<u8>, String> {
+    let secret = part("k", jwk.k.as_ref())?;
+    if secret.len() < MIN_SECRET_BYTES { Err("k has less than 32 bytes".to_owned()) } else { Ok(secret) }
+}
+
+impl Jwk {
+    /// Whether it is an HMAC secret.
+    pub(super) fn is_secret(&self) -> bool {
+        self.kty == "oct" && self.alg.as_deref() == Some("HS256")
+    }
+}
+
+fn secret(jwk: &Jwk) -> Result<DecodingKey, String> {
+    Ok(DecodingKey::from_secret(&secret_bytes(jwk)?))
+}
+
+fn rsa(jwk: &Jwk) -> Result<DecodingKey, String> {
+    let number = |name, text| {
+        part(name, text).map(|bytes| bytes.into_iter().skip_while(|byte| *byte == 0).collect::<Vec<_>>())
+    };
+    let (n, e) = (number("n", jwk.n.as_ref())?, number("e", jwk.e.as_ref())?);
+    if !RSA_BYTES.contains(&n.len()) || e.is_empty() {
+        return Err("an RSA key has 2048 to 8192 bits".to_owned());
+    }
+    Ok(DecodingKey::from_rsa_raw_components(&n, &e))
+}
+
+fn coordinate(name: &str, text: Option<&String>) -> Result<Vec<u8>, String> {
+    let bytes = part(name, text)?;
+    if bytes.len() == COORDINATE_BYTES { Ok(bytes) } else { Err(format!("{name} has not 32 bytes")) }
+}
+
+/// An uncompressed point (SEC 1 section 2.3.3).
+fn point(jwk: &Jwk) -> Result<DecodingKey, String> {
+    let (x, y) = (coordinate("x", jwk.x.as_ref())?, coordinate("y", jwk.y.as_ref())?);
+    Ok(DecodingKey::from_ec_der(&[&[4], &x[..], &y[..]].concat()))
+}
+
+fn edwards_point(jwk: &Jwk) -> Result<DecodingKey, String> {
+    Ok(DecodingKey::from_ed_der(&coordinate("x", jwk.x.as_ref())?))
+}

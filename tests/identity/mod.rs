@@ -1,0 +1,15 @@
+//! Tokens, keys and revocations, on pods that know some.
+
+mod forgery;
+mod keys;
+mod living;
+mod revoking;
+
+use crate::world::{Issuer, Pod};
+
+/// A pod that knows the issuer's keys, with further settings.
+pub(crate) fn keyed(issuer: &Issuer, more: &[(&str, &str)]) -> Pod {
+    let settings = issuer.settings();
+    let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    Pod::start(&[&settings, more].concat())
+}
