@@ -14,10 +14,12 @@ target=${CARGO_TARGET_DIR:-target}
 pod=$target/release/fanfare
 tester=$target/release/loadtest
 work=$(mktemp -d)
-pids=()
+# Processes that stay to the end, and those of a round by their mode: only what still runs, since ids are used again.
+others=()
+declare -A pod_of load_of
 
 finish() {
-  for pid in "${pids[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
+  for pid in "${others[@]}" "${pod_of[@]}" "${load_of[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
   wait 2>/dev/null || true
   rm -rf "$work"
 }
@@ -30,7 +32,6 @@ start() {
   env FANFARE_LISTEN=127.0.0.1:0 FANFARE_OPS_LISTEN=127.0.0.1:0 FANFARE_SETTLE=0s FANFARE_DRAIN=1s \
     FANFARE_FANOUT_WINDOW=0 FANFARE_READY_CPU_HIGH=1 "$@" taskset -c 0 "$pod" >"$work/$name.out" 2>"$work/$name.log" &
   pid=$!
-  pids+=("$pid")
   for _ in $(seq 100); do
     grep -q '^  ready' "$work/$name.out" && break
     sleep 0.05
@@ -41,13 +42,14 @@ start() {
 # Takes connections and never answers: a server that is stopped, while the kernel listens for it.
 port=$((20000 + RANDOM % 10000))
 redis-server --port $port --save '' >/dev/null &
-pids+=($!)
+others+=($!)
 sleep 0.5
 kill -STOP $!
 hole=http://127.0.0.1:$port
 
 # Answers 404 to every push.
 start refuser
+others+=("$pid")
 refuser=${url/ws:/http:}
 
 # figure <file> <name>: the first number of this name in a report; the first quantiles are of deliveries.
@@ -72,11 +74,11 @@ begin() {
   load_of[$1]=$!
 }
 
-declare -A pod_of load_of
 for round in $(seq "$rounds"); do
   for turn in 0 1 2; do begin "${modes[$(((round + turn) % 3))]}"; done
   for mode in "${modes[@]}"; do
     wait "${load_of[$mode]}" || { tail -20 "$work/$mode.txt"; exit 1; }
+    unset "load_of[$mode]"
     kill -TERM "${pod_of[$mode]}"
     for name in "${figures[@]}"; do
       figure "$work/$mode.json" "$name" >"$work/$mode.$name"
@@ -84,15 +86,22 @@ for round in $(seq "$rounds"); do
       awk "BEGIN { print $(cat "$work/$mode.$name") / $(cat "$work/none.$name") }" >>"$work/ratio.$mode.$name"
     done
   done
-  for mode in "${modes[@]}"; do wait "${pod_of[$mode]}" || true; done
+  for mode in "${modes[@]}"; do
+    wait "${pod_of[$mode]}" || true
+    unset "pod_of[$mode]"
+  done
 done
 
 # The median, and the ranks between which it lies with 95 % (binomial, by its normal approximation).
 median() {
-  sort -g "$1" | awk '{ f[NR] = $1 } END {
+  sort -g "$1" | awk '
+  function told(figure) { return sprintf(figure < 100 ? "%.3g" : "%.0f", figure) }
+  { f[NR] = $1 }
+  END {
     half = 0.98 * sqrt(NR); low = int(NR / 2 - half); high = int(NR / 2 + half + 1.999999)
     if (low < 1) low = 1; if (high > NR) high = NR
-    printf "%.4g (%.4g to %.4g)", (f[int((NR + 1) / 2)] + f[int(NR / 2 + 1)]) / 2, f[low], f[high] }'
+    printf "%s (%s to %s)", told((f[int((NR + 1) / 2)] + f[int(NR / 2 + 1)]) / 2), told(f[low]), told(f[high])
+  }'
 }
 
 echo "$(date -u +%F), $(git rev-parse --short HEAD), three pods at once, 400 viewers × 50/s each, $rounds rounds"

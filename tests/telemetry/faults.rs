@@ -17,8 +17,7 @@ async fn harms_nobody(endpoint: &str, otlp: Otlp) {
     let stream = stream_for("collector");
     let mut viewer = Join::new(&pod, &stream).open().await;
     // More spans than the queue holds.
-    pod.fill(&stream, 3_000, " traced").await;
-    viewer.until("the newest", |viewer| viewer.seqs().last() == Some(&3_000)).await;
+    tokio::join!(pod.fill(&stream, 3_000, " traced"), viewer.comments(3_000));
     for signal in ["spans", "metrics"] {
         eventually("drops are counted", PATIENCE, async || {
             let label = format!("signal=\"{signal}\"");
@@ -92,8 +91,7 @@ async fn a_collector_that_is_slow_delays_nobody_and_misses_nothing() {
         })
         .await;
         // It has answered nobody yet.
-        pod.fill(&stream, 300, " traced").await;
-        viewer.until("the newest", |viewer| viewer.seqs().last() == Some(&301)).await;
+        tokio::join!(pod.fill(&stream, 300, " traced"), viewer.comments(301));
         collector.answer();
         eventually("every span", PATIENCE, async || {
             (collector.taken().spans("post").len() == 301).then_some(())
