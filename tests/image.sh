@@ -27,6 +27,7 @@ port=$((20000 + RANDOM % 10000))
 redis-server --port "$port" --bind 127.0.0.1 --save '' --dir "$work" >/dev/null &
 redis=$!
 
+# shellcheck disable=SC2016  # the inner shell expands these
 script='mount --bind "$0" "$0" && mount -t proc proc "$0/proc" && mount --rbind /sys "$0/sys" && mount -o remount,bind,ro "$0" &&
   exec env -i PATH="$PATH" FANFARE_SHARDS="$1" FANFARE_POD=image FANFARE_LISTEN=127.0.0.1:0 FANFARE_OPS_LISTEN=127.0.0.1:0 \
     chroot --userspec=65532:65532 "$0" /fanfare'
