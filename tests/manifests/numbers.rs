@@ -39,6 +39,25 @@ fn the_pod_ends_before_its_sidecar_and_that_before_the_grace() {
     assert!(settle + drain + 5 < sidecar && sidecar < grace);
 }
 
+/// A sidecar that is killed for its memory cuts every viewer of its pod.
+#[test]
+fn the_sidecar_has_room_for_the_most_viewers() {
+    let deployment = deployment();
+    let annotations = at(&deployment, "spec.template.metadata.annotations");
+    let mebibytes = |name: &str| -> u64 {
+        let text = annotations[name].as_str().unwrap();
+        let (number, factor) = text.strip_suffix("Gi").map_or((text, 1), |number| (number, 1_024));
+        number.trim_end_matches("Mi").parse::<u64>().unwrap() * factor
+    };
+    let viewers: u64 = setting(&deployment, "FANFARE_MAX_VIEWERS").parse().unwrap();
+    let needed = 68 + viewers * SIDECAR_KIB_A_VIEWER / 1_024;
+    assert!(needed < mebibytes("sidecar.istio.io/proxyMemory"), "{needed} MiB");
+    assert!(needed * 3 / 2 < mebibytes("sidecar.istio.io/proxyMemoryLimit"), "{needed} MiB");
+}
+
+/// docs/figures.md.
+const SIDECAR_KIB_A_VIEWER: u64 = 55;
+
 /// New pods come before old ones refuse, by CPU and by viewers; and both speak of the same CPU.
 #[test]
 fn the_autoscaler_acts_before_readiness_does() {
