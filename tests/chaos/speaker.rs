@@ -112,12 +112,13 @@ impl Speaker {
         let (path, text) =
             (format!("/v1/streams/{stream}/comments"), json!({"kind": kind, "body": body}).to_string());
         let asked = try_request(self.field.address(place), "POST", &path, &headers, text.as_bytes());
-        let outcome = timeout(ANSWER, asked).await.ok().flatten().map_or(Outcome::Unknown, outcome_of);
+        let outcome =
+            timeout(ANSWER, asked).await.ok().flatten().as_ref().map_or(Outcome::Unknown, outcome_of);
         Posted { stream: stream.to_owned(), body: body.to_owned(), sent, answered: Instant::now(), outcome }
     }
 }
 
-fn outcome_of(answer: Answer) -> Outcome {
+fn outcome_of(answer: &Answer) -> Outcome {
     if !matches!(answer.status, 200 | 201) {
         assert_eq!(answer.status, 503, "{answer:?}");
         return Outcome::Unknown;
