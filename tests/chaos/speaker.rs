@@ -53,7 +53,7 @@ impl Speaker {
     /// Posts at this pace, to the streams in turn, until it is over and everything has its answer.
     pub(crate) async fn run(self, posts_per_second: u64, over: watch::Receiver<bool>) -> Vec<Posted> {
         let mut pace = interval(Duration::from_micros(1_000_000 / posts_per_second));
-        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let (mut under_way, mut posts, mut number) = (JoinSet::new(), Vec::new(), 0);
         while !*over.borrow() {
             pace.tick().await;
