@@ -5,7 +5,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -24,6 +24,8 @@ const SILENCE: Duration = Duration::from_secs(6);
 /// It comes back after a random time within this, and does not wait longer with each attempt: here it is measured how
 /// soon it could be back.
 const JITTER_MS: std::ops::Range<u64> = 100..1_000;
+/// After how long it goes to another pod by itself: so viewers are on every pod, and resumes are always under way.
+const STAYS_S: std::ops::Range<u64> = 20..60;
 /// Of so many viewers one comes by the door that can be disturbed.
 const BY_THE_DOOR: usize = 4;
 
@@ -33,7 +35,7 @@ pub(crate) struct Tally {
     pub(crate) deliveries: AtomicU64,
     /// Sockets that ended without the viewer's being asked to move.
     pub(crate) lost: AtomicU64,
-    /// Sockets that were left because the pod asked for it.
+    /// Sockets that were left because the pod asked for it, or for no reason.
     pub(crate) moves: AtomicU64,
     /// Whether viewers give up, whatever they miss.
     pub(crate) stop: AtomicBool,
@@ -68,8 +70,8 @@ pub(crate) struct Follower {
 enum End {
     Over,
     Lost,
-    /// The pod asks the viewer to move within this time.
-    Asked(Duration),
+    /// The viewer moves within this time: the pod asks for it, or the viewer has been there for long enough.
+    Moves(Duration),
 }
 
 impl Follower {
@@ -97,7 +99,7 @@ impl Follower {
                     self.tally.lost.fetch_add(1, Relaxed);
                     pause(jitter()).await;
                 }
-                End::Asked(within) => {
+                End::Moves(within) => {
                     self.tally.moves.fetch_add(1, Relaxed);
                     old = Some(viewer);
                     pause(jitter().min(within / 2)).await;
@@ -118,7 +120,8 @@ impl Follower {
     }
 
     async fn follow(&mut self, viewer: &mut Viewer) -> End {
-        let mut asked = false;
+        let (mut asked, begun) = (false, Instant::now());
+        let stays = Duration::from_secs(rand::random_range(STAYS_S));
         while !self.tally.stop.load(Relaxed) {
             let Some(open) = viewer.try_read(SILENCE).await else {
                 if asked || !viewer.try_send(r#"{"type":"ping"}"#).await {
@@ -138,7 +141,8 @@ impl Follower {
             match (self.done, open, move_within) {
                 (true, ..) => return End::Over,
                 (_, false, _) => return End::Lost,
-                (.., Some(within)) => return End::Asked(within),
+                (.., Some(within)) => return End::Moves(within),
+                _ if begun.elapsed() > stays => return End::Moves(Duration::ZERO),
                 _ => {}
             }
         }

@@ -53,7 +53,7 @@ impl Speaker {
     /// Posts at this pace, to the streams in turn, until it is over and everything has its answer.
     pub(crate) async fn run(self, posts_per_second: u64, over: watch::Receiver<bool>) -> Vec<Posted> {
         let mut pace = interval(Duration::from_micros(1_000_000 / posts_per_second));
-        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let (mut under_way, mut posts, mut number) = (JoinSet::new(), Vec::new(), 0);
         while !*over.borrow() {
             pace.tick().await;
@@ -112,12 +112,13 @@ impl Speaker {
         let (path, text) =
             (format!("/v1/streams/{stream}/comments"), json!({"kind": kind, "body": body}).to_string());
         let asked = try_request(self.field.address(place), "POST", &path, &headers, text.as_bytes());
-        let outcome = timeout(ANSWER, asked).await.ok().flatten().map_or(Outcome::Unknown, outcome_of);
+        let outcome =
+            timeout(ANSWER, asked).await.ok().flatten().as_ref().map_or(Outcome::Unknown, outcome_of);
         Posted { stream: stream.to_owned(), body: body.to_owned(), sent, answered: Instant::now(), outcome }
     }
 }
 
-fn outcome_of(answer: Answer) -> Outcome {
+fn outcome_of(answer: &Answer) -> Outcome {
     if !matches!(answer.status, 200 | 201) {
         assert_eq!(answer.status, 503, "{answer:?}");
         return Outcome::Unknown;

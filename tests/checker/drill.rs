@@ -16,8 +16,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{Ledger, Outcome, Posted, Watch};
 use crate::world::{Join, Pod, pause, try_request};
 
-/// How long a poster repeats a post that nobody answers for.
-const INSISTS: Duration = Duration::from_secs(40);
+/// How long a poster repeats a post that nobody answers for, and how long a viewer is content with silence.
+const INSISTS: Duration = Duration::from_secs(60);
 /// How long it waits before it does.
 const AGAIN: Duration = Duration::from_millis(1_500);
 
@@ -70,7 +70,7 @@ impl Drill<'_> {
             let is_last = |viewer: &crate::world::Viewer| {
                 viewer.seen.last().is_some_and(|seen| seen.body == last(stream))
             };
-            while !is_last(&viewer) && viewer.read().await {}
+            while !is_last(&viewer) && viewer.try_read(INSISTS).await.expect("something to read") {}
             let done = is_last(&viewer);
             after = Some(viewer.position.clone());
             frames.extend(viewer.log.into_iter().map(|frame| frame.json));

@@ -30,9 +30,10 @@ async fn v2_a_viewer_that_reads_a_kilobyte_a_second_is_told_what_it_misses() {
     }
     door.clear();
     let newest = u64::try_from(posts.len()).unwrap();
-    let mut frames = Vec::new();
+    let (mut frames, mut closed) = (Vec::new(), false);
     while slow.seqs().last() != Some(&newest) {
         if !slow.read().await {
+            closed = true;
             // The close frame comes if the path lets it.
             assert!(matches!(slow.closed, Some(None | Some(3008))), "{:?}", slow.closed);
             pod.logged(&["\"code\":3008"], PATIENCE).await;
@@ -42,7 +43,7 @@ async fn v2_a_viewer_that_reads_a_kilobyte_a_second_is_told_what_it_misses() {
     }
     frames.extend(slow.take_frames());
     let watches = vec![Watch::of(&stream, &frames)];
-    assert!(watches[0].holes() > 0, "it missed something");
+    assert!(watches[0].holes() > 0 || closed, "it kept up");
     Ledger { posts, watches, ..Ledger::default() }.assert_kept();
 }
 

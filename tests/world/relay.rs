@@ -212,7 +212,7 @@ impl Pipe {
             match hitch {
                 Hitch::Delay(later) => super::pause(later).await,
                 Hitch::Rate(rate) => {
-                    super::pause(Duration::from_secs_f64(count as f64 / f64::from(rate))).await
+                    super::pause(Duration::from_secs_f64(count as f64 / f64::from(rate))).await;
                 }
                 Hitch::CutAfter(_) if count >= left => {
                     to.write_all(&bytes[..left]).await?;
