@@ -10,7 +10,7 @@ use super::{
     documents::Document,
     observe::{REST, SOCKET},
 };
-use crate::world::{Join, Pod, get, post, request, stream_for};
+use crate::world::{Heard, Join, Peer, Pod, RawFrame, get, opcode::CONTINUATION, post, request, stream_for};
 
 /// A number that stands in a document.
 fn number(document: &Document, place: &str) -> usize {
@@ -94,5 +94,25 @@ async fn a_backends_limits_are_where_the_document_says() {
         let line = json!({"stream": stream, "kind": "follow"});
         let lines = json!({"comments": vec![line; of_batch + more]});
         assert_eq!(post(pod.public, "/v1/comments", &lines).await.status, batch);
+    }
+}
+
+/// A message comes in as many fragments as the document says, and in no more.
+#[tokio::test]
+async fn a_message_has_as_many_fragments_as_the_document_says() {
+    let (pod, stream) = (Pod::shared(), stream_for("fragments"));
+    let codes = SOCKET.at("/channels/watch/x-close-codes").as_array().unwrap();
+    let flood = codes.iter().find(|row| row["code"] == 1008).unwrap()["when"].as_str().unwrap();
+    let most = flood.split("more than ").nth(1).unwrap().split(' ').next().unwrap().replace(',', "");
+    let most: usize = most.parse().unwrap();
+    for fragments in [most, most + 1] {
+        let mut frames = vec![RawFrame::text(r#"{"type":"ping"}"#).more()];
+        frames.resize(fragments - 1, RawFrame::new(CONTINUATION, "").more());
+        frames.push(RawFrame::new(CONTINUATION, ""));
+        let mut peer = Peer::watch(&pod, &stream).await;
+        peer.send(&frames.iter().flat_map(RawFrame::bytes).collect::<Vec<_>>()).await;
+        let pong = |heard: &Heard| matches!(heard, Heard::Text(text) if text.contains("pong"));
+        let heard = peer.hear_until(pong).await;
+        assert_eq!(pong(&heard), fragments == most, "{fragments}: {heard:?}");
     }
 }
