@@ -118,6 +118,9 @@ async fn drip(address: SocketAddr, at_once: &[u8], then: &[u8]) -> (Vec<u8>, Dur
     }
 }
 
+/// Its name; what is sent at once and what follows byte by byte; whether it takes a deadline; how the answer begins.
+type Case<'a> = (&'a str, &'a [u8], &'a [u8], bool, &'a [u8]);
+
 /// G14: who does not come to an end with the handshake is closed, however the bytes drip; and so is who speaks otherwise.
 #[tokio::test]
 async fn g14_tls_handshakes() {
@@ -126,12 +129,11 @@ async fn g14_tls_handshakes() {
     control.say("before").await;
     let hello = hello();
     let half = hello.len() / 2;
-    // What is sent at once and what follows byte by byte; whether it takes a deadline; what the answer begins with.
     let alert = &[21, 3][..];
     // Data that cannot be decrypted may be early data of an older session (RFC 8446 section 4.2.10), which is passed over.
     let early = [&hello[..], &[23, 3, 3, 0, 2, 1, 2]].concat();
     let plain = crate::world::Peer::handshake(&stream);
-    let cases: [(&str, &[u8], &[u8], bool, &[u8]); 12] = [
+    let cases: [Case<'_>; 12] = [
         ("silence", b"", b"", true, b""),
         ("a byte, then silence", &hello[..1], b"", true, b""),
         ("half a hello, then silence", &hello[..half], b"", true, b""),

@@ -8,6 +8,8 @@ mod arrival;
 mod catchup;
 mod cipher;
 mod farewell;
+#[cfg(test)]
+mod forgery;
 mod pulse;
 mod reader;
 mod session;

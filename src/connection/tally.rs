@@ -62,10 +62,12 @@ impl FrameTally {
     fn count_fragment(&mut self) -> Result<(), TooManyFragments> {
         let (is_final, opcode) = (self.header[0] & 0x80 != 0, self.header[0] & 0x0f);
         // Control frames may stand between fragments.
-        if opcode < 8 {
-            self.fragments = if is_final { 0 } else { self.fragments + 1 };
+        if opcode >= 8 {
+            return Ok(());
         }
-        if self.fragments > MAX_FRAGMENTS { Err(TooManyFragments) } else { Ok(()) }
+        let fragments = self.fragments + 1;
+        self.fragments = if is_final { 0 } else { fragments };
+        if fragments > MAX_FRAGMENTS { Err(TooManyFragments) } else { Ok(()) }
     }
 }
 

@@ -14,8 +14,9 @@ use super::{
 use crate::{
     identity::keyed,
     world::{
-        Issuer, Join, Pod, get,
+        Heard, Issuer, Join, Peer, Pod, RawFrame, get,
         issuer::{claims_with, service_key},
+        opcode::CONTINUATION,
         post, request, stream_for,
     },
 };
@@ -132,5 +133,25 @@ async fn the_limits_of_tokens_and_users_are_where_the_documents_say() {
         let path = format!("/v1/viewers/{}", "u".repeat(of_user + more));
         let answer = request(pod.public, "DELETE", &path, &[("authorization", &bearer)], b"").await;
         assert_eq!(answer.status, status);
+    }
+}
+
+/// A message comes in as many fragments as the document says, and in no more.
+#[tokio::test]
+async fn a_message_has_as_many_fragments_as_the_document_says() {
+    let (pod, stream) = (Pod::shared(), stream_for("fragments"));
+    let codes = SOCKET.at("/channels/watch/x-close-codes").as_array().unwrap();
+    let flood = codes.iter().find(|row| row["code"] == 1008).unwrap()["when"].as_str().unwrap();
+    let most = flood.split("more than ").nth(1).unwrap().split(' ').next().unwrap().replace(',', "");
+    let most: usize = most.parse().unwrap();
+    for fragments in [most, most + 1] {
+        let mut frames = vec![RawFrame::text(r#"{"type":"ping"}"#).more()];
+        frames.resize(fragments - 1, RawFrame::new(CONTINUATION, "").more());
+        frames.push(RawFrame::new(CONTINUATION, ""));
+        let mut peer = Peer::watch(&pod, &stream).await;
+        peer.send(&frames.iter().flat_map(RawFrame::bytes).collect::<Vec<_>>()).await;
+        let pong = |heard: &Heard| matches!(heard, Heard::Text(text) if text.contains("pong"));
+        let heard = peer.hear_until(pong).await;
+        assert_eq!(pong(&heard), fragments == most, "{fragments}: {heard:?}");
     }
 }

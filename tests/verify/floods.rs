@@ -3,6 +3,7 @@
 use std::{
     fs,
     future::Future,
+    pin::Pin,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -154,6 +155,9 @@ async fn pings(pod: &Pod, sockets: usize) {
     while all.join_next().await.is_some() {}
 }
 
+/// Goes on for as long as it is polled.
+type Flood<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
 /// G14: floods leave ordinary viewers' p99 within twice what it is without, memory bounded, and the log readable.
 #[tokio::test(flavor = "multi_thread")]
 async fn floods_cost_ordinary_viewers_little() {
@@ -174,7 +178,7 @@ async fn floods_cost_ordinary_viewers_little() {
     println!("|---|---|---|---|---|");
     println!("| none | {:.1} ms | | {before} MiB | |", quiet.as_secs_f64() * 1e3);
     let bad = RawFrame::text(r#"{"type":"dance","body":"#);
-    let floods: [(&str, std::pin::Pin<Box<dyn Future<Output = ()> + '_>>); 3] = [
+    let floods: [(&str, Flood<'_>); 3] = [
         ("10,000 slow handshakes", Box::pin(slow_handshakes(pod.public, 10_000))),
         ("50,000 bad frames/s", Box::pin(frames(&pod, &bad, 50_000))),
         ("10,000 pings/s", Box::pin(pings(&pod, 200))),
