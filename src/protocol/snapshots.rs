@@ -153,6 +153,7 @@ fn everything_else() {
             server::reconnect(5_000, ReconnectReason::Drain),
             r#"{"type":"reconnect","within_ms":5000,"reason":"drain"}"#,
         ),
+        (server::expiring(60_000), r#"{"type":"expiring","in_ms":60000}"#),
         (server::pong(5), r#"{"type":"pong","server_time":5}"#),
     ];
     for (frame, expected) in cases {
@@ -161,6 +162,9 @@ fn everything_else() {
     let names: Vec<String> = Code::ALL.iter().map(|code| serde_json::to_string(code).unwrap()).collect();
     assert_eq!(
         names.join(" "),
-        r#""bad_request" "too_long" "not_allowed" "not_found" "rate_limited" "id_reused" "shard_unavailable" "not_accepting""#
+        concat!(
+            r#""bad_request" "too_long" "not_allowed" "bad_token" "token_expired" "not_found" "rate_limited" "id_reused" "#,
+            r#""shard_unavailable" "not_accepting""#
+        )
     );
 }

@@ -84,7 +84,7 @@ fn calls(issuer: &Issuer, stream: &str) -> Vec<Call> {
         post("a gift without a key", None, GIFT, nobody),
         post("a key that is none", key("none"), GIFT, nobody),
         post("a key's beginning", Some(service_key("all")[..12].to_owned()), GIFT, nobody),
-        post("a key and more", key("all "), GIFT, nobody),
+        post("a key and more", key("allx"), GIFT, nobody),
         post("a key in capitals", Some(service_key("all").to_uppercase()), GIFT, nobody),
         post(
             "a key's hash",

@@ -127,7 +127,7 @@ fn signatures(issuer: &Issuer) -> Vec<Case> {
                 NOBODY,
             ),
         ]);
-        let stranger = Issuer::new().token(signs, &header(signs), &claims("eve"));
+        let stranger = Issuer::stranger().token(signs, &header(signs), &claims("eve"));
         all.push((format!("{alg}: of a stranger"), stranger, NOBODY));
     }
     let message =
@@ -147,7 +147,7 @@ fn headers(issuer: &Issuer) -> Vec<Case> {
         }
         issuer.token(Signs::Hs256, &head, &claims("eve"))
     };
-    let stranger = Issuer::new();
+    let stranger = Issuer::stranger();
     let own = json!({"alg": "ES256", "jwk": stranger.jwk(Signs::Es256)});
     let elsewhere = json!({"alg": "ES256", "kid": "theirs", "jku": "http://127.0.0.1:1/keys", "x5u": "http://127.0.0.1:1/"});
     let twice = r#"{"alg":"HS256","kid":"HS256","kid":"ES256"}"#;

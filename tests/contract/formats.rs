@@ -146,7 +146,10 @@ fn the_handshake_is_the_same_in_both_documents() {
         let status = row["status"].to_string();
         let shared = general.iter().find(|(of, _)| *of == status);
         let response = shared.map_or_else(
-            || watch["responses"][&status].clone(),
+            || {
+                let route = escape("/v1/streams/{stream}/watch");
+                REST.at(&REST.resolved(&format!("/paths/{route}/get/responses/{status}"))).clone()
+            },
             |(_, name)| REST.root["components"]["responses"][*name].clone(),
         );
         let names =

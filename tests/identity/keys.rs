@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::keyed;
 use crate::world::{
     Answer, Issuer, Join, PATIENCE, Pod, Signs, eventually,
-    issuer::{claims, encode, header, service, service_key},
+    issuer::{claims, encode, service, service_key},
     request, stream_for,
 };
 
@@ -73,7 +73,7 @@ async fn a_services_old_and_new_key_count_together() {
     issuer.write_service_keys(&[service("shop", "newer", all, &["*"])]);
     let gone = async || (post(&pod, &stream, "all", "order-3").await.status == 401).then_some(());
     eventually("the old key does not count", PATIENCE, gone).await;
-    assert_eq!(post(&pod, &stream, "newer", "order-3").await.status, 201);
+    assert_eq!(post(&pod, &stream, "newer", "order-4").await.status, 201);
 }
 
 /// Each fault of a file stops the start, is named, and repeats no part of a key.
@@ -172,5 +172,4 @@ async fn a_pod_with_keys_serves_the_page_only_if_told_to() {
     settings.retain(|(name, _)| *name != "FANFARE_DEMO");
     let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
     Pod::start(&settings).get("/").await.assert_problem(404, "not_found");
-    assert_eq!(header(Signs::Hs256)["alg"], "HS256");
 }

@@ -11,7 +11,7 @@ use crate::world::{
     request, stream_for,
 };
 
-/// Twice the two seconds that are promised: the suite's machine has other things to do. README, "Decisions" has the time.
+/// Three times what is promised: the machine of the suite has other things to do. docs/figures.md has the time.
 const SOON: Duration = Duration::from_secs(6);
 
 async fn revoke(pod: &Pod, user: &str) -> Answer {

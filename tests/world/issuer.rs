@@ -23,15 +23,19 @@ use ring::{
 };
 use serde_json::{Value, json};
 
-/// An RSA key in PKCS #8; ring makes none.
-static RSA: LazyLock<Vec<u8>> = LazyLock::new(|| {
+/// An RSA key, in PKCS #8 or #1 by the version of openssl; ring makes none.
+static RSA: LazyLock<Vec<u8>> = LazyLock::new(rsa);
+/// The same of somebody else.
+static OTHER_RSA: LazyLock<Vec<u8>> = LazyLock::new(rsa);
+
+fn rsa() -> Vec<u8> {
     let made = Command::new("openssl")
         .args(["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-outform", "DER"])
         .output()
         .unwrap();
     assert!(made.status.success(), "{made:?}");
     made.stdout
-});
+}
 
 /// How a token is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +83,15 @@ pub(crate) fn now_s() -> u64 {
 impl Issuer {
     /// One whose viewers' keys are of all four kinds, and whose service `shop` may do everything.
     pub(crate) fn new() -> Self {
+        Self::with(&RSA)
+    }
+
+    /// Another issuer, none of whose keys is an ordinary one's.
+    pub(crate) fn stranger() -> Self {
+        Self::with(&OTHER_RSA)
+    }
+
+    fn with(rsa: &[u8]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let random = SystemRandom::new();
         let ecdsa = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
@@ -90,7 +103,7 @@ impl Issuer {
             ecdsa: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, ecdsa.as_ref(), &random)
                 .unwrap(),
             edwards: Ed25519KeyPair::from_pkcs8(edwards.as_ref()).unwrap(),
-            rsa: RsaKeyPair::from_pkcs8(&RSA).unwrap(),
+            rsa: RsaKeyPair::from_pkcs8(rsa).or_else(|_| RsaKeyPair::from_der(rsa)).unwrap(),
         };
         fs::create_dir_all(&issuer.folder).unwrap();
         issuer.write_viewer_keys(&issuer.jwks());
