@@ -58,6 +58,7 @@ pub struct Pod {
     tasks: Tasks,
     release: Release,
     refuse: CancellationToken,
+    shards: Shards,
     ops: OpsThread,
     settle: Duration,
     drain: Duration,
@@ -126,7 +127,7 @@ impl App {
         let api = Api::new(Parts {
             connections,
             desk,
-            shards,
+            shards: shards.clone(),
             hub,
             tasks: tasks.clone(),
             gate: gate.clone(),
@@ -141,7 +142,7 @@ impl App {
             OpsThread::start(ops, ops_router, decide).map_err(|error| format!("the ops thread: {error}"))?;
         gate.open(Reason::Starting);
         let (settle, drain) = (config.settle, config.drain);
-        Ok(Pod { addresses, shard_count, gate, tasks, release, refuse, ops, settle, drain })
+        Ok(Pod { addresses, shard_count, gate, tasks, release, refuse, shards, ops, settle, drain })
     }
 }
 
@@ -235,6 +236,7 @@ impl Pod {
         if timeout_at(Instant::now() + LAST_REQUESTS, self.tasks.requests_gone()).await.is_err() {
             tracing::warn!(requests = self.tasks.requests(), "exit: some requests were not finished");
         }
+        self.shards.leave().await;
         self.tasks.stop().await;
     }
 

@@ -35,6 +35,7 @@ type Job<'a, T> = Option<Pin<Box<dyn Future<Output = T> + Send + 'a>>>;
 pub(super) async fn serve(context: &Context, (wire, early): (Arc<Wire>, Vec<u8>), request: &Request) {
     let arrival = Arrival::new(&context.sli, Instant::now());
     let seat = context.hub.sit(&request.stream, wire.clone());
+    context.shards.arrived(&request.stream, &request.viewer.author.id);
     let joining = Joining { context, seat: &seat, request };
     let end = {
         let mut session = Session::new(&joining, &wire, Reader::new(&wire, &seat, early), arrival);
