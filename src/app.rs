@@ -70,6 +70,7 @@ pub struct Pod {
     tasks: Tasks,
     release: Release,
     refuse: CancellationToken,
+    shards: Shards,
     ops: OpsThread,
     exit: Exit,
 }
@@ -142,7 +143,7 @@ impl App {
         let api = Api::new(Parts {
             connections,
             desk,
-            shards,
+            shards: shards.clone(),
             hub,
             tasks: tasks.clone(),
             gate: gate.clone(),
@@ -160,7 +161,19 @@ impl App {
             OpsThread::start(ops, ops_router, decide).map_err(|error| format!("the ops thread: {error}"))?;
         gate.open(Reason::Starting);
         let manner = Manner { open: config.identity.is_open(), demo: config.demo };
-        Ok(Pod { addresses, is_private, shard_count, manner, gate, tasks, release, refuse, ops, exit })
+        Ok(Pod {
+            addresses,
+            is_private,
+            shard_count,
+            manner,
+            gate,
+            tasks,
+            release,
+            refuse,
+            shards,
+            ops,
+            exit,
+        })
     }
 }
 
@@ -300,6 +313,7 @@ impl Pod {
         if timeout_at(Instant::now() + LAST_REQUESTS, self.tasks.requests_gone()).await.is_err() {
             tracing::warn!(requests = self.tasks.requests(), "exit: some requests were not finished");
         }
+        self.shards.leave().await;
         self.tasks.stop().await;
     }
 

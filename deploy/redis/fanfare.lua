@@ -30,6 +30,12 @@ local function whole(number)
   return string.format('%d', number)
 end
 
+-- The shard's time in milliseconds.
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
 -- The meta of streams, false where there is none: a key of another type, which is a stranger's, fails no other stream
 -- of the call.
 local function metas_of(names)
@@ -335,8 +341,7 @@ end
 -- then are on leave; a pod without others follows its own load.
 local function beat(keys, args)
   local name, pod, wish, hot, viewers, ready = keys[1], args[1], args[2], tonumber(args[4]), tonumber(args[5]), args[6]
-  local time = redis.call('TIME')
-  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  local now = now_ms()
   local others = other_pods(name, pod, now)
   local live = others.pods + 1
   local mean = others.ready > 0 and others.load / others.ready or nil
@@ -361,3 +366,231 @@ local function beat(keys, args)
 end
 
 redis.register_function{ function_name = 'fanfare_beat', callback = beat, flags = { 'allow-oom' } }
+
+-- Who watches, over all pods. A viewer has no key: each pod says how many it has, every two seconds and of the streams
+-- where that changed, and is told of its streams how many watch them elsewhere.
+--
+--   ff:audience        hash: pod -> until when it counts, ms of the shard's time
+--   ff:audience:<pod>  hash: stream -> its viewers there; also the channel on which the pod is told
+--   ff:{stream}:p      string: the most viewers at once ("peak")
+--   ff:{stream}:u      HyperLogLog of the users who watched
+--
+-- A pod that says nothing for so long does not count any more, nor does one whose end is too far away, since the clock
+-- was put back: whoever calls next takes its streams out and tells the others.
+
+local AUDIENCE = 'ff:audience'
+local AUDIENCE_TTL_MS = 12000
+-- A shard that no pod calls any more is left with nothing. Until then the streams of the dead are known.
+local AUDIENCE_KEPT_MS = 60000
+-- How many streams of dead pods a call takes out; this bounds how long it takes.
+local TAKEN_OUT = 200
+-- How many users go to one PFADD: what Lua can unpack is limited.
+local USERS = 500
+
+local function audience_of(pod)
+  return AUDIENCE .. ':' .. pod
+end
+
+-- The pods that count, and those that do not any more.
+local function pods_of(key)
+  local now, living, dead = now_ms(), {}, {}
+  local fields = redis.call('HGETALL', key)
+  for index = 1, #fields, 2 do
+    local ends = tonumber(fields[index + 1])
+    local lives = ends and ends > now and ends <= now + AUDIENCE_TTL_MS
+    table.insert(lives and living or dead, fields[index])
+  end
+  return living, dead, now
+end
+
+-- Takes a pod out of a list; returns whether it was there.
+local function without(list, pod)
+  for index, each in ipairs(list) do
+    if each == pod then
+      return table.remove(list, index) ~= nil
+    end
+  end
+  return false
+end
+
+-- Tells each living pod how many watch its streams elsewhere: those of these streams that changed, or all if nothing is
+-- said of that, and the pod that asks all that it has. Returns how many watch each.
+local function tell(streams, living, changed, asks)
+  local counts, totals = {}, {}
+  for number, pod in ipairs(living) do
+    counts[number] = redis.call('HMGET', audience_of(pod), unpack(streams))
+    for index = 1, #streams do
+      totals[index] = (totals[index] or 0) + (counts[number][index] or 0)
+    end
+  end
+  for number, pod in ipairs(living) do
+    local words = {}
+    for index, stream in ipairs(streams) do
+      local own = counts[number][index]
+      if own and (pod == asks or not changed or changed[index]) then
+        words[#words + 1] = stream .. ' ' .. whole(totals[index] - own)
+      end
+    end
+    if #words > 0 then
+      redis.call('PUBLISH', audience_of(pod), table.concat(words, '\n'))
+    end
+  end
+  return totals
+end
+
+-- Takes out what pods had that do not count any more, so much at once. Returns how many of their streams are left.
+local function take_out(key, dead, living)
+  local room, left = TAKEN_OUT, 0
+  for _, pod in ipairs(dead) do
+    local name = audience_of(pod)
+    local streams = room > 0 and redis.call('HRANDFIELD', name, room) or {}
+    if #streams > 0 then
+      redis.call('HDEL', name, unpack(streams))
+      tell(streams, living)
+      room = room - #streams
+    end
+    local more = redis.call('HLEN', name)
+    if more == 0 then
+      redis.call('HDEL', key, pod)
+    end
+    left = left + more
+  end
+  return left
+end
+
+-- Adds users, each one word, to those who watched the stream.
+local function add_users(name, users)
+  local words = {}
+  local function add()
+    -- A key of another type is a stranger's, and fails no other stream.
+    redis.pcall('PFADD', name, unpack(words))
+    words = {}
+  end
+  for user in string.gmatch(users, '%S+') do
+    words[#words + 1] = user
+    if #words == USERS then
+      add()
+    end
+  end
+  if #words > 0 then
+    add()
+  end
+end
+
+-- Takes note of how many watch the streams, and of who came. What is not new lives on only where it is to be kept.
+local function remember(streams, totals, users, ttl_ms, keeps)
+  local peak_keys = {}
+  for index, stream in ipairs(streams) do
+    peak_keys[index] = 'ff:{' .. stream .. '}:p'
+  end
+  local peaks = redis.call('MGET', unpack(peak_keys))
+  for index, stream in ipairs(streams) do
+    local users_key = 'ff:{' .. stream .. '}:u'
+    if totals[index] > (tonumber(peaks[index] or 0) or 0) then
+      redis.call('SET', peak_keys[index], whole(totals[index]), 'PX', ttl_ms)
+    elseif keeps then
+      redis.call('PEXPIRE', peak_keys[index], ttl_ms)
+    end
+    add_users(users_key, users[index])
+    if keeps or users[index] ~= '' then
+      redis.call('PEXPIRE', users_key, ttl_ms)
+    end
+  end
+end
+
+-- Sets how many viewers a pod has in the streams. Returns which of them changed.
+local function set_counts(name, streams, viewers)
+  local before, changed, set, gone = redis.call('HMGET', name, unpack(streams)), {}, {}, {}
+  for index, stream in ipairs(streams) do
+    changed[index] = tonumber(before[index] or 0) ~= viewers[index]
+    if viewers[index] == 0 then
+      gone[#gone + 1] = stream
+    else
+      set[#set + 1] = stream
+      set[#set + 1] = whole(viewers[index])
+    end
+  end
+  if #set > 0 then
+    redis.call('HSET', name, unpack(set))
+  end
+  if #gone > 0 then
+    redis.call('HDEL', name, unpack(gone))
+  end
+  return changed
+end
+
+-- fanfare_count ff:audience <pod> <TTL of peaks and users, ms> <1 to keep them for so long, else 0>
+--               [<stream> <viewers> <users who came, with spaces between>] ...
+-- answers {'counted' or 'anew', streams of dead pods still to be taken out, of each stream those who watch elsewhere};
+-- 'anew' if nothing else is known of the pod, which then says all again. {'later', ...} if nothing was done yet, since
+-- there is more to be taken out of what the pod itself had in an earlier life.
+local function count(keys, args)
+  local key, pod = keys[1], args[1]
+  local name = audience_of(pod)
+  local living, dead, now = pods_of(key)
+  local is_new = not without(living, pod)
+  if is_new then
+    without(dead, pod)
+    table.insert(dead, 1, pod)
+  else
+    living[#living + 1] = pod
+  end
+  local left = take_out(key, dead, living)
+  if is_new then
+    if redis.call('HLEN', name) > 0 then
+      return { 'later', whole(left) }
+    end
+    living[#living + 1] = pod
+  end
+  redis.call('HSET', key, pod, whole(now + AUDIENCE_TTL_MS))
+  redis.call('PEXPIRE', key, AUDIENCE_KEPT_MS)
+
+  local streams, viewers, users = {}, {}, {}
+  for index = 4, #args, 3 do
+    streams[#streams + 1] = args[index]
+    viewers[#viewers + 1] = tonumber(args[index + 1])
+    users[#users + 1] = args[index + 2]
+  end
+  local answer = { is_new and 'anew' or 'counted', whole(left) }
+  if #streams > 0 then
+    local changed = set_counts(name, streams, viewers)
+    local totals = tell(streams, living, changed, pod)
+    remember(streams, totals, users, args[2], args[3] == '1')
+    for index = 1, #streams do
+      answer[index + 2] = whole(totals[index] - viewers[index])
+    end
+  end
+  redis.call('PEXPIRE', name, AUDIENCE_KEPT_MS)
+  return answer
+end
+
+-- fanfare_uncount ff:audience <pod> takes out a pod that goes away; answers how many streams of the dead are left.
+local function uncount(keys, args)
+  local living, dead = pods_of(keys[1])
+  without(living, args[1])
+  without(dead, args[1])
+  table.insert(dead, 1, args[1])
+  -- What this call leaves, the next ones take out.
+  redis.call('HSET', keys[1], args[1], '0')
+  return whole(take_out(keys[1], dead, living))
+end
+
+-- fanfare_audience ff:{stream} <pod> answers {viewers on other pods, the most at once, about how many users}.
+local function audience(keys, args)
+  local name = keys[1]
+  local stream = string.match(name, '^ff:{(.*)}$')
+  local living = pods_of(AUDIENCE)
+  without(living, args[1])
+  local elsewhere = 0
+  for _, pod in ipairs(living) do
+    elsewhere = elsewhere + (redis.call('HGET', audience_of(pod), stream) or 0)
+  end
+  local peak = redis.call('MGET', name .. ':p')[1]
+  local users = redis.pcall('PFCOUNT', name .. ':u')
+  return { whole(elsewhere), whole(tonumber(peak or 0) or 0), whole(type(users) == 'number' and users or 0) }
+end
+
+-- Counting goes on when memory is full: it writes little, and whoever does not call counts no more.
+redis.register_function{ function_name = 'fanfare_count', callback = count, flags = { 'allow-oom' } }
+redis.register_function{ function_name = 'fanfare_uncount', callback = uncount, flags = { 'allow-oom' } }
+redis.register_function{ function_name = 'fanfare_audience', callback = audience, flags = { 'allow-oom' } }

@@ -37,6 +37,7 @@ type Job<'a, T> = Option<Pin<Box<dyn Future<Output = T> + Send + 'a>>>;
 pub(super) async fn serve(context: &Context, (wire, early): (Arc<Wire>, Vec<u8>), request: &Request) {
     let arrival = Arrival::new(&context.sli, Instant::now());
     let seat = context.hub.sit(&request.stream, wire.clone());
+    context.shards.arrived(&request.stream, &request.pass.viewer().author.id);
     let joining = Joining { context, seat: &seat, request };
     let end = {
         let allowance = Allowance { limits: &context.limits, keys: &request.keys };

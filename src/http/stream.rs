@@ -6,27 +6,34 @@ use serde::Serialize;
 use super::{Api, Problem, auth::Backend, extract::Stream};
 use crate::shards::Tally;
 
-/// A stream's attributes.
+/// A stream's attributes, over all pods.
 #[derive(Debug, Serialize)]
 pub(super) struct Attributes {
     viewers: u64,
+    peak_viewers: u64,
+    unique_viewers: u64,
     comments: u64,
     comments_by_kind: Tally,
     shard: String,
 }
 
-/// Shows a stream: its viewers on this pod, and how many comments its history took.
+/// Shows a stream: who watches and watched it, and how many comments its history took.
 pub(super) async fn show(
     State(api): State<Api>,
     backend: Backend,
     Stream(stream): Stream,
 ) -> Result<Json<Attributes>, Problem> {
     backend.may_see(&stream)?;
-    let comments_by_kind = api.0.shards.tally(&stream).await?;
+    let (shards, hub) = (&api.0.shards, &api.0.hub);
+    let (comments_by_kind, audience) = tokio::try_join!(shards.tally(&stream), shards.audience(&stream))?;
+    // Those here are known at this moment; the shard counts them every two seconds.
+    let viewers = audience.elsewhere + hub.viewers_here(&stream);
     Ok(Json(Attributes {
-        viewers: api.0.hub.viewers(&stream),
+        viewers,
+        peak_viewers: audience.peak.max(viewers),
+        unique_viewers: audience.users,
         comments: comments_by_kind.total(),
         comments_by_kind,
-        shard: api.0.shards.owner(&stream).to_owned(),
+        shard: shards.owner(&stream).to_owned(),
     }))
 }

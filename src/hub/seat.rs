@@ -236,10 +236,10 @@ impl Seat {
         self.core.stream.history(from)
     }
 
-    /// How many watch the stream on this pod.
+    /// How many watch the stream on all pods, as far as this one knows.
     #[must_use]
     pub fn viewers(&self) -> u64 {
-        self.core.stream.viewers() as u64
+        self.core.stream.viewers_anywhere()
     }
 
     /// Queues a frame for this viewer alone; it goes out between the stream's frames at the next [`Self::drain`].

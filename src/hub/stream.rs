@@ -1,6 +1,6 @@
 //! One watched stream on this pod.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
@@ -26,6 +26,8 @@ pub(super) struct Stream {
     pub(super) key: u64,
     /// How many sockets watch or are about to.
     pub(super) audience: AtomicUsize,
+    /// How many watch on other pods, as was last heard.
+    pub(super) elsewhere: AtomicU64,
     /// Guards the tape and what belongs to its end.
     core: Mutex<Core>,
     opened: Notify,
@@ -71,9 +73,10 @@ impl Stream {
     pub(super) fn new(id: StreamId, key: u64, fanout: Fanout) -> Self {
         let lanes = std::iter::repeat_with(LaneFlag::default).take(fanout.lanes).collect();
         let core = Core { tape: None, notice: None, opening: None, heat: Heat::new(fanout.hot_from) };
-        let (audience, opened, hot) = (AtomicUsize::new(0), Notify::new(), AtomicBool::new(false));
+        let (audience, elsewhere) = (AtomicUsize::new(0), AtomicU64::new(0));
+        let (opened, hot) = (Notify::new(), AtomicBool::new(false));
         let (core, recent) = (Mutex::new(core), Recent::new(Instant::now()));
-        Self { id, key, audience, core, opened, hot, lanes, recent }
+        Self { id, key, audience, elsewhere, core, opened, hot, lanes, recent }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -183,8 +186,14 @@ impl Stream {
         self.core.lock().tape.as_ref().map(|tape| tape.view(now))
     }
 
+    /// How many watch on this pod.
     pub(super) fn viewers(&self) -> usize {
         self.audience.load(Ordering::Acquire)
+    }
+
+    /// How many watch on all pods.
+    pub(super) fn viewers_anywhere(&self) -> u64 {
+        (self.viewers() as u64).saturating_add(self.elsewhere.load(Ordering::Relaxed))
     }
 }
 

@@ -171,13 +171,27 @@ impl Hub {
     /// Whether anybody watches the stream on this pod at this moment.
     #[must_use]
     pub fn is_watched(&self, id: &StreamId) -> bool {
-        self.viewers(id) > 0
+        self.viewers_here(id) > 0
     }
 
     /// How many watch the stream on this pod.
     #[must_use]
-    pub fn viewers(&self, id: &StreamId) -> u64 {
+    pub fn viewers_here(&self, id: &StreamId) -> u64 {
         self.find(id).map_or(0, |stream| stream.viewers() as u64)
+    }
+
+    /// How many watch the stream on all pods: those here, and those elsewhere as was last heard; 0 for a stream that
+    /// this pod does not know.
+    #[must_use]
+    pub fn viewers(&self, id: &StreamId) -> u64 {
+        self.find(id).map_or(0, |stream| stream.viewers_anywhere())
+    }
+
+    /// Takes note of how many watch a stream on other pods.
+    pub fn watched_elsewhere(&self, id: &StreamId, viewers: u64) {
+        if let Some(stream) = self.find(id) {
+            stream.elsewhere.store(viewers, Ordering::Relaxed);
+        }
     }
 
     /// Opens a stream at a place in its order, with the newest items after it. Those who wait for it are let in.

@@ -58,7 +58,7 @@ pub struct Hello<'a> {
     pub position: Position,
     /// How that place relates to `after`.
     pub resumed: Resumed,
-    /// How many watch the stream.
+    /// How many watch the stream, on all pods.
     pub viewers: u64,
     /// What this viewer may do.
     pub rights: Vec<Right>,
@@ -231,7 +231,7 @@ struct Error<'a> {
     retry_ms: Option<u64>,
 }
 
-/// `viewers`: how many watch the stream.
+/// `viewers`: how many watch the stream, on all pods.
 #[must_use]
 pub fn viewers(viewers: u64) -> SharedFrame {
     #[derive(Serialize)]

@@ -14,8 +14,9 @@ use parking_lot::Mutex;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
+    distinct::Distinct,
     revocations::{MOST, Revocation},
-    shard::{ConnectionId, Event, Events, Post, Span, Tally, Window},
+    shard::{Audience, ConnectionId, Count, Counted, Event, Events, Post, Span, Tally, Window},
 };
 use crate::{
     domain::{Accepted, Epoch, Kind, Position, PublishError, StreamId, now_ms},
@@ -71,6 +72,9 @@ struct Record {
     head: Position,
     entries: VecDeque<Entry>,
     tally: Tally,
+    /// The most viewers at once.
+    peak: u64,
+    users: Distinct,
     keys: HashMap<(String, String), (u64, Accepted)>,
     older_keys: HashMap<(String, String), (u64, Accepted)>,
     keys_since: Instant,
@@ -161,6 +165,30 @@ impl Embedded {
         CONNECTION
     }
 
+    pub(super) fn count(&self, counts: &[Count]) -> Counted {
+        let now = Instant::now();
+        let mut store = self.0.store.lock();
+        for Count { stream, viewers, users } in counts {
+            let record = store.record(stream, Epoch::random(), &self.0.keep, now);
+            let before = record.bytes;
+            record.note(*viewers, users);
+            let after = record.bytes;
+            store.bytes = (store.bytes + after).saturating_sub(before);
+        }
+        store.make_room();
+        Counted::Taken { is_new: false, is_more: false, elsewhere: vec![0; counts.len()] }
+    }
+
+    pub(super) fn audience(&self, stream: &StreamId) -> Audience {
+        let store = self.0.store.lock();
+        let fresh = |record: &&Record| record.is_fresh(&self.0.keep, Instant::now());
+        store.records.get(stream).filter(fresh).map_or_else(Audience::default, |record| Audience {
+            elsewhere: 0,
+            peak: record.peak,
+            users: record.users.count(),
+        })
+    }
+
     pub(super) fn unsubscribe(&self, streams: &[StreamId]) {
         let mut store = self.0.store.lock();
         for stream in streams {
@@ -206,6 +234,8 @@ impl Record {
             head: Position::start_of(epoch),
             entries: VecDeque::new(),
             tally: Tally::default(),
+            peak: 0,
+            users: Distinct::default(),
             keys: HashMap::new(),
             older_keys: HashMap::new(),
             keys_since: now,
@@ -220,11 +250,21 @@ impl Record {
 
     /// Ends a history whose time is over; its idempotency ids have a time of their own. Returns the bytes set free.
     fn begin_anew(&mut self, epoch: Epoch) -> usize {
-        let freed = self.entries.drain(..).map(|entry| cost(&entry)).sum();
+        let entries: usize = self.entries.drain(..).map(|entry| cost(&entry)).sum();
+        let freed = entries + std::mem::take(&mut self.users).bytes();
+        self.peak = 0;
         self.bytes -= freed;
         self.head = Position::start_of(epoch);
         self.tally = Tally::default();
         freed
+    }
+
+    /// Takes note of who watches.
+    fn note(&mut self, viewers: u64, users: &[u64]) {
+        self.peak = self.peak.max(viewers);
+        self.bytes -= self.users.bytes();
+        users.iter().for_each(|user| self.users.add(*user));
+        self.bytes += self.users.bytes();
     }
 
     /// The answer that a repeated post gets; none for a new one.

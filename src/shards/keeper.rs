@@ -1,5 +1,6 @@
 //! The keeper of one shard: subscribes to what is watched, opens what comes, mends what does not fit, delivers.
 
+mod census;
 mod compare;
 mod explain;
 
@@ -20,6 +21,7 @@ use tokio::{
 use super::{
     Settings,
     backoff::Backoff,
+    census::{Call, Census},
     chain::Outcome,
     clock::Clock,
     interest::{Interest, Step},
@@ -29,7 +31,7 @@ use super::{
     questions::Question,
     reads::{Read, Reads},
     report::{Report, count},
-    shard::{ConnectionId, Event, Events, Unavailable, Window},
+    shard::{ConnectionId, Counted, Event, Events, Unavailable, Window},
 };
 use crate::{
     domain::{Position, StreamId},
@@ -42,8 +44,6 @@ use crate::{
 const TICK: Duration = Duration::from_millis(100);
 /// How long a stream is quiet before it is audited: a lost last message is found so.
 const QUIET: Duration = Duration::from_secs(10);
-/// How often viewers are told how many they are.
-const CENSUS: Duration = Duration::from_secs(2);
 /// The most events that are handled before anything else has its turn.
 const BURST: usize = 256;
 
@@ -64,7 +64,7 @@ pub(super) struct Keeper {
     lives: u64,
     /// Streams that spoke, by the time at which they may have been quiet for long enough.
     audits: VecDeque<(Instant, StreamId)>,
-    census_at: Instant,
+    census: Census,
     /// How often every stream is compared, so that the shard keeps the history of one that is watched in silence.
     touch_every: Duration,
     touch_at: Instant,
@@ -80,11 +80,12 @@ enum Done {
     Unsubscribed(Vec<StreamId>, Result<(), Unavailable>),
     Read(Read, Result<Window, Unavailable>),
     Compared(Vec<StreamId>, Result<Vec<Option<Position>>, Unavailable>),
+    Counted(Call, Result<Counted, Unavailable>),
 }
 
 impl Keeper {
-    pub(super) fn new(of: OfShard, hub: Hub, settings: &Settings, report: Arc<Report>) -> Self {
-        let OfShard { name, shard, clock } = of;
+    pub(super) fn new(of: OfShard, hub: Hub, settings: &Settings) -> Self {
+        let OfShard { name, shard, clock, report, census } = of;
         let sli = hub.sli().clone();
         let touch_every = settings.history_ttl / 4;
         Self {
@@ -100,7 +101,7 @@ impl Keeper {
             reads: Reads::default(),
             lives: 0,
             audits: VecDeque::new(),
-            census_at: Instant::now(),
+            census,
             touch_every,
             touch_at: Instant::now() + touch_every,
             step_pause: Backoff::default(),
@@ -154,12 +155,14 @@ impl Keeper {
                 self.step_pause.worked();
                 self.reads.worked();
                 self.interest.connected(connection);
+                self.census.repeat();
             }
             Event::Disconnected => {
                 self.report.connected.store(false, Relaxed);
                 self.interest.disconnected();
             }
             Event::Message { stream, payload } => self.message(stream, &payload),
+            Event::Elsewhere(told) => self.elsewhere(told),
             Event::Probed(took) => self.sli.probed(&self.name, took),
             Event::Overrun => {
                 tracing::warn!(
@@ -168,6 +171,7 @@ impl Keeper {
                 count(&self.report.overruns);
                 let granted: Vec<_> = self.interest.granted().cloned().collect();
                 self.doubt(granted);
+                self.census.repeat();
             }
         }
     }
@@ -222,9 +226,9 @@ impl Keeper {
         match done {
             Done::Subscribed(streams, Ok(connection)) => {
                 self.step_pause.worked();
-                for stream in self.interest.subscribed(streams, connection) {
-                    self.granted(stream);
-                }
+                let granted = self.interest.subscribed(streams, connection);
+                self.count_before_opening(&granted);
+                granted.into_iter().for_each(|stream| self.granted(stream));
             }
             Done::Unsubscribed(streams, Ok(())) => {
                 for stream in self.interest.unsubscribed(streams) {
@@ -237,6 +241,7 @@ impl Keeper {
             }
             Done::Read(read, window) => self.read(read, window),
             Done::Compared(streams, heads) => self.compared(streams, heads),
+            Done::Counted(call, answer) => self.counted(call, answer, Instant::now()),
         }
     }
 
@@ -307,10 +312,10 @@ impl Keeper {
             self.touch_at = now + self.touch_every;
             let all: Vec<_> = self.streams.keys().cloned().collect();
             self.doubt(all);
+            self.census.renew();
         }
-        if now >= self.census_at {
-            self.census_at = now + CENSUS;
-            self.census();
+        if self.census.is_due(now) {
+            self.census_round(now);
         }
         self.report.subscriptions.store(self.interest.subscriptions() as u64, Relaxed);
         self.report.linger_hits.store(self.interest.linger_hits(), Relaxed);
@@ -318,6 +323,7 @@ impl Keeper {
 
     /// Starts what is due and may start. What failed waits for a while, and holds nothing else up.
     fn act(&mut self, now: Instant) {
+        self.count(now);
         if !self.step_pause.pauses(now)
             && let Some(step) = self.interest.next_step(now)
         {

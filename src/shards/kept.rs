@@ -16,4 +16,6 @@ pub(super) struct Kept {
     /// Whether it stands in `to_compare`.
     pub(super) doubted: bool,
     pub(super) told_viewers: u64,
+    /// Whether it is known how many watch on other pods.
+    pub(super) knows_elsewhere: bool,
 }

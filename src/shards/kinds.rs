@@ -1,13 +1,15 @@
 //! The two kinds of shard, behind one interface.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
+    census::Census,
     clock::Clock,
     embedded::Embedded,
     link::Link,
+    report::Report,
     revocations::Revocation,
-    shard::{ConnectionId, Health, Post, Span, Tally, Unavailable, Window},
+    shard::{Audience, ConnectionId, Count, Counted, Health, Post, Span, Tally, Unavailable, Window},
 };
 use crate::domain::{Accepted, Epoch, Position, PublishError, StreamId};
 
@@ -16,6 +18,8 @@ pub(super) struct OfShard {
     pub(super) name: String,
     pub(super) shard: Shard,
     pub(super) clock: Clock,
+    pub(super) report: Arc<Report>,
+    pub(super) census: Census,
 }
 
 /// A shard. Every operation answers within about a second, or says [`Unavailable`].
@@ -76,6 +80,31 @@ impl Shard {
         match self {
             Self::Embedded(embedded) => Ok(embedded.revocations(after)),
             Self::Redis(link) => link.revocations(after).await,
+        }
+    }
+
+    /// Tells who watches on this pod; answers who does elsewhere. `keeps` renews what is remembered of the streams.
+    pub(super) async fn count(&self, counts: &[Count], keeps: bool) -> Result<Counted, Unavailable> {
+        match self {
+            Self::Embedded(embedded) => Ok(embedded.count(counts)),
+            Self::Redis(link) => link.count(counts, keeps).await,
+        }
+    }
+
+    /// Takes this pod out of those that count viewers. Returns whether counts of pods that are gone are left.
+    pub(super) async fn uncount(&self) -> Result<bool, Unavailable> {
+        match self {
+            // It goes away with the pod.
+            Self::Embedded(_) => Ok(false),
+            Self::Redis(link) => link.uncount().await,
+        }
+    }
+
+    /// Who watches and watched a stream, this pod's viewers not among those who watch.
+    pub(super) async fn audience(&self, stream: &StreamId) -> Result<Audience, Unavailable> {
+        match self {
+            Self::Embedded(embedded) => Ok(embedded.audience(stream)),
+            Self::Redis(link) => link.audience(stream).await,
         }
     }
 

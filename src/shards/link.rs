@@ -5,6 +5,7 @@
 //! that wait for the keeper (16,384, about 10 MiB with small comments). What overflows is refused, or lost and told.
 
 mod beat;
+mod calls;
 mod connection;
 mod faults;
 mod functions;
@@ -21,25 +22,21 @@ use std::{
     time::Duration,
 };
 
-use fred::{error::ErrorKind, types::Value};
+use fred::error::ErrorKind;
 use tokio::sync::mpsc;
 
 pub(super) use self::connection::BadUrl;
 use self::{
     beat::{Answering, Beat},
     connection::{Address, Interest, set_interest},
-    functions::{Caller, Library, call_of},
+    functions::{Caller, Library},
     listen::Listening,
     pulse::Pulse,
     wire::{Life, Upkeep, Wire},
 };
 use super::clock::Clock;
-use super::revocations::{MOST, Revocation};
-use super::shard::{ConnectionId, Event, Post, Span, Tally, Unavailable, Window};
-use crate::{
-    domain::{Accepted, Epoch, Kind, Position, PublishError, StreamId},
-    readiness::{FleetView, Heartbeat, Wish},
-};
+use super::shard::{Event, Unavailable};
+use crate::domain::{Epoch, StreamId};
 
 /// How many channels one SUBSCRIBE or UNSUBSCRIBE names, and how many heads are asked for at once.
 const BATCH: usize = 500;
@@ -103,6 +100,9 @@ struct Inner {
     subscribing: Wire,
     pulse: Arc<Pulse>,
     clock: Clock,
+    /// What this life of the pod is called among those that count viewers: a pod that is started again under its name
+    /// is another one.
+    member: String,
     history_entries: i64,
     history_ttl_ms: i64,
 }
@@ -119,6 +119,8 @@ impl Link {
         let LinkSettings { shard, url, pod, history_entries, history_ttl } = settings;
         let address = Address::parse(&url)?;
         let probe_channel = names::of_probe(&pod);
+        let member = format!("{pod}.{}", Epoch::random());
+        let audience_channel = names::of_audience(&member);
         let (pulse, library) = (Arc::new(Pulse::new()), Arc::new(Library::new(shard.clone())));
         let (events, heard) = mpsc::channel(BACKLOG);
         let (subscribing, listening) = Upkeep::new("subscribing", &shard, address.clone(), BACKLOG);
@@ -129,7 +131,7 @@ impl Link {
         let probe = Beat::Probe { channel: probe_channel.clone(), pulse: Arc::clone(&pulse) };
         let answering = |beat| Answering { beat, library: Arc::clone(&library) };
         let work = futures_util::future::join3(
-            listening.keep(Listening { probe_channel, pulse: Arc::clone(&pulse), events }),
+            listening.keep(Listening { probe_channel, audience_channel, pulse: Arc::clone(&pulse), events }),
             post_upkeep.keep(answering(probe)),
             read_upkeep.keep(answering(look)),
         );
@@ -140,6 +142,7 @@ impl Link {
             subscribing,
             pulse,
             clock,
+            member,
             history_entries: i64::try_from(history_entries).unwrap_or(i64::MAX),
             history_ttl_ms: i64::try_from(history_ttl.as_millis()).unwrap_or(i64::MAX),
         }));
@@ -187,155 +190,5 @@ impl Link {
             })?;
         }
         Ok(())
-    }
-}
-
-/// The operations of a shard. Each answers within about a second, or says [`Unavailable`].
-impl Link {
-    /// Gives a comment its place, in one atomic step.
-    ///
-    /// # Errors
-    /// [`PublishError`]; after `Unavailable` the comment may or may not be in the stream.
-    pub(super) async fn publish(&self, stream: &StreamId, post: Post) -> Result<Accepted, PublishError> {
-        let Inner { posting, history_entries, history_ttl_ms, .. } = &*self.0;
-        let trace = post.trace.as_ref().map(names::of_trace);
-        let keys: Vec<_> = [names::of_stream(stream)].into_iter().chain(trace).collect();
-        let args = || {
-            let mut args: Vec<Value> = vec![
-                post.ring_epoch.to_string().into(),
-                post.candidate_epoch.as_str().into(),
-                post.id.as_str().into(),
-                post.kind.name().into(),
-                post.accepted_at_ms.to_string().into(),
-                Value::Bytes(post.fragment.bytes().clone()),
-                (*history_entries).into(),
-                (*history_ttl_ms).into(),
-            ];
-            if let Some(key) = &post.key {
-                // An id has no newline: whatever the owner's name holds, its end is where the last one is.
-                args.push(format!("{}\n{}", key.owner, key.id.as_str()).into());
-                args.push(format!("{:016x}", key.digest).into());
-            }
-            call_of("fanfare_publish", &keys, args)
-        };
-        replies::accepted(posting.call(args).await.map_err(|Unavailable| PublishError::Unavailable)?)
-    }
-
-    /// Reads a part of the history; a stream without one gets `candidate` as its epoch.
-    ///
-    /// # Errors
-    /// [`Unavailable`].
-    pub(super) async fn read(
-        &self,
-        stream: &StreamId,
-        span: Span,
-        candidate: Epoch,
-    ) -> Result<Window, Unavailable> {
-        let keys = [names::of_stream(stream)];
-        let args = || {
-            let args = vec![
-                span.after_seq.to_string().into(),
-                i64::try_from(span.newest).unwrap_or(i64::MAX).into(),
-                candidate.as_str().into(),
-                self.0.history_ttl_ms.into(),
-            ];
-            call_of("fanfare_read", &keys, args)
-        };
-        replies::window(self.0.reading.call(args).await?)
-    }
-
-    /// Where the order of each stream stands; none for a stream without a history.
-    ///
-    /// # Errors
-    /// [`Unavailable`].
-    pub(super) async fn heads(&self, streams: &[StreamId]) -> Result<Vec<Option<Position>>, Unavailable> {
-        let mut heads = Vec::with_capacity(streams.len());
-        for batch in streams.chunks(BATCH) {
-            let keys: Vec<String> = batch.iter().map(names::of_stream).collect();
-            let args = || call_of("fanfare_heads", &keys, vec![self.0.history_ttl_ms.into()]);
-            heads.extend(replies::heads(self.0.reading.call(args).await?, batch.len())?);
-        }
-        Ok(heads)
-    }
-
-    /// How many comments the stream's history took; none for a stream without one.
-    ///
-    /// # Errors
-    /// [`Unavailable`].
-    pub(super) async fn tally(&self, stream: &StreamId) -> Result<Option<Tally>, Unavailable> {
-        let keys = [names::of_stream(stream)];
-        let kinds = [Kind::Comment, Kind::Gift, Kind::Follow, Kind::Mission];
-        let args = || call_of("fanfare_tally", &keys, kinds.iter().map(|kind| kind.name().into()).collect());
-        replies::tally(self.0.reading.call(args).await?)
-    }
-
-    /// Tells the pods of a track how this one fares, and asks for what it wishes, in one atomic step.
-    ///
-    /// # Errors
-    /// [`Unavailable`].
-    pub(super) async fn beat(&self, beat: &Heartbeat, ring_epoch: u64) -> Result<FleetView, Unavailable> {
-        let keys = [names::of_fleet(&beat.track)];
-        let args = || {
-            let wish = match beat.wish {
-                Wish::Stay => "stay",
-                Wish::Leave => "leave",
-                Wish::Gone => "gone",
-            };
-            let args = vec![
-                beat.pod.as_str().into(),
-                wish.into(),
-                format!("{:.3}", beat.cpu).into(),
-                format!("{:.3}", beat.high).into(),
-                beat.viewers.to_string().into(),
-                i64::from(beat.ready).into(),
-                ring_epoch.to_string().into(),
-            ];
-            call_of("fanfare_beat", &keys, args)
-        };
-        replies::fleet(self.0.reading.call(args).await?)
-    }
-
-    /// Keeps a revocation of a user's tokens, for as long as tokens live.
-    ///
-    /// # Errors
-    /// [`Unavailable`]: it may be kept or not.
-    pub(super) async fn revoke(&self, user: &str, keep: Duration) -> Result<(), Unavailable> {
-        let keep_ms = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
-        let args =
-            || call_of("fanfare_revoke", &[names::REVOKED.to_owned()], vec![user.into(), keep_ms.into()]);
-        self.0.reading.call(args).await.map(drop)
-    }
-
-    /// The next revocations after a place.
-    ///
-    /// # Errors
-    /// [`Unavailable`].
-    pub(super) async fn revocations(&self, after: &str) -> Result<Vec<Revocation>, Unavailable> {
-        let most = i64::try_from(MOST).unwrap_or(i64::MAX);
-        let args =
-            || call_of("fanfare_revoked", &[names::REVOKED.to_owned()], vec![after.into(), most.into()]);
-        replies::revocations(self.0.reading.call(args).await?)
-    }
-
-    /// Subscribes to streams; the answer names the connection on which all of them are now in force.
-    ///
-    /// # Errors
-    /// [`Unavailable`]: some of them may be in force.
-    pub(super) async fn subscribe(&self, streams: &[StreamId]) -> Result<ConnectionId, Unavailable> {
-        let life = self.0.subscribing.life().await?;
-        self.set_interest(&life, Interest::Begin, streams).await?;
-        Ok(life.id)
-    }
-
-    /// Ends subscriptions.
-    ///
-    /// # Errors
-    /// [`Unavailable`]: some of them may be in force still.
-    pub(super) async fn unsubscribe(&self, streams: &[StreamId]) -> Result<(), Unavailable> {
-        match self.0.subscribing.living() {
-            Some(life) => self.set_interest(&life, Interest::End, streams).await,
-            // Subscriptions end with their connection.
-            None => Ok(()),
-        }
     }
 }

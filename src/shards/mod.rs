@@ -4,8 +4,10 @@
 //! that each entry follows its predecessor, mends what does not from history, and delivers to the hub.
 
 mod backoff;
+mod census;
 mod chain;
 mod clock;
+mod distinct;
 mod embedded;
 mod fleet;
 #[cfg(feature = "hear-everything")]
@@ -17,6 +19,7 @@ mod kept;
 mod kinds;
 mod link;
 mod list;
+mod newcomers;
 mod nudges;
 mod pause;
 mod questions;
@@ -29,16 +32,19 @@ mod shard;
 mod tests;
 mod windows;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 pub use history::{HistoryPage, Past};
 pub use list::{ShardAddress, parse_shards};
 pub use nudges::Nudges;
 pub use questions::{Hearing, Subscription};
 pub use report::ShardStatus;
-pub use shard::{Tally, Unavailable};
+pub use shard::{Audience, Tally, Unavailable};
 
 use crate::{
     domain::{Accepted, Comment, Epoch, Key, Position, Publish, PublishError, StreamId},
@@ -47,15 +53,20 @@ use crate::{
     shutdown::Tasks,
     telemetry::{Sli, Traceparent},
 };
+use census::Census;
 use clock::Clock;
 use embedded::{Embedded, Keep};
 use keeper::Keeper;
 use kinds::{OfShard, Shard};
 use link::{Link, LinkSettings};
+use newcomers::Newcomers;
 use questions::Questions;
 use report::Report;
 use shard::{Events, Post};
 use windows::Windows;
+
+/// How long it may take to take leave of the shards.
+const LEAVE: Duration = Duration::from_millis(500);
 
 /// How the shards are used.
 #[derive(Debug, Clone)]
@@ -91,6 +102,7 @@ struct Member {
     shard: Shard,
     clock: Clock,
     windows: Windows,
+    newcomers: Newcomers,
     report: Arc<Report>,
     questions: Questions,
 }
@@ -125,11 +137,18 @@ impl Shards {
         let keep = |(number, (name, shard, events)): (usize, (String, Shard, Events))| {
             let report = Arc::new(Report::default());
             let clock = shard.clock();
-            let of = OfShard { name: name.clone(), shard: shard.clone(), clock: clock.clone() };
+            let newcomers = Newcomers::default();
+            let of = OfShard {
+                name: name.clone(),
+                shard: shard.clone(),
+                clock: clock.clone(),
+                report: Arc::clone(&report),
+                census: Census::new(newcomers.clone(), Instant::now()),
+            };
             let (questions, asked) = Questions::new();
-            let keeper = Keeper::new(of, hub.clone(), settings, Arc::clone(&report));
+            let keeper = Keeper::new(of, hub.clone(), settings);
             tasks.core("keeper", keeper.run(events, nudges.of_shard(number), asked));
-            Member { name, shard, clock, windows: Windows::default(), report, questions }
+            Member { name, shard, clock, windows: Windows::default(), newcomers, report, questions }
         };
         let shards = shards.into_iter().enumerate().map(keep).collect();
         #[cfg(feature = "hear-everything")]
@@ -179,6 +198,27 @@ impl Shards {
     /// [`Unavailable`] if the shard does not answer.
     pub async fn tally(&self, stream: &StreamId) -> Result<Tally, Unavailable> {
         Ok(self.of(stream).shard.tally(stream).await?.unwrap_or_default())
+    }
+
+    /// Takes note that a user came to watch a stream.
+    pub fn arrived(&self, stream: &StreamId, user: &str) {
+        self.of(stream).newcomers.note(stream, &[ring::hash(user.as_bytes())]);
+    }
+
+    /// Who watches a stream on other pods, and who watched it at all.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the shard does not answer.
+    pub async fn audience(&self, stream: &StreamId) -> Result<Audience, Unavailable> {
+        self.of(stream).shard.audience(stream).await
+    }
+
+    /// Takes this pod, which goes away, out of those whose viewers the shards count. One that does not answer in time
+    /// finds out by itself.
+    pub async fn leave(&self) {
+        let counted = self.0.shards.iter().filter(|member| member.report.counts.load(Relaxed));
+        let leave = counted.map(async |Member { shard, .. }| while shard.uncount().await == Ok(true) {});
+        let _ = timeout(LEAVE, futures_util::future::join_all(leave)).await;
     }
 
     /// The name of the shard that owns the stream.

@@ -22,6 +22,8 @@ pub(super) struct Report {
     pub(super) gaps: AtomicU64,
     pub(super) resets: AtomicU64,
     pub(super) overruns: AtomicU64,
+    /// Whether the shard counts viewers of this pod.
+    pub(super) counts: AtomicBool,
 }
 
 /// The state of one shard as this pod sees it; counts are since the pod's start.

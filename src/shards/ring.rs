@@ -40,6 +40,11 @@ impl Ring {
     }
 }
 
+/// A hash of 64 bits that is the same on every pod and in every version, and uniform for short texts as well.
+pub(super) fn hash(bytes: &[u8]) -> u64 {
+    mix(fnv1a(bytes))
+}
+
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -93,6 +93,44 @@ impl Tally {
     }
 }
 
+/// Who watches a stream on this pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Count {
+    /// The stream.
+    pub(super) stream: StreamId,
+    /// How many watch it here.
+    pub(super) viewers: u64,
+    /// Hashes of the users who came since the last count.
+    pub(super) users: Vec<u64>,
+}
+
+/// What a shard says to counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Counted {
+    /// They count.
+    Taken {
+        /// Whether the shard knows nothing else of this pod, which then tells everything again.
+        is_new: bool,
+        /// Whether pods that are gone have counts there still: the next call takes some of them out.
+        is_more: bool,
+        /// How many watch each of the streams on other pods.
+        elsewhere: Vec<u64>,
+    },
+    /// They have to be told again, at once: what this pod had in an earlier life is being taken out.
+    Later,
+}
+
+/// Who watches and watched a stream, over all pods.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Audience {
+    /// How many watch it on other pods.
+    pub elsewhere: u64,
+    /// How many watched it at once, when it was the most.
+    pub peak: u64,
+    /// About how many users watched it.
+    pub users: u64,
+}
+
 /// A shard did not answer in time, or answered with an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the shard did not answer")]
@@ -116,6 +154,8 @@ pub(super) enum Event {
         /// The envelope, unopened.
         payload: Bytes,
     },
+    /// So many watch these streams on other pods.
+    Elsewhere(Vec<(StreamId, u64)>),
     /// A probe came back through the shard, after so long.
     Probed(Duration),
     /// Messages were lost on their way from the connection to the keeper: any stream may have a hole.

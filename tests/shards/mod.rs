@@ -1,8 +1,10 @@
 //! Shards on Redis: who hears what, and what becomes of viewers when a Redis fails.
 
+mod audience;
 mod chaos;
 mod cluster;
 mod connections;
+mod costs;
 mod dead;
 mod interest;
 mod joining;

@@ -43,15 +43,6 @@ impl Keeper {
         }
     }
 
-    pub(super) fn census(&mut self) {
-        for (stream, kept) in &mut self.streams {
-            let viewers = self.hub.viewers(stream);
-            if std::mem::replace(&mut kept.told_viewers, viewers) != viewers {
-                self.hub.tell_viewers(stream, viewers);
-            }
-        }
-    }
-
     pub(super) fn compare(&mut self) {
         self.comparing = true;
         let some = self.to_compare.len().min(HEADS);

@@ -5,7 +5,7 @@
 //! cannot look at an unanswered command while its task waits for room in the socket. A fresh client for each life has
 //! none of this, resolves the name again, and binds whatever it says to that life.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use fred::{
     clients::Client,
@@ -60,11 +60,11 @@ impl Address {
         Ok(Self(config))
     }
 
-    /// Connects. `backlog` is how many messages may wait to be routed; fred lays out that room at once.
+    /// Connects. `backlog` is how many messages may wait to be routed, at about 160 bytes each that are laid out at once.
     pub(super) async fn connect(&self, backlog: usize) -> Result<Connection, Error> {
         let performance = PerformanceConfig {
             default_command_timeout: COMMAND_TIMEOUT,
-            broadcast_channel_capacity: backlog,
+            broadcast_channel_capacity: 1,
             ..PerformanceConfig::default()
         };
         let connection = ConnectionConfig {
@@ -77,6 +77,8 @@ impl Address {
             ..ConnectionConfig::default()
         };
         let client = Client::new(self.0.clone(), Some(performance), Some(connection), None);
+        // fred would give each of eight sorts of events as much room as it is told, 12 MiB in all; only messages need it.
+        client.inner().notifications.pubsub.store(Arc::new(broadcast::Sender::new(backlog)));
         // Both are asked for before there is anything to miss.
         let messages = client.message_rx();
         let mut connected = client.reconnect_rx();

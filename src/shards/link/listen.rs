@@ -25,6 +25,7 @@ use super::{
     connection::{Connection, Interest, set_interest},
     names,
     pulse::{BEAT_EVERY, Pulse},
+    replies,
     wire::{Duty, Life},
 };
 use crate::shards::shard::Event;
@@ -41,6 +42,8 @@ const BURST: usize = 64;
 pub(super) struct Listening {
     /// The pod's own channel.
     pub(super) probe_channel: String,
+    /// The channel on which it is told how many watch its streams on other pods.
+    pub(super) audience_channel: String,
     /// Where signs of life are noted.
     pub(super) pulse: Arc<Pulse>,
     /// Where messages go. A full channel makes this task wait; then fred's backlog overruns, and that is told.
@@ -50,7 +53,7 @@ pub(super) struct Listening {
 impl Duty for Listening {
     async fn serve(&mut self, connection: Connection, life: Life, lend: &(dyn Fn(Life) + Sync)) -> String {
         let Connection { client, mut messages, mut router } = connection;
-        let own = vec![self.probe_channel.clone()];
+        let own = vec![self.probe_channel.clone(), self.audience_channel.clone()];
         if let Err(error) = set_interest(&client, Interest::Begin, own).await {
             return error.to_string();
         }
@@ -159,6 +162,9 @@ impl Listening {
         if channel == self.probe_channel {
             let payload = message.value.as_str();
             return self.pulse.probe_heard(payload.as_deref().unwrap_or_default()).map(Event::Probed);
+        }
+        if channel == self.audience_channel {
+            return message.value.as_str().map(|payload| Event::Elsewhere(replies::elsewhere(&payload)));
         }
         self.pulse.strangers.fetch_add(1, Relaxed);
         None

@@ -24,6 +24,14 @@ pub(super) fn of_probe(pod: &str) -> String {
     format!("ff:probe:{pod}")
 }
 
+/// The key under which pods are listed that tell how many viewers they have.
+pub(super) const AUDIENCE: &str = "ff:audience";
+
+/// The channel on which a pod is told how many watch its streams elsewhere, and the key of what it told itself.
+pub(super) fn of_audience(member: &str) -> String {
+    format!("{AUDIENCE}:{member}")
+}
+
 /// The key under which the pods of a track tell each other how they fare.
 pub(super) fn of_fleet(track: &str) -> String {
     format!("ff:fleet:{track}")

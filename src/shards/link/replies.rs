@@ -3,12 +3,12 @@
 use fred::types::Value;
 
 use crate::{
-    domain::{Accepted, Position, PublishError},
+    domain::{Accepted, Position, PublishError, StreamId},
     protocol::Entry,
     readiness::{FleetView, Verdict},
     shards::{
         revocations::Revocation,
-        shard::{Tally, Unavailable, Window},
+        shard::{Audience, Counted, Tally, Unavailable, Window},
     },
 };
 
@@ -88,6 +88,43 @@ pub(super) fn tally(value: Value) -> Result<Option<Tally>, Unavailable> {
     }
 }
 
+/// The answer to `fanfare_count`, asked for so many streams.
+pub(super) fn counted(value: Value, asked: usize) -> Result<Counted, Unavailable> {
+    let words = texts(value);
+    let [done, left, elsewhere @ ..] = &words[..] else { return Err(Unavailable) };
+    let is_new = match &done[..] {
+        b"later" => return Ok(Counted::Later),
+        b"anew" => true,
+        b"counted" => false,
+        _ => return Err(Unavailable),
+    };
+    let is_more = &left[..] != b"0";
+    let elsewhere: Option<Vec<u64>> = elsewhere.iter().map(|word| parse(word)).collect();
+    match elsewhere.filter(|elsewhere| elsewhere.len() == asked) {
+        Some(elsewhere) => Ok(Counted::Taken { is_new, is_more, elsewhere }),
+        None => Err(Unavailable),
+    }
+}
+
+/// The answer to `fanfare_audience`.
+pub(super) fn audience(value: Value) -> Result<Audience, Unavailable> {
+    let counts: Option<Vec<u64>> = texts(value).iter().map(|word| parse(word)).collect();
+    match counts.as_deref() {
+        Some(&[elsewhere, peak, users]) => Ok(Audience { elsewhere, peak, users }),
+        _ => Err(Unavailable),
+    }
+}
+
+/// What `fanfare_count` tells a pod of its streams: in each line one, and how many watch it elsewhere. Lines that are
+/// not so are nobody's.
+pub(super) fn elsewhere(payload: &str) -> Vec<(StreamId, u64)> {
+    let line = |line: &str| {
+        let (stream, viewers) = line.split_once(' ')?;
+        Some((stream.parse().ok()?, viewers.parse().ok()?))
+    };
+    payload.lines().filter_map(line).collect()
+}
+
 /// The answer to `fanfare_beat`.
 pub(super) fn fleet(value: Value) -> Result<FleetView, Unavailable> {
     let words = texts(value);
@@ -109,4 +146,30 @@ pub(super) fn revocations(value: Value) -> Result<Vec<Revocation>, Unavailable> 
     let text = |bytes: &[u8]| std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| Unavailable);
     let pairs = words.chunks_exact(2);
     pairs.map(|pair| Ok(Revocation { id: text(&pair[0])?, user: text(&pair[1])? })).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_about_other_pods_are_read_and_odd_ones_left_out() {
+        let told = elsewhere("a 3\nb\n\nc -1\nd 2 \ne f 4\ng 18446744073709551616\na*b 1\nlast 0");
+        let expected = [("a", 3), ("last", 0)].map(|(stream, viewers)| (stream.parse().unwrap(), viewers));
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn an_answer_of_another_form_is_none() {
+        let answer = |words: &[&str]| Value::Array(words.iter().map(|word| Value::from(*word)).collect());
+        let taken = Counted::Taken { is_new: true, is_more: false, elsewhere: vec![7, 0] };
+        assert_eq!(counted(answer(&["anew", "0", "7", "0"]), 2), Ok(taken));
+        assert_eq!(counted(answer(&["later", "12"]), 2), Ok(Counted::Later));
+        for odd in
+            [&[][..], &["anew"], &["counted", "0", "7"], &["what", "0", "7", "0"], &["anew", "0", "x", "0"]]
+        {
+            assert_eq!(counted(answer(odd), 2), Err(Unavailable), "{odd:?}");
+        }
+        assert_eq!(audience(answer(&["1", "2"])), Err(Unavailable));
+    }
 }

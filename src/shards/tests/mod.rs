@@ -1,5 +1,6 @@
 //! Hub, keepers and shards together, without one socket: on a real Redis, and on the embedded shard with a paused clock.
 
+mod census;
 mod house;
 mod silence;
 mod storms;

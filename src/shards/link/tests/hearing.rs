@@ -72,7 +72,8 @@ async fn g9_the_probe_tells_its_round_trip() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_denied_subscription_is_no_grant() {
     let server = RedisServer::start();
-    server.cli(&["ACL", "SETUSER", "pod", "on", ">secret", "~ff:*", "+@all", "resetchannels", "&ff:probe:*"]);
+    let own_channels = ["resetchannels", "&ff:probe:*", "&ff:audience:*"];
+    server.cli(&[&["ACL", "SETUSER", "pod", "on", ">secret", "~ff:*", "+@all"][..], &own_channels].concat());
     let mut kept = keep(server.url_of("pod", "secret"), "pod-1");
     kept.wait_up().await;
     let first = kept.connected().await;
@@ -127,6 +128,13 @@ async fn the_users_that_we_ship_can_do_what_they_must_and_no_more() {
     let beat = fleet::heartbeat(1, 0.5, Wish::Leave);
     assert_eq!(kept.link.beat(&beat, 1).await.unwrap().pods, 1);
     kept.link.beat(&fleet::heartbeat(1, 0.5, Wish::Gone), 1).await.unwrap();
+    let count = |viewers| Count { stream: stream.clone(), viewers, users: vec![1, 2] };
+    for counts in [[count(2)], [count(0)], [count(1)]] {
+        kept.link.count(&counts, true).await.unwrap();
+    }
+    let audience = Audience { elsewhere: 0, peak: 2, users: 2 };
+    assert_eq!(kept.link.audience(&stream).await, Ok(audience));
+    assert_eq!(kept.link.uncount().await, Ok(false));
     kept.link.unsubscribe(&[stream]).await.unwrap();
     let told = || async { kept.link.clock().ahead_us().zip(kept.link.health().clients) };
     world::eventually("the shard's time and clients", 3 * SOON, told).await;

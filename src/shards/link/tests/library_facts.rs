@@ -51,7 +51,12 @@ async fn s6_what_exceeds_the_backlog_is_told_as_one_overrun() {
     let _pong: String = client.ping(None).await.unwrap();
     let (events, mut heard) = mpsc::channel(BACKLOG);
     let pulse = Arc::new(Pulse::new());
-    let listening = Listening { probe_channel: "ff:probe:p".into(), pulse: Arc::clone(&pulse), events };
+    let listening = Listening {
+        probe_channel: "ff:probe:p".into(),
+        audience_channel: "ff:audience:p".into(),
+        pulse: Arc::clone(&pulse),
+        events,
+    };
     tokio::select! {
         () = listening.route(&mut messages) => unreachable!("the connection lives"),
         () = async {

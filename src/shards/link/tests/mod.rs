@@ -1,5 +1,7 @@
 //! The link against real Redis processes, which are frozen, killed and filled up.
 
+mod audience;
+mod costs;
 mod faults;
 mod fleet;
 mod functions;
@@ -8,13 +10,18 @@ mod library_facts;
 
 use std::time::Duration;
 
+use fred::types::Value;
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::{
-    domain::{Author, Comment, EntryId, Key},
+    domain::{Accepted, Author, Comment, EntryId, Key, Kind, Position, PublishError},
     protocol::Fragment,
-    shards::tests::world::{self, redis::RedisServer},
+    readiness::Wish,
+    shards::{
+        shard::{Audience, ConnectionId, Count, Counted, Post, Span, Tally, Window},
+        tests::world::{self, redis::RedisServer},
+    },
 };
 
 /// What is promised within a second or so is given three times that here.

@@ -1,0 +1,205 @@
+//! What this pod has to tell a shard about who watches its streams, and when.
+//!
+//! Level-triggered, as interest is: a round compares how many watch with what the shard was told. So a stream that did
+//! not change costs nothing, a call that failed is made up for by the next round, and what the shard forgot is told anew.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    newcomers::Newcomers,
+    shard::{Count, Counted, Unavailable},
+};
+use crate::domain::StreamId;
+
+/// How often a round is made; a pod that is silent for six of them does not count any more.
+pub(super) const ROUND: Duration = Duration::from_secs(2);
+/// The most streams in one call. It keeps the shard busy for about half a millisecond, and for longer with many pods.
+pub(super) const STREAMS: usize = 200;
+/// About the most users in one call.
+pub(super) const USERS: usize = 2_000;
+/// How long numbers that get smaller are not believed after a shard forgot this pod: it forgot the others as well, and
+/// they come back within this time. It is the longest pause between connections, and a round.
+const SETTLES: Duration = Duration::from_secs(7);
+
+/// What is told, and what was.
+pub(super) struct Census {
+    newcomers: Newcomers,
+    /// What the shard was told last, where anybody watches.
+    told: HashMap<StreamId, u64>,
+    /// What is to be told.
+    due: BTreeSet<StreamId>,
+    round_at: Instant,
+    /// Whether the next call must be made although nothing is due.
+    calls: bool,
+    /// Whether what the shard remembers of the streams in the calls is to be kept for longer.
+    keeps: bool,
+    /// Whether a call is under way that [`Self::next_call`] gave.
+    busy: bool,
+    /// After a call that failed.
+    rests_until: Instant,
+    settled_at: Option<Instant>,
+}
+
+/// A call to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Call {
+    pub(super) counts: Vec<Count>,
+    pub(super) keeps: bool,
+    /// Whether it was made out of turn.
+    is_extra: bool,
+}
+
+impl Census {
+    pub(super) fn new(newcomers: Newcomers, now: Instant) -> Self {
+        Self {
+            newcomers,
+            told: HashMap::new(),
+            due: BTreeSet::new(),
+            round_at: now,
+            calls: false,
+            keeps: false,
+            busy: false,
+            rests_until: now,
+            settled_at: None,
+        }
+    }
+
+    /// Whether a round is due.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        now >= self.round_at
+    }
+
+    /// Begins a round: compares what was told with how many watch these streams, and every stream that was told of.
+    pub(super) fn round<'a>(
+        &mut self,
+        streams: impl Iterator<Item = &'a StreamId>,
+        viewers: impl Fn(&StreamId) -> u64,
+        now: Instant,
+    ) {
+        self.round_at = now + ROUND;
+        if self.settled_at.is_some_and(|settled_at| now >= settled_at) {
+            self.settled_at = None;
+            self.repeat();
+        }
+        let watched = streams.filter(|stream| !self.told.contains_key(stream) && viewers(stream) > 0);
+        let changed = self.told.iter().filter(|(stream, told)| viewers(stream) != **told);
+        self.due.extend(watched.cloned().chain(changed.map(|(stream, _)| stream.clone())));
+        self.due.extend(self.newcomers.streams());
+        // Who is silent does not count; who has nothing to count need not.
+        self.calls |= !self.told.is_empty();
+    }
+
+    /// Tells everything again in the next round, which is due at once: something may have been lost.
+    pub(super) fn repeat(&mut self) {
+        self.due.extend(self.told.keys().cloned());
+        self.calls = true;
+    }
+
+    /// The same, and what the shard remembers is kept for longer.
+    pub(super) fn renew(&mut self) {
+        self.keeps = true;
+        self.repeat();
+    }
+
+    /// The next call to make, if one is due and none under way.
+    pub(super) fn next_call(&mut self, viewers: impl Fn(&StreamId) -> u64, now: Instant) -> Option<Call> {
+        let nothing = !self.calls && self.due.is_empty();
+        if nothing || self.busy || now < self.rests_until {
+            return None;
+        }
+        (self.busy, self.calls) = (true, false);
+        let (mut counts, mut users) = (Vec::new(), 0);
+        while counts.len() < STREAMS
+            && users < USERS
+            && let Some(stream) = self.due.pop_first()
+        {
+            let count = self.count(stream, USERS - users, &viewers);
+            users += count.users.len();
+            if self.newcomers.has(&count.stream) {
+                self.due.insert(count.stream.clone());
+            }
+            counts.push(count);
+        }
+        let keeps = self.keeps;
+        self.keeps &= !self.due.is_empty();
+        Some(Call { counts, keeps, is_extra: false })
+    }
+
+    /// Calls out of turn for streams that are just being opened: who joins is told at once how many watch elsewhere.
+    pub(super) fn extra_calls(
+        &mut self,
+        streams: &[StreamId],
+        viewers: impl Fn(&StreamId) -> u64,
+    ) -> Vec<Call> {
+        let calls = streams.chunks(STREAMS).map(|streams| {
+            let counts = streams.iter().map(|stream| self.count(stream.clone(), 0, &viewers)).collect();
+            Call { counts, keeps: false, is_extra: true }
+        });
+        calls.collect()
+    }
+
+    fn count(&self, stream: StreamId, users: usize, viewers: impl Fn(&StreamId) -> u64) -> Count {
+        let (viewers, users) = (viewers(&stream), self.newcomers.take(&stream, users));
+        Count { stream, viewers, users }
+    }
+
+    /// Takes note of what became of a call. Returns how many watch its streams elsewhere, where that is known.
+    pub(super) fn answered(
+        &mut self,
+        call: Call,
+        answer: Result<Counted, Unavailable>,
+        now: Instant,
+    ) -> Vec<(StreamId, u64)> {
+        self.busy &= call.is_extra;
+        match answer {
+            Ok(Counted::Taken { is_new, is_more, elsewhere }) => {
+                self.calls |= is_more;
+                if is_new {
+                    self.told.clear();
+                    self.settled_at = Some(now + SETTLES);
+                    self.round_at = now;
+                }
+                for Count { stream, viewers, .. } in &call.counts {
+                    match viewers {
+                        0 => self.told.remove(stream),
+                        _ => self.told.insert(stream.clone(), *viewers),
+                    };
+                }
+                call.counts.into_iter().map(|count| count.stream).zip(elsewhere).collect()
+            }
+            Ok(Counted::Later) => {
+                self.give_back(call);
+                self.calls = true;
+                Vec::new()
+            }
+            Err(Unavailable) => {
+                self.keeps |= call.keeps;
+                self.give_back(call);
+                self.rests_until = now + ROUND;
+                Vec::new()
+            }
+        }
+    }
+
+    fn give_back(&mut self, call: Call) {
+        for Count { stream, users, .. } in call.counts {
+            self.newcomers.note(&stream, &users);
+            self.due.insert(stream);
+        }
+    }
+
+    /// Whether a number of viewers elsewhere is to be believed, where it was another before.
+    pub(super) fn believes(&self, elsewhere: u64, before: u64) -> bool {
+        elsewhere >= before || self.settled_at.is_none()
+    }
+
+    /// Whether the shard counts viewers of this pod.
+    pub(super) fn counts(&self) -> bool {
+        !self.told.is_empty()
+    }
+}

@@ -1,0 +1,223 @@
+//! What a shard does when it is asked: the functions' calls, with their arguments in the order that they want.
+
+use std::time::Duration;
+
+use fred::types::Value;
+
+use super::{BATCH, Inner, Link, connection::Interest, functions::call_of, names, replies};
+use crate::{
+    domain::{Accepted, Epoch, Kind, Position, PublishError, StreamId},
+    readiness::{FleetView, Heartbeat, Wish},
+    shards::{
+        revocations::{MOST, Revocation},
+        shard::{Audience, ConnectionId, Count, Counted, Post, Span, Tally, Unavailable, Window},
+    },
+};
+
+/// Each answers within about a second, or says [`Unavailable`].
+impl Link {
+    /// Gives a comment its place, in one atomic step.
+    ///
+    /// # Errors
+    /// [`PublishError`]; after `Unavailable` the comment may or may not be in the stream.
+    pub(in crate::shards) async fn publish(
+        &self,
+        stream: &StreamId,
+        post: Post,
+    ) -> Result<Accepted, PublishError> {
+        let Inner { posting, history_entries, history_ttl_ms, .. } = &*self.0;
+        let trace = post.trace.as_ref().map(names::of_trace);
+        let keys: Vec<_> = [names::of_stream(stream)].into_iter().chain(trace).collect();
+        let args = || {
+            let mut args: Vec<Value> = vec![
+                post.ring_epoch.to_string().into(),
+                post.candidate_epoch.as_str().into(),
+                post.id.as_str().into(),
+                post.kind.name().into(),
+                post.accepted_at_ms.to_string().into(),
+                Value::Bytes(post.fragment.bytes().clone()),
+                (*history_entries).into(),
+                (*history_ttl_ms).into(),
+            ];
+            if let Some(key) = &post.key {
+                // An id has no newline: whatever the owner's name holds, its end is where the last one is.
+                args.push(format!("{}\n{}", key.owner, key.id.as_str()).into());
+                args.push(format!("{:016x}", key.digest).into());
+            }
+            call_of("fanfare_publish", &keys, args)
+        };
+        replies::accepted(posting.call(args).await.map_err(|Unavailable| PublishError::Unavailable)?)
+    }
+
+    /// Reads a part of the history; a stream without one gets `candidate` as its epoch.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub(in crate::shards) async fn read(
+        &self,
+        stream: &StreamId,
+        span: Span,
+        candidate: Epoch,
+    ) -> Result<Window, Unavailable> {
+        let keys = [names::of_stream(stream)];
+        let args = || {
+            let args = vec![
+                span.after_seq.to_string().into(),
+                i64::try_from(span.newest).unwrap_or(i64::MAX).into(),
+                candidate.as_str().into(),
+                self.0.history_ttl_ms.into(),
+            ];
+            call_of("fanfare_read", &keys, args)
+        };
+        replies::window(self.0.reading.call(args).await?)
+    }
+
+    /// Where the order of each stream stands; none for a stream without a history.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub(in crate::shards) async fn heads(
+        &self,
+        streams: &[StreamId],
+    ) -> Result<Vec<Option<Position>>, Unavailable> {
+        let mut heads = Vec::with_capacity(streams.len());
+        for batch in streams.chunks(BATCH) {
+            let keys: Vec<String> = batch.iter().map(names::of_stream).collect();
+            let args = || call_of("fanfare_heads", &keys, vec![self.0.history_ttl_ms.into()]);
+            heads.extend(replies::heads(self.0.reading.call(args).await?, batch.len())?);
+        }
+        Ok(heads)
+    }
+
+    /// How many comments the stream's history took; none for a stream without one.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub(in crate::shards) async fn tally(&self, stream: &StreamId) -> Result<Option<Tally>, Unavailable> {
+        let keys = [names::of_stream(stream)];
+        let kinds = [Kind::Comment, Kind::Gift, Kind::Follow, Kind::Mission];
+        let args = || call_of("fanfare_tally", &keys, kinds.iter().map(|kind| kind.name().into()).collect());
+        replies::tally(self.0.reading.call(args).await?)
+    }
+
+    /// Tells who watches on this pod; answers who does elsewhere. `keeps` renews what is remembered of the streams.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: the counts may or may not have been taken.
+    pub(in crate::shards) async fn count(
+        &self,
+        counts: &[Count],
+        keeps: bool,
+    ) -> Result<Counted, Unavailable> {
+        let Inner { reading, member, history_ttl_ms, .. } = &*self.0;
+        let keys = [names::AUDIENCE.to_owned()];
+        let args = || {
+            let mut args: Vec<Value> =
+                vec![member.as_str().into(), (*history_ttl_ms).into(), i64::from(keeps).into()];
+            for Count { stream, viewers, users } in counts {
+                let users: Vec<String> = users.iter().map(|user| format!("{user:016x}")).collect();
+                args.extend([stream.as_str().into(), viewers.to_string().into(), users.join(" ").into()]);
+            }
+            call_of("fanfare_count", &keys, args)
+        };
+        replies::counted(reading.call(args).await?, counts.len())
+    }
+
+    /// Takes this pod out of those that count viewers. Returns whether counts of pods that are gone are left.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub(in crate::shards) async fn uncount(&self) -> Result<bool, Unavailable> {
+        let keys = [names::AUDIENCE.to_owned()];
+        let args = || call_of("fanfare_uncount", &keys, vec![self.0.member.as_str().into()]);
+        let left = self.0.reading.call(args).await?;
+        Ok(left.as_str().is_none_or(|left| left != "0"))
+    }
+
+    /// Who watches and watched a stream, this pod's viewers not among those who watch.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub(in crate::shards) async fn audience(&self, stream: &StreamId) -> Result<Audience, Unavailable> {
+        let keys = [names::of_stream(stream)];
+        let args = || call_of("fanfare_audience", &keys, vec![self.0.member.as_str().into()]);
+        replies::audience(self.0.reading.call(args).await?)
+    }
+
+    /// Tells the pods of a track how this one fares, and asks for what it wishes, in one atomic step.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub(in crate::shards) async fn beat(
+        &self,
+        beat: &Heartbeat,
+        ring_epoch: u64,
+    ) -> Result<FleetView, Unavailable> {
+        let keys = [names::of_fleet(&beat.track)];
+        let args = || {
+            let wish = match beat.wish {
+                Wish::Stay => "stay",
+                Wish::Leave => "leave",
+                Wish::Gone => "gone",
+            };
+            let args = vec![
+                beat.pod.as_str().into(),
+                wish.into(),
+                format!("{:.3}", beat.cpu).into(),
+                format!("{:.3}", beat.high).into(),
+                beat.viewers.to_string().into(),
+                i64::from(beat.ready).into(),
+                ring_epoch.to_string().into(),
+            ];
+            call_of("fanfare_beat", &keys, args)
+        };
+        replies::fleet(self.0.reading.call(args).await?)
+    }
+
+    /// Keeps a revocation of a user's tokens, for as long as tokens live.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: it may be kept or not.
+    pub(in crate::shards) async fn revoke(&self, user: &str, keep: Duration) -> Result<(), Unavailable> {
+        let keep_ms = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
+        let args =
+            || call_of("fanfare_revoke", &[names::REVOKED.to_owned()], vec![user.into(), keep_ms.into()]);
+        self.0.reading.call(args).await.map(drop)
+    }
+
+    /// The next revocations after a place.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub(in crate::shards) async fn revocations(&self, after: &str) -> Result<Vec<Revocation>, Unavailable> {
+        let most = i64::try_from(MOST).unwrap_or(i64::MAX);
+        let args =
+            || call_of("fanfare_revoked", &[names::REVOKED.to_owned()], vec![after.into(), most.into()]);
+        replies::revocations(self.0.reading.call(args).await?)
+    }
+
+    /// Subscribes to streams; the answer names the connection on which all of them are now in force.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: some of them may be in force.
+    pub(in crate::shards) async fn subscribe(
+        &self,
+        streams: &[StreamId],
+    ) -> Result<ConnectionId, Unavailable> {
+        let life = self.0.subscribing.life().await?;
+        self.set_interest(&life, Interest::Begin, streams).await?;
+        Ok(life.id)
+    }
+
+    /// Ends subscriptions.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: some of them may be in force still.
+    pub(in crate::shards) async fn unsubscribe(&self, streams: &[StreamId]) -> Result<(), Unavailable> {
+        match self.0.subscribing.living() {
+            Some(life) => self.set_interest(&life, Interest::End, streams).await,
+            // Subscriptions end with their connection.
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What a pod tells a shard about its viewers, and when.
+
+use std::collections::HashMap;
+
+use tokio::time::Instant;
+
+use crate::{
+    domain::StreamId,
+    shards::{
+        census::{Call, Census, ROUND, STREAMS, USERS},
+        newcomers::Newcomers,
+        shard::{Counted, Unavailable},
+    },
+};
+
+const STREAM: &str = "s";
+
+/// A pod's viewers, and a shard that takes what it is told.
+struct Pod {
+    census: Census,
+    newcomers: Newcomers,
+    viewers: HashMap<StreamId, u64>,
+    now: Instant,
+}
+
+impl Pod {
+    fn new(viewers: impl IntoIterator<Item = (String, u64)>) -> Self {
+        let (newcomers, now) = (Newcomers::default(), Instant::now());
+        let viewers = viewers.into_iter().map(|(stream, viewers)| (id(&stream), viewers)).collect();
+        Self { census: Census::new(newcomers.clone(), now), newcomers, viewers, now }
+    }
+
+    fn with(stream: &str, viewers: u64) -> Self {
+        Self::new([(stream.to_owned(), viewers)])
+    }
+
+    fn round(&mut self) {
+        self.now += ROUND;
+        assert!(self.census.is_due(self.now));
+        let viewers = |stream: &StreamId| self.viewers.get(stream).copied().unwrap_or(0);
+        self.census.round(self.viewers.keys(), viewers, self.now);
+    }
+
+    fn call(&mut self) -> Option<Call> {
+        let viewers = |stream: &StreamId| self.viewers.get(stream).copied().unwrap_or(0);
+        self.census.next_call(viewers, self.now)
+    }
+
+    fn answer(&mut self, call: Call, is_new: bool) {
+        let elsewhere = vec![0; call.counts.len()];
+        let taken = Counted::Taken { is_new, is_more: false, elsewhere };
+        self.census.answered(call, Ok(taken), self.now);
+    }
+
+    /// All calls of a round, each of which is taken.
+    fn calls(&mut self) -> Vec<Call> {
+        self.round();
+        let mut calls = Vec::new();
+        while let Some(call) = self.call() {
+            assert!(self.call().is_none(), "one at a time");
+            calls.push(call.clone());
+            self.answer(call, false);
+        }
+        calls
+    }
+
+    /// What one round tells: stream, viewers, users.
+    fn tells(&mut self) -> Vec<(String, u64, usize)> {
+        let counts = self.calls().into_iter().flat_map(|call| call.counts);
+        counts.map(|count| (count.stream.to_string(), count.viewers, count.users.len())).collect()
+    }
+}
+
+fn id(stream: &str) -> StreamId {
+    stream.parse().unwrap()
+}
+
+fn told(stream: &str, viewers: u64, users: usize) -> Vec<(String, u64, usize)> {
+    vec![(stream.to_owned(), viewers, users)]
+}
+
+#[test]
+fn what_did_not_change_is_not_told_and_a_pod_without_viewers_is_silent() {
+    let mut pod = Pod::with(STREAM, 2);
+    pod.newcomers.note(&id(STREAM), &[1, 2]);
+    assert_eq!(pod.tells(), told(STREAM, 2, 2));
+    let calls = pod.calls();
+    assert!(calls.len() == 1 && calls[0].counts.is_empty(), "the pod says that it lives: {calls:?}");
+    pod.viewers.insert(id(STREAM), 1);
+    assert_eq!(pod.tells(), told(STREAM, 1, 0));
+    // The last one is gone, and so is the stream.
+    pod.viewers.clear();
+    assert_eq!(pod.tells(), told(STREAM, 0, 0));
+    assert_eq!(pod.calls(), []);
+}
+
+#[test]
+fn fifty_thousand_streams_are_told_in_few_calls_and_then_in_one() {
+    let mut pod = Pod::new((0..50_000).map(|n| (format!("s{n}"), 1)));
+    pod.newcomers.note(&id("s7"), &[7; 9_000]);
+    let calls = pod.calls();
+    assert!((250..260).contains(&calls.len()), "{}", calls.len());
+    let users = |call: &Call| call.counts.iter().map(|count| count.users.len()).sum::<usize>();
+    assert!(calls.iter().all(|call| call.counts.len() <= STREAMS && users(call) <= USERS));
+    assert_eq!(calls.iter().map(users).sum::<usize>(), 9_000);
+    assert_eq!(pod.calls().len(), 1);
+}
+
+#[test]
+fn what_failed_is_told_by_the_next_round_and_no_sooner() {
+    let mut pod = Pod::with(STREAM, 1);
+    pod.newcomers.note(&id(STREAM), &[1, 2]);
+    pod.round();
+    let call = pod.call().unwrap();
+    assert_eq!(pod.census.answered(call, Err(Unavailable), pod.now), []);
+    assert_eq!(pod.call(), None);
+    pod.viewers.insert(id(STREAM), 5);
+    assert_eq!(pod.tells(), told(STREAM, 5, 2));
+}
+
+#[test]
+fn a_shard_that_forgot_is_told_everything_and_not_believed_until_others_had_time() {
+    let mut pod = Pod::new([("a".to_owned(), 1), ("b".to_owned(), 2)]);
+    assert_eq!(pod.tells().len(), 2);
+    assert!(pod.census.believes(0, 100), "a number that gets smaller");
+    pod.viewers.insert(id("a"), 3);
+    pod.round();
+    let call = pod.call().unwrap();
+    assert_eq!(call.counts.len(), 1);
+    pod.answer(call, true);
+    assert!(pod.census.is_due(pod.now), "at once");
+    assert!(!pod.census.believes(0, 100) && pod.census.believes(101, 100));
+    assert_eq!(pod.tells(), told("b", 2, 0));
+    let mut rounds = 0;
+    while !pod.census.believes(0, 100) {
+        rounds += 1;
+        assert!(rounds < 6);
+        pod.round();
+        while let Some(call) = pod.call() {
+            if pod.census.believes(0, 100) {
+                assert_eq!(call.counts.len(), 2, "all is asked for again");
+            }
+            pod.answer(call, false);
+        }
+    }
+    assert!(rounds > 1, "others come back in that time");
+}
+
+#[test]
+fn who_is_put_off_asks_again_at_once_and_loses_nothing() {
+    let mut pod = Pod::with(STREAM, 1);
+    pod.newcomers.note(&id(STREAM), &[9]);
+    pod.round();
+    for _ in 0..3 {
+        let call = pod.call().unwrap();
+        assert_eq!((call.counts.len(), &call.counts[0].users[..]), (1, &[9][..]));
+        assert_eq!(pod.census.answered(call, Ok(Counted::Later), pod.now), []);
+    }
+    let call = pod.call().unwrap();
+    let more = Counted::Taken { is_new: true, is_more: true, elsewhere: vec![4] };
+    assert_eq!(pod.census.answered(call, Ok(more), pod.now), [(id(STREAM), 4)]);
+    assert_eq!(pod.call().map(|call| call.counts.len()), Some(0), "more is to be taken out");
+}
+
+#[test]
+fn what_is_to_be_kept_is_said_in_every_call_also_when_one_fails() {
+    let mut pod = Pod::new((0..300).map(|n| (format!("s{n}"), 1)));
+    assert_eq!(pod.tells().len(), 300);
+    pod.census.renew();
+    let call = pod.call().unwrap();
+    assert!(call.keeps && call.counts.len() == STREAMS);
+    pod.census.answered(call, Err(Unavailable), pod.now);
+    let calls = pod.calls();
+    assert!(calls.len() == 2 && calls.iter().all(|call| call.keeps), "{calls:?}");
+    assert!(pod.calls().iter().all(|call| !call.keeps));
+}
+
+#[test]
+fn streams_that_are_opened_are_counted_out_of_turn() {
+    let mut pod = Pod::new((0..250).map(|n| (format!("s{n}"), 1)));
+    let streams: Vec<_> = pod.viewers.keys().cloned().collect();
+    let calls = pod.census.extra_calls(&streams, |_| 1);
+    assert_eq!(calls.iter().map(|call| call.counts.len()).collect::<Vec<_>>(), [200, 50]);
+    for call in calls {
+        pod.answer(call, false);
+    }
+    assert_eq!(pod.tells(), [], "the round has nothing to add");
+}
