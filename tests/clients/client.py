@@ -1,14 +1,21 @@
 """python3 client.py URL STREAM [TOKEN]: posts each line of standard input; prints comments and states, a JSON object a line."""
 import asyncio, contextlib, json, random, sys, uuid, websockets
 
-AGAIN = {1001, 1006, 1011, 1012, 1013, 3008, 3012}
+AGAIN = {1001, 1005, 1006, 1011, 1012, 1013, 3008, 3012}
 URL, STREAM, *TOKEN = sys.argv[1:]
-current, position, seen, unanswered, wait = None, "", {}, {}, {"min_ms": 100, "max_ms": 3000}
+current, position, seen, unanswered, repeats, wait = None, "", {}, {}, {}, {"min_ms": 100, "max_ms": 3000}
+
+async def send(ref, after=0.0):
+    await asyncio.sleep(after)
+    with contextlib.suppress(AttributeError, KeyError, websockets.WebSocketException):  # without a socket, the next hello sends it
+        await current.send(json.dumps(unanswered[ref]))
 
 def take(frame):
-    unanswered.pop(frame.get("ref"), None)
-    if frame["type"] == "reset":
-        seen.clear()
+    if frame.get("code") == "shard_unavailable" and "ref" in frame:  # it may be posted or not; its id makes repeating safe
+        repeats[frame["ref"]] = asyncio.create_task(send(frame["ref"], 1 + random.random()))
+    else:
+        unanswered.pop(frame.get("ref"), None)
+    seen.clear() if frame["type"] == "reset" else None
     for comment in frame.get("comments", []):
         if comment["id"] not in seen:
             seen[comment["id"]] = print(json.dumps({"seq": comment["seq"], "body": comment.get("body")}), flush=True)
@@ -28,7 +35,7 @@ async def watch(delay=0.0):
                         failures, old, current, wait = 0, current, socket, frame["reconnect"]
                         position = position or frame["position"]
                         print(json.dumps({"state": "live", "resumed": frame["resumed"]}), flush=True)
-                        await asyncio.gather(*(socket.send(json.dumps(post)) for post in unanswered.values()))
+                        await asyncio.gather(*map(send, unanswered))
                         await old.close() if old else None
                     elif frame["type"] == "reconnect":
                         moving = asyncio.create_task(watch(random.random() * frame["within_ms"] / 2000))
@@ -41,9 +48,8 @@ async def watch(delay=0.0):
 async def main():
     watching = asyncio.create_task(watch())
     while line := await asyncio.to_thread(sys.stdin.readline):
-        post = {"type": "post", "ref": str(uuid.uuid4()), "id": str(uuid.uuid4()), "body": line.strip()}
-        unanswered[post["ref"]] = post
-        with contextlib.suppress(AttributeError, websockets.WebSocketException):  # without a socket, the next hello sends it
-            await current.send(json.dumps(post))
+        ref = str(uuid.uuid4())
+        unanswered[ref] = {"type": "post", "ref": ref, "id": str(uuid.uuid4()), "body": line.strip()}
+        await send(ref)
 
 asyncio.run(main())

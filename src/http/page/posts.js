@@ -77,6 +77,13 @@ function settle(p, shown) {
   drawTrips();
 }
 
+/** The client repeats it by itself. */
+function repeated(frame) {
+  const p = visit.pending.find(({ ref }) => ref && ref === frame.ref);
+  if (p) p.status.textContent = 'not stored yet, trying again…';
+  else notice(frame);
+}
+
 function failed(p, { code, message, retry_ms }) {
   if (!p) return;
   [p.match, p.node.hidden] = [undefined, false];

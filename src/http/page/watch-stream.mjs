@@ -6,7 +6,7 @@
  */
 export function watchStream({ url, stream, name = '', token, onComments, onFrame = () => {}, onState = () => {} }) {
   const renews = typeof token === 'function';
-  const AGAIN = [1001, 1006, 1011, 1012, 1013, 3008, 3012, ...(renews ? [3000] : [])];
+  const AGAIN = [1001, 1005, 1006, 1011, 1012, 1013, 3008, 3012, ...(renews ? [3000] : [])];
   const seen = new Set();        // ids of the newest comments: a resume or a move may bring some again
   const unanswered = new Map();  // ref → post: sent again after a reconnect, which its `id` makes safe
   let wait = { min_ms: 100, max_ms: 3000 }, failures = 0, refs = 0, asked = 0, heard = 0;
@@ -35,7 +35,7 @@ export function watchStream({ url, stream, name = '', token, onComments, onFrame
   }
   function receive(socket, frame) {
     heard = performance.now();
-    if (frame.ref) unanswered.delete(frame.ref);
+    if (frame.ref) answered(frame);
     if (frame.type === 'hello') {
       const old = current;
       [current, next, wait, failures] = [socket, undefined, frame.reconnect, 0];
@@ -58,6 +58,11 @@ export function watchStream({ url, stream, name = '', token, onComments, onFrame
       onFrame(frame.type === 'pong' ? { ...frame, rtt_ms: heard - asked } : frame);
     }
     if (frame.position) position = frame.position;               // last: it says "processed up to here"
+  }
+  function answered({ ref, code }) {
+    if (code !== 'shard_unavailable') return unanswered.delete(ref);
+    // It may be posted or not; its `id` makes repeating safe.
+    setTimeout(() => unanswered.has(ref) && send(unanswered.get(ref)), 1000 + Math.random() * 1000);
   }
   function closed(socket, code, reason) {
     if (socket === current) current = undefined; else next = undefined;
@@ -98,7 +103,7 @@ export function watchStream({ url, stream, name = '', token, onComments, onFrame
   }
   open();
   return {
-    /** Posts, now or once connected; a `posted` or `error` frame with the returned `ref` is the answer. */
+    /** Posts, now or once connected; a `posted` or `error` frame with the returned `ref` is the answer; while it is `shard_unavailable`, the post is repeated. */
     post(body, id = crypto.getRandomValues(new Uint32Array(4)).join('-')) {
       const frame = { type: 'post', ref: `p${++refs}`, id, body };
       unanswered.set(frame.ref, frame);
