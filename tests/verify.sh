@@ -88,5 +88,7 @@ document=$PWD/docs/openapi.yaml
   --exclude-tag probes --exclude-operation-id watch --exclude-checks positive_data_acceptance,negative_data_rejection)
 stop TERM
 echo "== readiness, admission and shedding: three pods with a quota of 0.3 processors each (as root), and exact times"
-cargo test --release --locked --test verify -- --nocapture --test-threads 1
+cargo test --release --locked --test verify --no-run
+# What else runs on the machine should not keep the tests from making pods hot.
+nice -n -10 cargo test --release --locked --test verify -- --nocapture --test-threads 1
 echo "verified"
