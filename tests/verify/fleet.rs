@@ -128,6 +128,13 @@ async fn of_a_hot_fleet_at_most_one_pod_leaves() {
             })
             .await;
         let _heaters: Vec<_> = fleet.pods.iter().map(Heater::on).collect();
+        for pod in &fleet.pods {
+            eventually("the pod is hot", Duration::from_secs(60), async || {
+                pause(LOOK_EVERY).await;
+                (pod.probe("/ready").await.json()["hot"] == true).then_some(())
+            })
+            .await;
+        }
         let (mut refused, mut most_unready) = (0, 0);
         for _ in 0..180 {
             let unready = fleet.look().await.iter().filter(|(ready, _)| !ready).count();
