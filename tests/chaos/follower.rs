@@ -51,7 +51,13 @@ impl Tally {
 
     /// How many viewers have not got a marker.
     pub(crate) fn without(&self, marker: u32) -> usize {
-        self.markers.iter().filter(|newest| newest.load(Relaxed) < marker).count()
+        self.those_without(marker).count()
+    }
+
+    /// The numbers of the viewers that have not got a marker.
+    pub(crate) fn those_without(&self, marker: u32) -> impl Iterator<Item = usize> {
+        let all = self.markers.iter().enumerate();
+        all.filter(move |(_, newest)| newest.load(Relaxed) < marker).map(|(number, _)| number)
     }
 }
 

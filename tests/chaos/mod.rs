@@ -34,6 +34,8 @@ const PODS: usize = 3;
 const SHARDS: usize = 3;
 /// How long healing is waited for; what takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(45);
+/// After how long it is told who waits for what.
+const TELLS_AFTER: Duration = Duration::from_secs(8);
 /// How often it is looked whether something was noticed, or is healed.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Between two faults, so that what is seen of one is not taken for the next one's.
@@ -46,7 +48,7 @@ pub(crate) struct Plan {
     pub(crate) viewers: usize,
     pub(crate) streams: usize,
     pub(crate) posts_per_second: u64,
-    pub(crate) kinds: &'static [Kind],
+    pub(crate) kinds: Vec<Kind>,
 }
 
 /// What came of a fault, or of two at once.
@@ -80,7 +82,7 @@ pub(crate) async fn run(plan: &Plan) -> Report {
     let first = chaos.heal().await;
     assert!(first.is_some(), "every viewer is there: {} are not", chaos.tally.without(chaos.markers));
     println!("seed {}: {} viewers are there after {:.1?}", plan.seed, plan.viewers, begun.elapsed());
-    let mut schedule = Schedule::new(plan.seed, plan.kinds, PODS, SHARDS);
+    let mut schedule = Schedule::new(plan.seed, &plan.kinds, PODS, SHARDS);
     let (begun, mut struck) = (Instant::now(), Vec::new());
     while begun.elapsed() < plan.time {
         let one = chaos.strike(schedule.next()).await;
@@ -88,7 +90,6 @@ pub(crate) async fn run(plan: &Plan) -> Report {
         let is_stuck = one.healed.is_none();
         struck.push(one);
         if is_stuck {
-            chaos.tell_what_is_stuck().await;
             break;
         }
         pause(REST).await;
@@ -180,16 +181,31 @@ impl Chaos {
             }
             since.elapsed()
         };
-        let (posts, healed) = tokio::join!(self.speaker.mark(marker), timeout(PATIENCE, arriving));
+        let telling = async {
+            tokio::pin!(arriving);
+            match timeout(TELLS_AFTER, &mut arriving).await {
+                Ok(healed) => healed,
+                Err(_) => {
+                    self.tell_what_is_stuck(marker).await;
+                    arriving.await
+                }
+            }
+        };
+        let (posts, healed) = tokio::join!(self.speaker.mark(marker), timeout(PATIENCE, telling));
         (posts, healed.ok())
     }
 
     /// For whoever has to find out why.
-    async fn tell_what_is_stuck(&self) {
-        println!("not healed: {} viewers wait; the pods say:", self.tally.without(self.markers));
+    async fn tell_what_is_stuck(&self, marker: u32) {
+        let mut waiting = [0; SHARDS];
+        for number in self.tally.those_without(marker) {
+            waiting[self.owners[&self.speaker.streams[number % self.speaker.streams.len()]]] += 1;
+        }
+        println!("not healed: so many viewers of each shard's streams wait: {waiting:?}; the pods say:");
         for place in 0..PODS {
             let Some(pod) = self.field.pod(place) else { continue };
-            println!("pod-{place}: {}", pod.probe("/ready").await.body);
+            let said = timeout(LOOK_EVERY * 20, pod.probe("/ready")).await;
+            println!("pod-{place}: {}", said.map_or("nothing".to_owned(), |answer| answer.body));
             let lines = pod.log_lines();
             lines[lines.len().saturating_sub(15)..].iter().for_each(|line| println!("  {line}"));
         }

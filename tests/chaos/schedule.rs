@@ -14,7 +14,7 @@ const TOGETHER: u32 = 3;
 /// Faults without end: each kind once in an order of chance, and again in another.
 pub(crate) struct Schedule {
     chance: StdRng,
-    kinds: &'static [Kind],
+    kinds: Vec<Kind>,
     round: Vec<Kind>,
     rounds: u32,
     shards: usize,
@@ -22,9 +22,9 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    pub(crate) fn new(seed: u64, kinds: &'static [Kind], pods: usize, shards: usize) -> Self {
+    pub(crate) fn new(seed: u64, kinds: &[Kind], pods: usize, shards: usize) -> Self {
         let chance = StdRng::seed_from_u64(seed);
-        Self { chance, kinds, round: Vec::new(), rounds: 0, shards, pods }
+        Self { chance, kinds: kinds.to_vec(), round: Vec::new(), rounds: 0, shards, pods }
     }
 
     /// The next fault, or two at once.
@@ -42,7 +42,7 @@ impl Schedule {
 
     fn one(&mut self) -> Fault {
         if self.round.is_empty() {
-            self.round = self.kinds.to_vec();
+            self.round.clone_from(&self.kinds);
             self.round.shuffle(&mut self.chance);
             self.rounds += 1;
         }

@@ -21,7 +21,9 @@ use crate::{
 /// How long an answer is waited for; a pod's own bound is 1.5 s.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How soon a post is repeated.
-const AGAIN: Duration = Duration::from_millis(300);
+const AGAIN: Duration = Duration::from_millis(500);
+/// The most posts that wait for their answers, so that a machine that cannot keep up is not given ever more to do.
+const UNDER_WAY: usize = 600;
 /// How long it is repeated.
 const INSISTS: Duration = Duration::from_secs(60);
 /// Of so many posts one is a gift.
@@ -57,6 +59,10 @@ impl Speaker {
         let (mut under_way, mut posts, mut number) = (JoinSet::new(), Vec::new(), 0);
         while !*over.borrow() {
             pace.tick().await;
+            if under_way.len() >= UNDER_WAY {
+                posts.extend(under_way.join_next().await.into_iter().flat_map(Result::unwrap));
+                continue;
+            }
             let (speaker, stream) = (self.clone(), self.streams[number % self.streams.len()].clone());
             under_way.spawn(async move {
                 let kind = if number.is_multiple_of(GIFTS) { "gift" } else { "comment" };

@@ -30,7 +30,7 @@ async fn a_minute_of_chaos_breaks_no_promise() {
         viewers: 90,
         streams: 9,
         posts_per_second: 45,
-        kinds: KINDS,
+        kinds: KINDS.to_vec(),
     };
     chaos::run(&plan).await.assert_kept(Duration::from_secs(45));
 }
