@@ -164,7 +164,7 @@ fn accept(poster: Poster<'_>, draft: Draft) -> Result<(Comment, Option<Key>), Re
 }
 
 /// Accepts or refuses as [`Desk::post`] does: the comment, and who owns its idempotency id.
-#[cfg(fuzzing)]
+#[cfg(feature = "fuzzing")]
 #[must_use]
 pub fn fuzz_accept(poster: Poster<'_>, draft: Draft) -> Option<(Comment, Option<String>)> {
     accept(poster, draft).ok().map(|(comment, key)| (comment, key.map(|key| key.owner)))

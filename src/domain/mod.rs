@@ -11,7 +11,7 @@ mod rights;
 mod rules;
 
 pub use comment::{Author, Comment, Draft, Kind};
-#[cfg(fuzzing)]
+#[cfg(feature = "fuzzing")]
 pub use desk::fuzz_accept;
 pub use desk::{Accepted, Desk, Key, Publish, PublishError, Refusal};
 pub use ids::{BadId, EntryId, Epoch, PostId, StreamId};

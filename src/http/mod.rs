@@ -32,7 +32,7 @@ use crate::{
     shutdown::Tasks,
 };
 
-#[cfg(fuzzing)]
+#[cfg(feature = "fuzzing")]
 pub use batch::fuzz_bodies;
 pub use client::{Origins, Proxies};
 pub use listener::{Door, Listener, bind, serve};
