@@ -31,6 +31,7 @@ lint: ## Formatting and lints, warnings denied
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 	cargo clippy --locked --test observed --test verify --test bluegreen --test chaos -- -D warnings
+	cargo clippy --locked --lib --features fuzzing -- -D warnings
 
 unit: ## Unit, property and integration tests
 	cargo test $(CARGO_FLAGS)

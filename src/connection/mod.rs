@@ -33,7 +33,7 @@ use crate::{
 use self::wire::Wire;
 
 pub use reader::accept_key;
-#[cfg(fuzzing)]
+#[cfg(feature = "fuzzing")]
 pub use reader::fuzz_frames;
 pub use socket::Socket;
 pub use tls::{Acceptor, TlsFiles};

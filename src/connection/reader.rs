@@ -134,7 +134,7 @@ fn config() -> WebSocketConfig {
 }
 
 /// Reads bytes that come in pieces of a size, as a viewer's socket would; each text goes on to be decoded.
-#[cfg(fuzzing)]
+#[cfg(feature = "fuzzing")]
 pub fn fuzz_frames(bytes: &[u8], piece: usize) {
     /// Gives a piece at each read and takes whatever is written.
     struct Pieces<'a>(std::slice::Chunks<'a, u8>, &'a [u8]);

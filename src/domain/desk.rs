@@ -189,7 +189,7 @@ fn accept(poster: Poster<'_>, stream: &StreamId, draft: Draft) -> Result<(Commen
 }
 
 /// Accepts or refuses as [`Desk::post`] does: the comment, and who owns its idempotency id.
-#[cfg(fuzzing)]
+#[cfg(feature = "fuzzing")]
 #[must_use]
 pub fn fuzz_accept(poster: Poster<'_>, draft: Draft) -> Option<(Comment, Option<String>)> {
     accept(poster, draft).ok().map(|(comment, key)| (comment, key.map(|key| key.owner)))

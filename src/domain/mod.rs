@@ -12,7 +12,7 @@ mod rules;
 mod scope;
 
 pub use comment::{Author, Comment, Draft, Kind};
-#[cfg(fuzzing)]
+#[cfg(feature = "fuzzing")]
 pub use desk::fuzz_accept;
 pub use desk::{Accepted, Desk, Key, Publish, PublishError, Refusal};
 pub use ids::{BadId, EntryId, Epoch, PostId, StreamId};

@@ -142,12 +142,12 @@ async fn post_in_order(
 }
 
 /// Reads a body as a post's and as a batch's, and accepts or refuses what is in it.
-#[cfg(fuzzing)]
+#[cfg(feature = "fuzzing")]
 pub fn fuzz_bodies(bytes: &[u8]) {
-    use crate::domain::{Service, fuzz_accept};
+    use crate::domain::{Poster, Service, fuzz_accept};
 
     let service = Service { name: "shop".to_owned() };
-    let accept = |draft: Draft| fuzz_accept(crate::domain::Poster::Service(&service), draft);
+    let accept = |draft: Draft| fuzz_accept(Poster::Service(&service), draft);
     if let Ok(body) = serde_json::from_slice::<super::comments::Body>(bytes) {
         let _ = accept(body.draft(None));
     }

@@ -39,7 +39,7 @@ use crate::{
     shutdown::Tasks,
 };
 
-#[cfg(fuzzing)]
+#[cfg(feature = "fuzzing")]
 pub use batch::fuzz_bodies;
 pub use client::{Origins, Proxies};
 use listener::Arrived;
