@@ -150,9 +150,16 @@ async fn prometheus_own_tool_accepts_the_metrics() {
 #[tokio::test]
 async fn the_number_of_series_does_not_grow_with_streams() {
     let pod = Pod::start(&[]);
-    let _viewers = (Join::new(&pod, "one").open().await, Join::new(&pod, "two").open().await);
+    let (mut one, _two) = (Join::new(&pod, "one").open().await, Join::new(&pod, "two").open().await);
     pod.post("one", "hi").await;
-    let before = Scrape::of(&pod).await;
+    one.comments(1).await;
+    // What is measured for the first time after the delivery has its series then.
+    let before = eventually("the delivery is measured", PATIENCE, async || {
+        let scrape = Scrape::of(&pod).await;
+        let measured = scrape.sum("fanfare_delivery_stage_duration_seconds_count", &["stage=\"fanout\""]);
+        (measured >= 1.0).then_some(scrape)
+    })
+    .await;
     for thousand in 0..100 {
         for half in 0..2 {
             let line = |number| json!({"stream": format!("s{thousand}-{half}-{number}"), "kind": "follow"});
@@ -163,6 +170,7 @@ async fn the_number_of_series_does_not_grow_with_streams() {
     }
     let after = Scrape::of(&pod).await;
     assert!(after.sum("fanfare_posts_total", &["outcome=\"acked\""]) >= 100_001.0);
+    assert_eq!(after.not_in(&before), [""; 0]);
     assert_eq!(after.series(), before.series());
     assert!(after.text.len() < 100_000, "{} bytes", after.text.len());
 }

@@ -40,6 +40,12 @@ impl Scrape {
         self.sum(&format!("{metric}_sum"), labels) / self.sum(&format!("{metric}_count"), labels)
     }
 
+    /// The series that another scrape did not have.
+    pub(crate) fn not_in(&self, other: &Self) -> Vec<&str> {
+        let has = |series: &str| other.samples.iter().any(|(known, _)| known == series);
+        self.samples.iter().map(|(series, _)| series.as_str()).filter(|series| !has(series)).collect()
+    }
+
     /// How many series there are.
     pub(crate) fn series(&self) -> usize {
         self.samples.len()
