@@ -64,7 +64,6 @@ pub struct Manner {
 pub struct Pod {
     addresses: Addresses,
     is_private: bool,
-    shard_count: usize,
     manner: Manner,
     gate: Gate,
     tasks: Tasks,
@@ -106,7 +105,6 @@ impl App {
         let Self { config, public, ops, addresses } = self;
         let exit = Exit { settle: config.settle, drain: config.drain };
         let acceptor = config.edge.tls.clone().map(Acceptor::new).transpose()?;
-        let shard_count = config.shards.len();
         let identity = Identity::load(config.identity.clone()).map_err(|faults| faults.join("\n"))?;
         let (tasks, release) = (Tasks::default(), Release::default());
         let readiness = Readiness::new(config.readiness);
@@ -161,19 +159,7 @@ impl App {
             OpsThread::start(ops, ops_router, decide).map_err(|error| format!("the ops thread: {error}"))?;
         gate.open(Reason::Starting);
         let manner = Manner { open: config.identity.is_open(), demo: config.demo };
-        Ok(Pod {
-            addresses,
-            is_private,
-            shard_count,
-            manner,
-            gate,
-            tasks,
-            release,
-            refuse,
-            shards,
-            ops,
-            exit,
-        })
+        Ok(Pod { addresses, is_private, shards, manner, gate, tasks, release, refuse, ops, exit })
     }
 }
 
@@ -265,8 +251,8 @@ impl Pod {
 
     /// How many Redis shards there are; 0 for the embedded one.
     #[must_use]
-    pub const fn shard_count(&self) -> usize {
-        self.shard_count
+    pub fn shard_count(&self) -> usize {
+        self.shards.redis_count()
     }
 
     /// Whom the pod serves.

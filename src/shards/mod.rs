@@ -200,6 +200,12 @@ impl Shards {
         Ok(self.of(stream).shard.tally(stream).await?.unwrap_or_default())
     }
 
+    /// How many of them are a Redis; 0 for the embedded one.
+    #[must_use]
+    pub fn redis_count(&self) -> usize {
+        self.0.shards.iter().filter(|member| matches!(member.shard, Shard::Redis(_))).count()
+    }
+
     /// Takes note that a user came to watch a stream.
     pub fn arrived(&self, stream: &StreamId, user: &str) {
         self.of(stream).newcomers.note(stream, &[ring::hash(user.as_bytes())]);
