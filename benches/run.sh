@@ -4,6 +4,7 @@
 #   benches/run.sh                 all parts
 #   benches/run.sh thousand cold   some of them, each in under four minutes
 #
+#   tokens      the check of a token beside ring alone (benches/tokens.rs)
 #   shards      posts and messages of shards (benches/shards.rs)
 #   hub         lanes without sockets, one and two (benches/hub.rs)
 #   joins       what a join costs, and how long it takes among many (benches/joins.rs)
@@ -17,7 +18,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-all="shards hub joins thousand cold saturation small"
+all="tokens shards hub joins thousand cold saturation small"
 parts=${*:-$all}
 for part in $parts; do
   case " $all " in *" $part "*) ;; *) echo "benches/run.sh [$all]" >&2; exit 2 ;; esac
@@ -113,6 +114,11 @@ cost() {
 part_shards() {
   echo
   cargo bench --quiet --locked --bench shards
+}
+
+part_tokens() {
+  echo
+  cargo bench --quiet --locked --bench tokens
 }
 
 part_hub() {
