@@ -151,6 +151,8 @@ impl Pod {
         while addresses.iter().any(|(_, address)| address.is_none()) {
             match announced.recv_timeout(START) {
                 Ok(line) => {
+                    // Without the page the same place is told as that of REST.
+                    let line = line.replacen("rest ", "page ", 1);
                     for (label, address) in &mut addresses {
                         let url = line.trim().strip_prefix(*label).and_then(|after| after.split_once("://"));
                         let at = url.and_then(|(_, at)| at.split('/').next()?.parse().ok());
