@@ -89,7 +89,9 @@ async fn the_house_of_compose_stands() {
         viewer.comments(1).await;
     }
     let keys = [secrets.file("viewer-keys"), secrets.file("service-keys")];
+    let limits = path("deploy/limits.json").display().to_string();
     let with_keys = [
+        ("FANFARE_LIMITS", &*limits),
         ("FANFARE_SHARDS_FILE", &*file),
         ("FANFARE_VIEWER_KEYS", &keys[0]),
         ("FANFARE_SERVICE_KEYS", &keys[1]),

@@ -169,9 +169,19 @@ fn every_setting_in_a_manifest_exists() {
     let known = words(&code);
     let used = words(&read([files("k8s", "", ".yaml"), files("deploy", "compose", ".yaml")].concat()));
     assert!(used.len() > 8, "{used:?}");
-    let unknown: Vec<_> = used.difference(&known).filter(|name| !OF_KEYS.contains(&name.as_str())).collect();
+    let unknown: Vec<_> = used.difference(&known).collect();
     assert!(unknown.is_empty(), "no such settings: {unknown:?}");
 }
 
-/// What names the files of keys.
-const OF_KEYS: [&str; 2] = ["FANFARE_VIEWER_KEYS", "FANFARE_SERVICE_KEYS"];
+/// The limits that the repository recommends are those that the pods get; and they see clients, not the sidecar.
+#[test]
+fn pods_behind_the_mesh_limit_clients_by_their_own_addresses() {
+    let read = |file: &str| std::fs::read_to_string(super::path(file)).unwrap();
+    assert_eq!(read("k8s/base/limits.json"), read("deploy/limits.json"));
+    let deployment = deployment();
+    // Istio's sidecar speaks to its pod from this address.
+    assert_eq!(setting(&deployment, "FANFARE_TRUSTED_PROXIES"), "127.0.0.6/32");
+    let folder = setting(&deployment, "FANFARE_LIMITS").strip_suffix("/limits.json").unwrap();
+    let mounts = container(&deployment)["volumeMounts"].as_sequence().unwrap();
+    assert!(mounts.iter().any(|mount| mount["mountPath"] == folder && mount["name"] == "limits"), "{folder}");
+}
