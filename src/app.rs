@@ -58,12 +58,13 @@ pub struct Manner {
     pub open: bool,
     /// Whether the demo page is served.
     pub demo: bool,
+    /// Whether the public listener speaks TLS.
+    pub private: bool,
 }
 
 /// A pod that runs.
 pub struct Pod {
     addresses: Addresses,
-    is_private: bool,
     manner: Manner,
     gate: Gate,
     tasks: Tasks,
@@ -151,15 +152,15 @@ impl App {
             identity,
             demo: config.demo,
         });
-        let (refuse, is_private) = (CancellationToken::new(), acceptor.is_some());
+        let (refuse, private) = (CancellationToken::new(), acceptor.is_some());
         let door = Door { listener: public, ceiling: gate.capacity().requests, tls: acceptor };
         open(door, api, &tasks, &refuse);
         let decide = readiness.run(member);
         let ops =
             OpsThread::start(ops, ops_router, decide).map_err(|error| format!("the ops thread: {error}"))?;
         gate.open(Reason::Starting);
-        let manner = Manner { open: config.identity.is_open(), demo: config.demo };
-        Ok(Pod { addresses, is_private, shards, manner, gate, tasks, release, refuse, ops, exit })
+        let manner = Manner { open: config.identity.is_open(), demo: config.demo, private };
+        Ok(Pod { addresses, shards, manner, gate, tasks, release, refuse, ops, exit })
     }
 }
 
@@ -241,12 +242,6 @@ impl Pod {
     #[must_use]
     pub const fn addresses(&self) -> Addresses {
         self.addresses
-    }
-
-    /// Whether the public listener speaks TLS.
-    #[must_use]
-    pub const fn is_private(&self) -> bool {
-        self.is_private
     }
 
     /// How many Redis shards there are; 0 for the embedded one.

@@ -71,8 +71,8 @@ fn announce(pod: &Pod) {
         1 => "1 shard".to_owned(),
         shards => format!("{shards} shards"),
     };
-    let s = if pod.is_private() { "s" } else { "" };
-    let Manner { open, demo } = pod.manner();
+    let Manner { open, demo, private } = pod.manner();
+    let s = if private { "s" } else { "" };
     let whom = if open {
         "in open mode: anybody who reaches it may watch and post"
     } else {

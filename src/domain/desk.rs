@@ -192,7 +192,8 @@ fn accept(poster: Poster<'_>, stream: &StreamId, draft: Draft) -> Result<(Commen
 #[cfg(feature = "fuzzing")]
 #[must_use]
 pub fn fuzz_accept(poster: Poster<'_>, draft: Draft) -> Option<(Comment, Option<String>)> {
-    accept(poster, draft).ok().map(|(comment, key)| (comment, key.map(|key| key.owner)))
+    let stream = "fuzz".parse().ok()?;
+    accept(poster, &stream, draft).ok().map(|(comment, key)| (comment, key.map(|key| key.owner)))
 }
 
 /// A digest of what the poster said, equal on every pod and in every version: FNV-1a, 64 bits.

@@ -146,9 +146,9 @@ async fn post_in_order(
 pub fn fuzz_bodies(bytes: &[u8]) {
     use crate::domain::{Poster, Service, fuzz_accept};
 
-    let service = Service { name: "shop".to_owned() };
+    let service = Service::open();
     let accept = |draft: Draft| fuzz_accept(Poster::Service(&service), draft);
-    if let Ok(body) = serde_json::from_slice::<super::comments::Body>(bytes) {
+    if let Ok(body) = serde_json::from_slice::<Body>(bytes) {
         let _ = accept(body.draft(None));
     }
     if let Ok(batch) = serde_json::from_slice::<Batch>(bytes) {

@@ -64,8 +64,7 @@ pub(super) async fn post(
     State(api): State<Api>,
     caller: Caller,
     Stream(stream): Stream,
-    Trace(parent): Trace,
-    IdempotencyKey(id): IdempotencyKey,
+    (Trace(parent), IdempotencyKey(id)): (Trace, IdempotencyKey),
     JsonBody(body): JsonBody<Body, MAX_BODY_BYTES>,
 ) -> Result<Response, Problem> {
     caller.may_post(&api, &stream)?;

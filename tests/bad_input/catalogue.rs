@@ -5,7 +5,7 @@ use std::{
     io::{self, Write as _},
 };
 
-use super::{frames, handshakes, json, rest, slow, streams, text};
+use super::{frames, handshakes, identity, json, rest, slow, streams, text};
 
 /// The groups, how many cases each has at least, and their names.
 fn groups() -> Vec<(&'static str, usize, Vec<String>)> {
@@ -13,6 +13,7 @@ fn groups() -> Vec<(&'static str, usize, Vec<String>)> {
         ("protocol", 80, frames::names()),
         ("handshake", 30, [handshakes::names(), slow::names()].concat()),
         ("JSON", 60, json::names()),
+        ("identity", 40, identity::names()),
         ("text", 30, text::names()),
         ("REST", 30, [rest::names(), streams::names()].concat()),
     ]

@@ -161,10 +161,10 @@ async fn r13_a_name_that_moves_to_a_stranger_is_told_as_another_history() {
         pause(Duration::from_secs(1)).await;
     };
     let mut ledger = scene
-        .run(async {
+        .run(Box::pin(async {
             lead_to(SocketAddr::from(([127, 0, 0, 1], stranger.port()))).await;
             lead_to(scene.server()).await;
-        })
+        }))
         .await;
     ledger.rolled_back = true;
     ledger.assert_kept();
@@ -180,7 +180,7 @@ async fn r13_a_name_that_moves_to_a_stranger_is_told_as_another_history() {
 async fn r14_with_all_shards_down_sockets_stay_and_pods_are_ready() {
     let scene = Scene::new("all").await;
     let ledger = scene
-        .run(async {
+        .run(Box::pin(async {
             let mut viewer = Join::new(&scene.cluster.pods[0], &scene.here[0]).open().await;
             for shard in 0..2 {
                 scene.cluster.redis(shard).crash();
@@ -197,7 +197,7 @@ async fn r14_with_all_shards_down_sockets_stay_and_pods_are_ready() {
             }
             scene.cluster.healed().await;
             viewer.ping().await;
-        })
+        }))
         .await;
     ledger.assert_nothing_lost();
 }
