@@ -18,13 +18,14 @@ use crate::domain::StreamId;
 
 /// How often a round is made; a pod that is silent for six of them does not count any more.
 pub(super) const ROUND: Duration = Duration::from_secs(2);
-/// The most streams in one call. It keeps the shard busy for about half a millisecond, and for longer with many pods.
+/// The most streams in one call: others wait for as long as it takes.
 pub(super) const STREAMS: usize = 200;
 /// About the most users in one call.
 pub(super) const USERS: usize = 2_000;
 /// How long numbers that get smaller are not believed after a shard forgot this pod: it forgot the others as well, and
-/// they come back within this time. It is the longest pause between connections, and a round.
-const SETTLES: Duration = Duration::from_secs(7);
+/// they come back within this time. It is the longest pause between connections, a round, and what a busy machine adds,
+/// and less than a pod that is gone may be counted for.
+const SETTLES: Duration = Duration::from_secs(10);
 
 /// What is told, and what was.
 pub(super) struct Census {
