@@ -8,6 +8,8 @@ PACKAGES := redis-server:redis-server openssl:openssl chromium:chromium chromium
 CARGO_FLAGS := --workspace --locked
 # Debug information and incremental files cost more than they give in a clean run.
 export CARGO_INCREMENTAL := 0
+# Most tests wait for servers and clocks: four at a time keep two processors busy.
+export RUST_TEST_THREADS ?= 4
 
 .PHONY: help run test tools lint unit docs verify chaos bench coverage fuzz deny
 
