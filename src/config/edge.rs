@@ -20,7 +20,7 @@ pub(super) struct EdgeFlags {
     /// File with the certificate's key, PEM
     #[arg(long, env = "FANFARE_TLS_KEY", value_name = "FILE")]
     tls_key: Option<PathBuf>,
-    /// Origins of pages that may watch, separated by commas, such as https://live.example; none: all
+    /// Origins of pages that may watch, separated by commas, such as `https://live.example`; none: all
     #[arg(long, env = "FANFARE_ORIGINS", value_name = "LIST", default_value = "", hide_default_value = true)]
     origins: String,
     /// Networks of proxies whose X-Forwarded-For counts, separated by commas, such as 10.0.0.0/8; none: nobody's does
