@@ -142,7 +142,7 @@ async fn shows_everything_once(start: impl Fn(SocketAddr, &str) -> Client) {
 async fn moves_at_a_drain(start: impl Fn(SocketAddr, &str) -> Client) {
     let (redis, stream) = (RedisServer::start(), stream_for("moving"));
     let shards = format!("a={}", redis.url());
-    let pod = || Pod::start(&[("FANFARE_SHARDS", &shards), ("FANFARE_DRAIN", "6s")]);
+    let pod = || Pod::start(&[("FANFARE_SHARDS", &shards), ("FANFARE_DRAIN", "18s")]);
     let (old, new) = (pod(), pod());
     let relay = Relay::to(old.public).await;
     let mut client = start(relay.address, &stream);

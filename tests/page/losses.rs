@@ -72,7 +72,7 @@ async fn g11_the_page_moves_at_a_drain_without_a_gap() {
     let (redis, stream) = (RedisServer::start(), stream_for("move"));
     let shards = format!("a={}", redis.url());
     let pod =
-        |name| Pod::start(&[("FANFARE_SHARDS", &shards), ("FANFARE_POD", name), ("FANFARE_DRAIN", "6s")]);
+        |name| Pod::start(&[("FANFARE_SHARDS", &shards), ("FANFARE_POD", name), ("FANFARE_DRAIN", "18s")]);
     let (old, new) = (pod("pod-old"), pod("pod-new"));
     let relay = Relay::to(old.public).await;
     let tab = join(relay.address, &stream, "Ann").await;
@@ -100,7 +100,7 @@ async fn g11_the_page_moves_at_a_drain_without_a_gap() {
     let states = tab.run("return [...new Set(states)]").await;
     assert_eq!(states, serde_json::json!(["moving", "live"]), "never without a connection");
     assert!(texts(&tab, "#list .marker").await.iter().any(|text| text == "Moved to pod-new, nothing missed"));
-    assert_eq!(old.exit(Duration::from_secs(10)).await, Some(0));
+    assert_eq!(old.exit(Duration::from_secs(20)).await, Some(0));
     tab.close().await;
 }
 
