@@ -84,9 +84,16 @@ impl Identity {
         self.0.revocations.note(user, at_ms, now_ms().saturating_sub(self.lifetime_ms()));
     }
 
-    /// Returns once the pass no longer counts because it was revoked.
-    pub async fn revoked(&self, pass: &Pass) {
-        self.0.revocations.concerned(pass).await;
+    /// Whether the pass no longer counts because its user was revoked.
+    #[must_use]
+    pub fn is_revoked(&self, pass: &Pass) -> bool {
+        self.0.revocations.concern(pass)
+    }
+
+    /// Returns once a user was revoked since the call: this one, or one of few others. Who waits asks
+    /// [`Self::is_revoked`] after each call and each return.
+    pub fn revocations_near<'a>(&'a self, pass: &Pass) -> impl Future<Output = ()> + Send + use<'a> {
+        self.0.revocations.news(pass)
     }
 
     /// How long a token lives at the most, in milliseconds: so long a revocation is kept.

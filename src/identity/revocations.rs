@@ -1,11 +1,17 @@
 //! Whose tokens no longer count.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher as _, RandomState},
+};
 
 use parking_lot::RwLock;
-use tokio::sync::watch;
+use tokio::sync::{Notify, futures::Notified};
 
 use super::Pass;
+
+/// At how many places viewers wait for news of their users. A revocation wakes those at one, not the pod's every viewer.
+const PLACES: usize = 1_024;
 
 /// Users, each with the time up to which tokens do not count, in milliseconds since the Unix epoch.
 ///
@@ -14,27 +20,43 @@ use super::Pass;
 pub(super) struct Revocations {
     /// Guards the map; held for a look, or while one is added.
     users: RwLock<HashMap<String, u64>>,
-    /// Counts the additions, for those who wait for one.
-    news: watch::Sender<u64>,
+    /// Where viewers wait, by their users' hashes.
+    places: Box<[Notify]>,
+    hasher: RandomState,
 }
 
 impl Default for Revocations {
     fn default() -> Self {
-        Self { users: RwLock::default(), news: watch::Sender::new(0) }
+        let places = (0..PLACES).map(|_| Notify::new()).collect();
+        Self { users: RwLock::default(), places, hasher: RandomState::new() }
     }
 }
 
 impl Revocations {
-    /// Takes note of a revocation, and forgets those from before `oldest_ms`.
+    /// Takes note of a revocation, unless it is from before `oldest_ms`; all such are forgotten before memory grows.
     pub(super) fn note(&self, user: &str, at_ms: u64, oldest_ms: u64) {
+        if at_ms < oldest_ms {
+            return;
+        }
         let mut users = self.users.write();
-        users.retain(|_, at_ms| *at_ms >= oldest_ms);
+        if users.len() == users.capacity() {
+            users.retain(|_, at_ms| *at_ms >= oldest_ms);
+            // Room for as many again: the next look over all is as far away as this one was long.
+            let room = users.len() + 1;
+            users.reserve(room);
+        }
         let known = users.get(user).copied();
-        if at_ms >= oldest_ms && known.is_none_or(|known| known < at_ms) {
+        if known.is_none_or(|known| known < at_ms) {
             users.insert(user.to_owned(), at_ms);
             drop(users);
-            self.news.send_modify(|additions| *additions += 1);
+            self.place(user).notify_waiters();
         }
+    }
+
+    fn place(&self, user: &str) -> &Notify {
+        #[expect(clippy::cast_possible_truncation, reason = "the low bits are as good as any")]
+        let hash = self.hasher.hash_one(user) as usize;
+        &self.places[hash % PLACES]
     }
 
     /// Whether the pass is from before its user's revocation, or of that moment.
@@ -43,11 +65,9 @@ impl Revocations {
         users.get(&pass.viewer().author.id).is_some_and(|at_ms| pass.is_from_before(*at_ms))
     }
 
-    /// Returns once it is.
-    pub(super) async fn concerned(&self, pass: &Pass) {
-        let mut news = self.news.subscribe();
-        // The sender lives as long as `self`.
-        while !self.concern(pass) && news.changed().await.is_ok() {}
+    /// Returns once a user at the pass's place was revoked since the call.
+    pub(super) fn news<'a>(&'a self, pass: &Pass) -> Notified<'a> {
+        self.place(&pass.viewer().author.id).notified()
     }
 }
 
@@ -75,23 +95,36 @@ mod tests {
     }
 
     #[test]
-    fn what_is_older_than_any_token_is_forgotten() {
+    fn what_is_older_than_any_token_is_forgotten_before_memory_grows() {
         let revocations = Revocations::default();
-        revocations.note("ann", 5_000, 0);
-        revocations.note("ben", 9_000, 6_000);
+        for at_ms in 0..10_000 {
+            revocations.note(&at_ms.to_string(), at_ms, at_ms.saturating_sub(9));
+        }
         revocations.note("eve", 5_999, 6_000);
-        assert_eq!(revocations.users.read().keys().collect::<Vec<_>>(), ["ben"]);
+        let users = revocations.users.read();
+        assert!((10..100).contains(&users.len()) && users.capacity() < 100, "{}", users.len());
+        assert!(
+            (9_990..10_000).all(|at_ms| users.contains_key(&at_ms.to_string())) && !users.contains_key("eve")
+        );
     }
 
     #[test]
-    fn who_waits_is_told_of_its_own_revocation_alone() {
+    fn who_waits_is_told_of_a_revocation_of_its_user_even_before_it_looks() {
         let revocations = Revocations::default();
         let ann = pass("ann", 5_000);
-        let mut waits = Box::pin(revocations.concerned(&ann));
-        assert!((&mut waits).now_or_never().is_none());
-        revocations.note("ben", 5_000, 0);
-        assert!((&mut waits).now_or_never().is_none());
+        let news = revocations.news(&ann);
         revocations.note("ann", 5_000, 0);
-        assert!(waits.now_or_never().is_some());
+        assert!(news.now_or_never().is_some() && revocations.concern(&ann));
+        assert!(revocations.news(&ann).now_or_never().is_none(), "what is known is no news");
+    }
+
+    #[test]
+    fn few_of_those_who_wait_are_told_of_another_users_revocation() {
+        let revocations = Revocations::default();
+        let waiting =
+            (0..1_000).map(|user| revocations.news(&pass(&user.to_string(), 5_000))).collect::<Vec<_>>();
+        revocations.note("ann", 5_000, 0);
+        let woken = waiting.into_iter().filter_map(Notified::now_or_never).count();
+        assert!(woken < 100, "{woken}");
     }
 }

@@ -1,8 +1,9 @@
 //! What a token says, and what is wrong with one.
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::Pass;
+use super::{Pass, Settings};
 use crate::domain::{Author, Right, Streams, Viewer};
 
 /// The largest token, in bytes; a request line or its headers hold 8 KiB.
@@ -59,9 +60,28 @@ impl BadToken {
     }
 }
 
+/// What this server asks of each token.
+#[derive(Default)]
+pub(super) struct Terms {
+    issuer: Option<String>,
+    audience: Option<String>,
+    lifetime_ms: u64,
+}
+
+impl Terms {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let lifetime_ms = u64::try_from(settings.lifetime.as_millis()).unwrap_or(u64::MAX);
+        Self { issuer: settings.issuer.clone(), audience: settings.audience.clone(), lifetime_ms }
+    }
+}
+
 /// The claims that count; each comes once, and others are ignored.
 #[derive(Deserialize)]
 pub(super) struct Claims {
+    #[serde(default)]
+    iss: Value,
+    #[serde(default)]
+    aud: Value,
     sub: String,
     name: Option<String>,
     iat: f64,
@@ -73,7 +93,13 @@ pub(super) struct Claims {
 
 impl Claims {
     /// A pass of what a good signature stands under, at a time in milliseconds since the Unix epoch.
-    pub(super) fn pass(self, now_ms: u64, lifetime_ms: u64) -> Result<Pass, BadToken> {
+    pub(super) fn pass(self, now_ms: u64, terms: &Terms) -> Result<Pass, BadToken> {
+        if terms.issuer.as_ref().is_some_and(|issuer| self.iss != **issuer) {
+            return Err(BadToken::Issuer);
+        }
+        if !is_for(&self.aud, terms.audience.as_deref()) {
+            return Err(BadToken::Audience);
+        }
         let (issued_at_ms, ends_at_ms) = (milliseconds(self.iat)?, milliseconds(self.exp)?);
         let begins_at_ms = self.nbf.map_or(Ok(issued_at_ms), milliseconds)?;
         if ends_at_ms <= now_ms {
@@ -82,7 +108,7 @@ impl Claims {
         if issued_at_ms.max(begins_at_ms) > now_ms + LEEWAY_MS {
             return Err(BadToken::NotYet);
         }
-        if ends_at_ms.saturating_sub(issued_at_ms) > lifetime_ms {
+        if ends_at_ms.saturating_sub(issued_at_ms) > terms.lifetime_ms {
             return Err(BadToken::Lifetime);
         }
         let name = self.name.unwrap_or_else(|| self.sub.clone());
@@ -91,6 +117,16 @@ impl Claims {
         let author = Author { id: self.sub, name };
         let viewer = Viewer::vouched(author, rights, streams).map_err(|_| BadToken::Claims)?;
         Ok(Pass::of_token(viewer, issued_at_ms, ends_at_ms))
+    }
+}
+
+/// Whether an `aud`, one name or a list of them, names this server; a token for somebody is not for a server without a
+/// name (RFC 7519 section 4.1.3).
+fn is_for(aud: &Value, audience: Option<&str>) -> bool {
+    match (aud, audience) {
+        (aud, None) => aud.is_null(),
+        (Value::Array(names), Some(audience)) => names.iter().any(|name| name == audience),
+        (name, Some(audience)) => name == audience,
     }
 }
 
