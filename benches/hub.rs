@@ -154,7 +154,7 @@ fn pin(cpu: usize) {
 }
 
 fn crowd(hub: &Hub, id: &StreamId, seats: usize) -> Vec<Seat> {
-    let sit = || hub.sit(id, Taker::default());
+    let sit = || hub.sit(id, Arc::<Taker>::default());
     let seats: Vec<_> = std::iter::repeat_with(sit).take(seats).collect();
     hub.open(id, entry(1).before(), []);
     for seat in &seats {

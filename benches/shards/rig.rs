@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     io::{self, IoSlice},
+    sync::Arc,
     time::Duration,
 };
 
@@ -68,7 +69,7 @@ impl Rig {
 
     /// A seat whose end takes everything.
     pub(crate) fn sit(&self, stream: &StreamId) -> Seat {
-        self.hub.sit(stream, Taker)
+        self.hub.sit(stream, Arc::new(Taker))
     }
 
     /// Watches a stream as a newcomer does, from its opening on and for ever.

@@ -155,7 +155,7 @@ impl Joining<'_> {
         let Request { stream, pass, session, .. } = self.request;
         protocol::hello(&Hello {
             stream,
-            session,
+            session: session.as_str(),
             position,
             resumed,
             viewers: self.seat.viewers(),

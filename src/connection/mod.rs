@@ -22,7 +22,7 @@ mod wire;
 use std::sync::Arc;
 
 use crate::{
-    domain::{Desk, Keys, Limits, Position, StreamId},
+    domain::{Desk, EntryId, Keys, Limits, Position, StreamId},
     hub::Hub,
     identity::{Identity, Pass},
     shards::Shards,
@@ -87,7 +87,7 @@ pub struct Request {
     /// With whom else its frames and posts are counted.
     pub keys: Keys,
     /// This socket's own name.
-    pub session: String,
+    pub session: EntryId,
     /// Where it goes on.
     pub after: After,
 }
@@ -99,22 +99,23 @@ impl Connections {
         Self(Arc::new(context))
     }
 
-    /// Serves one viewer until its socket is closed. `early` is what the viewer sent right behind its handshake.
+    /// What serves one viewer until its socket is closed; none if it is gone already. `early` is what the viewer sent
+    /// right behind its handshake.
     pub fn serve(
         self,
         socket: Socket,
-        early: Vec<u8>,
+        mut early: Vec<u8>,
         request: Box<Request>,
-    ) -> impl Future<Output = ()> + Send {
+    ) -> Option<impl Future<Output = ()> + Send> {
         // Outside of the future, which would hold on to the place of each of its arguments.
-        let wire = Wire::new(socket).map(|wire| (Arc::new(wire), early));
-        async move {
+        let wire = Wire::new(socket)
+            .map(Arc::new)
+            .inspect_err(|error| tracing::debug!(%error, "a socket was gone before it was served"))
+            .ok()?;
+        Some(async move {
             let _watch = PanicWatch(&self.0.sli);
-            match wire {
-                Ok(wire) => session::serve(&self.0, wire, &request).await,
-                Err(error) => tracing::debug!(%error, "a socket was gone before it was served"),
-            }
-        }
+            session::serve(&self.0, &wire, &mut early, &request).await;
+        })
     }
 }
 

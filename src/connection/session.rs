@@ -11,7 +11,7 @@ use super::{
     farewell::{End, farewell},
     pulse::{Beat, Pulse},
     reader::{Allowance, Incoming, Reader},
-    term::{Turn, next_turn},
+    term::{Term, Turn},
     wire::Wire,
 };
 use crate::{
@@ -34,33 +34,41 @@ const GONE: u16 = 1006;
 type Job<'a, T> = Option<Pin<Box<dyn Future<Output = T> + Send + 'a>>>;
 
 /// Serves one viewer until its socket is closed.
-pub(super) async fn serve(context: &Context, (wire, early): (Arc<Wire>, Vec<u8>), request: &Request) {
-    let arrival = Arrival::new(&context.sli, Instant::now());
-    let seat = context.hub.sit(&request.stream, wire.clone());
-    context.shards.arrived(&request.stream, &request.pass.viewer().author.id);
-    let joining = Joining { context, seat: &seat, request };
-    let end = {
-        let allowance = Allowance { limits: &context.limits, keys: &request.keys };
-        let reader = Reader::new(&wire, &seat, early, allowance);
-        let mut session = Session::new(&joining, &wire, reader, arrival);
-        session.run().await
-    };
-    log(request, end);
-    count(context, end);
-    // In a box: a viewer's task would else have room for it all the time.
-    Box::pin(farewell(&wire, &seat, end)).await;
+#[expect(clippy::manual_async_fn, reason = "an `async fn` has room for each of its arguments twice")]
+pub(super) fn serve<'a>(
+    context: &'a Context,
+    wire: &'a Arc<Wire>,
+    early: &'a mut Vec<u8>,
+    request: &'a Request,
+) -> impl Future<Output = ()> + Send {
+    async move {
+        let arrival = Arrival::new(&context.sli, Instant::now());
+        let seat = context.hub.sit(&request.stream, wire.clone());
+        context.shards.arrived(&request.stream, &request.pass.viewer().author.id);
+        let joining = Joining { context, seat: &seat, request };
+        let end = {
+            let allowance = Allowance { limits: &context.limits, keys: &request.keys };
+            let reader = Reader::new(wire, &seat, std::mem::take(early), allowance);
+            let mut session = Session::new(&joining, wire, reader, arrival);
+            session.run().await
+        };
+        log(request, end);
+        count(context, end);
+        // In a box: a viewer's task would else have room for it all the time.
+        Box::pin(farewell(wire, &seat, end)).await;
+    }
 }
 
 fn log(request: &Request, end: End) {
     let Request { stream, session, .. } = request;
     match end {
         End::Close(close @ (Close::TooSlow | Close::NoPong)) => {
-            tracing::info!(%stream, session, code = close.code(), reason = close.reason(), "closing a viewer");
+            tracing::info!(%stream, %session, code = close.code(), reason = close.reason(), "closing a viewer");
         }
         End::Close(close) => {
-            tracing::debug!(%stream, session, code = close.code(), reason = close.reason(), "closing a viewer");
+            tracing::debug!(%stream, %session, code = close.code(), reason = close.reason(), "closing a viewer");
         }
-        End::Gone | End::Bye => tracing::debug!(%stream, session, "a viewer left"),
+        End::Gone | End::Bye => tracing::debug!(%stream, %session, "a viewer left"),
     }
 }
 
@@ -83,8 +91,7 @@ struct Session<'a> {
     step: Job<'a, (Vec<SharedFrame>, Next)>,
     post: Job<'a, SharedFrame>,
     pass: Pass,
-    /// Until the pass ends, or its viewer has to be told.
-    term: Job<'a, Turn>,
+    term: Term,
     arrival: Arrival<'a>,
     /// When a viewer that was asked to go is closed.
     leave_by: Option<Instant>,
@@ -92,26 +99,31 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     fn new(joining: &'a Joining<'a>, wire: &'a Wire, reader: Reader<'a>, arrival: Arrival<'a>) -> Self {
+        let (pass, now) = (joining.request.pass.clone(), Instant::now());
         Self {
             joining,
             seat: joining.seat,
             wire,
             reader,
-            pulse: Pulse::new(Instant::now()),
+            pulse: Pulse::new(now),
             catchup: Some(Catchup::Closed { told: false }),
             step: None,
             post: None,
-            pass: joining.request.pass.clone(),
-            term: None,
+            term: Term::new(&pass, now),
+            pass,
             arrival,
             leave_by: None,
         }
     }
 
     async fn run(&mut self) -> End {
-        self.begin_term(false);
-        let mut asked = pin!(self.joining.context.release.asked());
+        let Context { identity, release, .. } = self.joining.context;
+        let mut asked = pin!(release.asked());
+        let mut revocations = pin!(identity.revocations_near(&self.pass));
         let mut timer = pin!(sleep_until(self.pulse.due()));
+        if identity.is_revoked(&self.pass) {
+            return End::Close(Close::TokenEnded);
+        }
         loop {
             let full_since = match self.seat.drain(Instant::now()) {
                 Drained::All => {
@@ -147,10 +159,12 @@ impl<'a> Session<'a> {
                 }
                 () = writable(self.wire), if full_since.is_some() => {}
                 () = self.seat.woken() => {}
-                turn = job(&mut self.term) => match turn {
-                    Turn::Expiring(in_ms) => self.warn_of_end(in_ms),
-                    Turn::Over => return End::Close(Close::TokenEnded),
-                },
+                () = &mut revocations => {
+                    revocations.set(identity.revocations_near(&self.pass));
+                    if identity.is_revoked(&self.pass) {
+                        return End::Close(Close::TokenEnded);
+                    }
+                }
                 why = &mut asked, if self.leave_by.is_none() => self.ask_to_leave(why),
                 () = &mut timer => {
                     if let Some(close) = self.overdue(full_since) {
@@ -207,16 +221,6 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn begin_term(&mut self, told: bool) {
-        let (joining, pass) = (self.joining, self.pass.clone());
-        self.term = Some(next_turn(&joining.context.identity, pass, told));
-    }
-
-    fn warn_of_end(&mut self, in_ms: u64) {
-        self.seat.push(&protocol::expiring(in_ms));
-        self.begin_term(true);
-    }
-
     /// Goes on with another token of the same user; if it is none, the old one stays.
     fn refresh(&mut self, token: &str) -> Result<(), (Code, String)> {
         let Joining { context, request, .. } = self.joining;
@@ -230,7 +234,7 @@ impl<'a> Session<'a> {
             return not_allowed("the token does not allow to watch this stream");
         }
         self.pass = pass;
-        self.begin_term(false);
+        self.term = Term::new(&self.pass, Instant::now());
         Ok(())
     }
 
@@ -249,11 +253,16 @@ impl<'a> Session<'a> {
         let stuck = full_since.map(|since| since + STUCK);
         // A post under way is answered first; it takes about a second at most.
         let leave_by = self.leave_by.filter(|_| self.post.is_none());
-        [stuck, leave_by].into_iter().flatten().fold(self.pulse.due(), Instant::min)
+        [stuck, leave_by, self.term.due()].into_iter().flatten().fold(self.pulse.due(), Instant::min)
     }
 
     fn overdue(&mut self, full_since: Option<Instant>) -> Option<Close> {
         let now = Instant::now();
+        match self.term.turn(&self.pass, now) {
+            Turn::Over => return Some(Close::TokenEnded),
+            Turn::Expiring(in_ms) => self.seat.push(&protocol::expiring(in_ms)),
+            Turn::Wait => {}
+        }
         if full_since.is_some_and(|since| now >= since + STUCK) {
             return Some(Close::TooSlow);
         }

@@ -1,56 +1,53 @@
 //! How long a viewer's pass counts: a word before its end, and the end.
 
-use std::{pin::Pin, time::Duration};
+use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::Instant;
 
-use crate::identity::{Identity, Pass};
+use crate::identity::Pass;
 
 /// How long before its end the viewer is told.
 const WARN_BEFORE: Duration = Duration::from_secs(60);
 
-/// What comes next of a pass's term.
+/// What is due of a pass's term, and when.
+pub(super) struct Term {
+    /// Whether the viewer knows of the end.
+    told: bool,
+    /// None: the pass has no end.
+    due: Option<Instant>,
+}
+
+/// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// It ends after so many milliseconds.
+    /// Nothing yet.
+    Wait,
+    /// To tell the viewer that the pass ends after so many milliseconds.
     Expiring(u64),
-    /// It has ended, or was revoked.
+    /// It has ended.
     Over,
 }
 
-/// Waits for what comes next. `told` says whether the viewer knows of the end already.
-///
-/// A pass without an end takes no room for a timer.
-pub(super) fn next_turn(
-    identity: &Identity,
-    pass: Pass,
-    told: bool,
-) -> Pin<Box<dyn Future<Output = Turn> + Send + '_>> {
-    let revoked = async |pass: &Pass| {
-        identity.revoked(pass).await;
-        Turn::Over
-    };
-    if pass.time_left().is_none() {
-        return Box::pin(async move { revoked(&pass).await });
+impl Term {
+    pub(super) fn new(pass: &Pass, now: Instant) -> Self {
+        Self { told: false, due: pass.time_left().map(|left| now + left.saturating_sub(WARN_BEFORE)) }
     }
-    Box::pin(async move {
-        tokio::select! {
-            turn = by_time(&pass, told) => turn,
-            turn = revoked(&pass) => turn,
-        }
-    })
-}
 
-async fn by_time(pass: &Pass, told: bool) -> Turn {
-    let Some(left) = pass.time_left() else { return std::future::pending().await };
-    if !told {
-        sleep(left.saturating_sub(WARN_BEFORE)).await;
-        let left = pass.time_left().unwrap_or_default();
-        return Turn::Expiring(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+    pub(super) const fn due(&self) -> Option<Instant> {
+        self.due
     }
-    // The wall clock may have been put back meanwhile; the end is by that clock.
-    while let Some(left) = pass.time_left().filter(|left| !left.is_zero()) {
-        sleep(left).await;
+
+    /// What is due now.
+    pub(super) fn turn(&mut self, pass: &Pass, now: Instant) -> Turn {
+        if self.due.is_none_or(|due| now < due) {
+            return Turn::Wait;
+        }
+        // The end is by the wall clock, which may have been put back or forth meanwhile.
+        let Some(left) = pass.time_left() else { return Turn::Wait };
+        self.due = Some(now + left);
+        if !std::mem::replace(&mut self.told, true) {
+            return Turn::Expiring(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+        }
+        if left.is_zero() { Turn::Over } else { Turn::Wait }
     }
-    Turn::Over
 }

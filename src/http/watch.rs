@@ -7,6 +7,7 @@ use axum::{
     extract::{FromRequestParts as _, Request, State},
     http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header},
 };
+use futures_util::{FutureExt as _, future::OptionFuture};
 use hyper::upgrade::{OnUpgrade, Parts};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
@@ -52,9 +53,9 @@ pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Re
         .remove::<OnUpgrade>()
         .ok_or_else(|| Problem::upgrade_required("this connection cannot be upgraded"))?;
 
-    let session = EntryId::random().to_string();
+    let session = EntryId::random();
     let pass = if api.0.identity.is_open() {
-        open_pass(query.name.as_deref(), &session)?
+        open_pass(query.name.as_deref(), session.as_str())?
     } else {
         auth::pass(&parts.headers, query.token.as_deref(), &api.0.identity)?
     };
@@ -88,10 +89,13 @@ fn open_pass(name: Option<&str>, session: &str) -> Result<Pass, Problem> {
 }
 
 /// A viewer's task.
-async fn hand_over(upgrade: OnUpgrade, connections: Connections, request: Box<connection::Request>) {
-    if let Some((socket, early)) = upgraded(upgrade).await {
-        connections.serve(socket, early, request).await;
-    }
+fn hand_over(
+    upgrade: OnUpgrade,
+    connections: Connections,
+    request: Box<connection::Request>,
+) -> impl Future<Output = ()> + Send {
+    let serve = |(socket, early)| connections.serve(socket, early, request);
+    upgraded(upgrade).then(|upgraded| OptionFuture::from(upgraded.and_then(serve))).map(drop)
 }
 
 /// Checks the handshake; returns the value of `Sec-WebSocket-Accept`.
@@ -174,8 +178,10 @@ mod tests {
             size_of::<F>()
         }
         let bytes = bytes(hand_over);
+
         assert!((500..=TASK_BYTES).contains(&bytes), "{bytes} bytes");
     }
 
-    const TASK_BYTES: usize = 1_408;
+    /// tokio adds 112 bytes and allocates multiples of 128: this is 11 of them.
+    const TASK_BYTES: usize = 11 * 128 - 112;
 }

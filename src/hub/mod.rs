@@ -31,7 +31,7 @@ mod timing;
 pub use explain::{Explained, Outstanding, SeatsView, Survey, TapeView};
 pub use item::Item;
 pub use lane::Lane;
-pub use outlet::Outlet;
+pub use outlet::{Outlet, SharedOutlet};
 pub use recent::{Activity, LATELY};
 pub use seat::{Drained, Seat};
 pub use stream::Opening;

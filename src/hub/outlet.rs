@@ -27,16 +27,5 @@ pub trait Outlet: Send + Sync {
     }
 }
 
-impl<T: Outlet> Outlet for Arc<T> {
-    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        (**self).try_write_vectored(slices)
-    }
-
-    fn flush(&self) -> io::Result<()> {
-        (**self).flush()
-    }
-
-    fn is_deferred(&self) -> bool {
-        (**self).is_deferred()
-    }
-}
+/// An outlet that the seat shares with the viewer's task.
+pub type SharedOutlet = Arc<dyn Outlet>;

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    Outlet,
+    SharedOutlet,
     batch::Batch,
     explain::SeatsView,
     out::{Out, Phase, Tally, WRITE_FRAMES, Wrote},
@@ -43,7 +43,7 @@ pub(super) struct SeatCore {
     pub(super) index: AtomicU32,
     /// Whether the lane was told of the seat.
     pub(super) seated: AtomicBool,
-    outlet: Box<dyn Outlet>,
+    outlet: SharedOutlet,
     /// Whether the lane only tells the viewer's task that something is due.
     is_deferred: bool,
     /// Whether the lane leaves the seat alone; a copy of the phase that needs no lock.
@@ -189,7 +189,7 @@ impl SeatCore {
 }
 
 impl Seat {
-    pub(super) fn new(hub: Hub, stream: Arc<Stream>, lane: usize, outlet: Box<dyn Outlet>) -> Self {
+    pub(super) fn new(hub: Hub, stream: Arc<Stream>, lane: usize, outlet: SharedOutlet) -> Self {
         let out = Mutex::new(Out::new(stream.notice_version()));
         let is_deferred = outlet.is_deferred();
         let core = SeatCore {
@@ -292,8 +292,8 @@ impl Seat {
     }
 
     /// Returns when the seat needs the viewer's task: it lags, or was shut.
-    pub async fn woken(&self) {
-        self.core.woken.notified().await;
+    pub fn woken(&self) -> impl Future<Output = ()> + Send + use<'_> {
+        self.core.woken.notified()
     }
 
     /// Ends the stream's frames and drops own ones that wait; those pushed later still go out, such as a close.

@@ -12,7 +12,7 @@ use dashmap::{DashMap, Entry};
 use tokio::time::Instant;
 
 use super::{
-    Lane, Mark, Outlet,
+    Lane, Mark, SharedOutlet,
     heat::HOT_FROM,
     item::Item,
     lane::Inbox,
@@ -111,11 +111,11 @@ impl Hub {
 
     /// Gives a viewer a seat in a stream.
     #[must_use]
-    pub fn sit(&self, id: &StreamId, outlet: impl Outlet + 'static) -> Seat {
+    pub fn sit(&self, id: &StreamId, outlet: SharedOutlet) -> Seat {
         let stream = self.enter_audience(id);
         self.0.seats.fetch_add(1, Ordering::Relaxed);
         let lane = self.0.next_lane.fetch_add(1, Ordering::Relaxed) % self.0.lanes.len();
-        Seat::new(self.clone(), stream, lane, Box::new(outlet))
+        Seat::new(self.clone(), stream, lane, outlet)
     }
 
     fn enter_audience(&self, id: &StreamId) -> Arc<Stream> {

@@ -29,7 +29,7 @@ pub(super) fn hear(hub: &Hub) -> Result<(), String> {
     for name in names.split(',').filter(|name| !name.is_empty()) {
         let stream: StreamId = name.parse().map_err(|error| format!("{VARIABLE}: {name:?}: {error}"))?;
         // No lane ever learns of the seat: its stream is watched, and nothing is written.
-        std::mem::forget(hub.sit(&stream, Nobody));
+        std::mem::forget(hub.sit(&stream, Arc::new(Nobody)));
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ impl Outlet for Sink {
 
 fn crowd(rig: &Rig, sink: &Arc<Sink>) -> Vec<Seat> {
     let seat = || {
-        let seat = rig.hub.sit(&rig.id, Arc::clone(sink));
+        let seat = rig.hub.sit(&rig.id, sink.clone());
         seat.enter(seat.opening().unwrap().end);
         assert_eq!(seat.drain(Instant::now()), Drained::All);
         seat

@@ -1,6 +1,6 @@
 //! A pod without doors: hub, shards and one Redis.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use super::world::{eventually, redis::RedisServer};
 use crate::{
@@ -56,7 +56,7 @@ impl House {
     }
 
     pub(super) fn sit(&self, stream: &StreamId) -> Seat {
-        self.hub.sit(stream, Nowhere)
+        self.hub.sit(stream, Arc::new(Nowhere))
     }
 
     /// Posts, and again until it is taken.

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IoSlice},
+    sync::Arc,
     time::Duration,
 };
 
@@ -51,7 +52,7 @@ impl Rig {
     }
 
     async fn viewer(&self) -> Seat {
-        let seat = self.hub.sit(&self.stream, Sink);
+        let seat = self.hub.sit(&self.stream, Arc::new(Sink));
         seat.opened().await;
         seat.enter(seat.opening().unwrap().end);
         let _ = seat.drain(tokio::time::Instant::now());
