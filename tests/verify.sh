@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The release build under load, on the embedded shard. Ends with 0 only if every promise held; prints what it measured.
-# Latencies are printed and not judged here: the machine may do other things, and `make bench` is for those.
+# Latency is judged where the load is steady: run it on a machine that does nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -42,7 +42,7 @@ stop() {
 echo "== 1,000 viewers at 50 comments/s for 20 s beside 10 that never read; 1 viewer resumes 100 times"
 start
 "$tester" run --url "$url" --viewers 1000 --rate 50 --seconds 20 --stuck 10 --resumers 1 --resume-times 100 \
-  --tolerate "late,late joins" --pid "$pid"
+  --tolerate "late joins" --pid "$pid"
 stuck=$(grep -c '"code":3008' "$work/log" || true)
 [ "$stuck" = 10 ] || { echo "closed for 3008: $stuck of 10"; exit 1; }
 
@@ -55,7 +55,7 @@ echo "took $took ms"
 
 echo "== 1,000 viewers at 500 comments/s for 10 s"
 start
-"$tester" run --url "$url" --viewers 1000 --rate 500 --seconds 10 --tolerate "late,late joins" --pid "$pid"
+"$tester" run --url "$url" --viewers 1000 --rate 500 --seconds 10 --tolerate "late joins" --pid "$pid"
 stop TERM
 
 echo "== SIGTERM with 1,000 viewers: each is asked to move, then closed 1012, and the pod leaves with 0"

@@ -14,7 +14,7 @@ use crate::{
 /// G9.
 const NOTICED: Duration = Duration::from_secs(3);
 /// G9, and what a busy machine adds to an answer on its way.
-const ANSWERED: Duration = Duration::from_secs(2);
+const ANSWERED: Duration = Duration::from_millis(1_700);
 
 async fn drill(cluster: &Cluster, streams: &[String], trouble: impl Future<Output = ()>) -> Ledger {
     let drill = Drill { pods: &cluster.pods, streams, viewers: 2, posts_per_second: 50 };
