@@ -1,4 +1,5 @@
-//! The reads of histories that a keeper makes: so many at once, and those that failed again after a pause.
+//! The reads of histories that a keeper makes: as many at once as the shard answers in time, and those that failed again
+//! after a pause.
 
 use std::collections::VecDeque;
 
@@ -8,7 +9,7 @@ use super::{backoff::Backoff, shard::Span};
 use crate::domain::StreamId;
 
 /// The most history reads under way at once.
-const AT_ONCE: usize = 64;
+const MOST_AT_ONCE: usize = 64;
 
 /// A part of a stream's history to read.
 pub(super) struct Read {
@@ -19,13 +20,22 @@ pub(super) struct Read {
 }
 
 /// What is to be read. A stream has at most one read, so it is bounded by the streams.
-#[derive(Default)]
 pub(super) struct Reads {
     due: VecDeque<Read>,
     under_way: usize,
+    /// How many may be under way. A shard that answers none of 64 in time, after a restart when every pod reads, may
+    /// answer fewer: a failure halves it, each success adds one.
+    at_once: usize,
     /// Reads that failed, to be made anew after the pause: what did not fail yet waits for nothing.
     failed: Vec<Read>,
     pause: Backoff,
+}
+
+impl Default for Reads {
+    fn default() -> Self {
+        let (due, failed, pause) = Default::default();
+        Self { due, under_way: 0, at_once: MOST_AT_ONCE, failed, pause }
+    }
 }
 
 impl Reads {
@@ -36,7 +46,7 @@ impl Reads {
 
     /// The next read to make, if another one may be under way.
     pub(super) fn begin(&mut self) -> Option<Read> {
-        let read = if self.under_way < AT_ONCE { self.due.pop_front() } else { None };
+        let read = if self.under_way < self.at_once { self.due.pop_front() } else { None };
         self.under_way += usize::from(read.is_some());
         read
     }
@@ -49,10 +59,14 @@ impl Reads {
     /// Takes note of a success: the shard can be read.
     pub(super) fn worked(&mut self) {
         self.pause.worked();
+        self.at_once = MOST_AT_ONCE.min(self.at_once + 1);
     }
 
-    /// Takes note of a failure.
+    /// Takes note of a failure; those that come during the pause which it begins belong to it.
     pub(super) fn did_not_work(&mut self, now: Instant) {
+        if !self.pause.pauses(now) {
+            self.at_once = self.at_once.div_ceil(2);
+        }
         self.pause.failed(now);
     }
 
@@ -69,5 +83,44 @@ impl Reads {
     /// The reads that failed.
     pub(super) fn take_failed(&mut self) -> Vec<Read> {
         std::mem::take(&mut self.failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn asked(streams: usize) -> Reads {
+        let mut reads = Reads::default();
+        for stream in 0..streams {
+            reads.ask(format!("stream-{stream}").parse().unwrap(), 1, Span::WHOLE);
+        }
+        reads
+    }
+
+    fn begun(reads: &mut Reads) -> usize {
+        std::iter::from_fn(|| reads.begin()).count()
+    }
+
+    #[test]
+    fn fewer_are_under_way_at_a_shard_that_does_not_answer_and_more_again_once_it_does() {
+        let (mut reads, mut now) = (asked(1_000), Instant::now());
+        for most in [64, 32, 16, 8, 4, 2, 1, 1] {
+            assert_eq!(begun(&mut reads), most);
+            for _ in 0..most {
+                reads.ended();
+                reads.did_not_work(now);
+            }
+            now += Duration::from_secs(60);
+        }
+        for most in [1, 2, 4, 8, 16, 32, 64, 64] {
+            assert_eq!(begun(&mut reads), most);
+            for _ in 0..most {
+                reads.ended();
+                reads.worked();
+            }
+        }
     }
 }
