@@ -13,7 +13,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    identity::keyed,
+    identity::{keyed, keyed_private},
     world::{Authority, Issuer, Join, PATIENCE, Pod, RedisServer, Relay, Signal, eventually, stream_for},
 };
 
@@ -76,6 +76,10 @@ impl Client {
     fn texts(&self) -> Vec<&str> {
         self.told.iter().filter_map(|told| told["body"].as_str()).collect()
     }
+}
+
+fn is_live(told: &[Value]) -> bool {
+    told.iter().any(|told| told["state"] == "live")
 }
 
 /// Node with the package `ws`, running the module that the page and docs/clients.md share.
@@ -146,7 +150,7 @@ async fn moves_at_a_drain(start: impl Fn(SocketAddr, &str) -> Client) {
     let (old, new) = (pod(), pod());
     let relay = Relay::to(old.public).await;
     let mut client = start(relay.address, &stream);
-    client.until("hello", |told| told.iter().any(|told| told["state"] == "live")).await;
+    client.until("hello", is_live).await;
     relay.lead_to(new.public);
     relay.hold(Some(new.public));
     old.signal(Signal::Term);
@@ -208,34 +212,6 @@ async fn a_python_client_repeats_what_a_dead_shard_did_not_answer() {
     repeats_what_a_dead_shard_did_not_answer(Client::python).await;
 }
 
-/// Watches and posts over wss, and trusts the pod by its certificate; whom it does not trust it does not talk to.
-async fn watches_over_wss(mut command: impl FnMut() -> Command, trusts: &str) {
-    let (pod, stream) = (Pod::start_private(&[]), stream_for("wss"));
-    let url = format!("wss://{}", pod.public);
-    let mut start = |roots: &str| Client::run(command().args([&url, &stream]).env(trusts, roots));
-    let mut client = start(&pod.authority().file("ca.pem"));
-    let stranger = Authority::new();
-    let mut other = start(&stranger.file("ca.pem"));
-    client.until("hello", |told| told.iter().any(|told| told["state"] == "live")).await;
-    client.say("posted over wss");
-    client.shows("posted over wss").await;
-    pod.post(&stream, "posted by REST").await;
-    client.shows("posted by REST").await;
-    other.until("nothing", |_| true).await;
-    assert!(!other.told.iter().any(|told| told["state"] == "live"), "{:?}", other.told);
-    assert_eq!(pod.probe("/ready").await.json()["viewers"], 1);
-}
-
-#[tokio::test]
-async fn a_node_client_watches_and_posts_over_wss() {
-    watches_over_wss(node, "NODE_EXTRA_CA_CERTS").await;
-}
-
-#[tokio::test]
-async fn a_python_client_watches_and_posts_over_wss() {
-    watches_over_wss(python, "SSL_CERT_FILE").await;
-}
-
 #[tokio::test]
 async fn a_node_client_moves_at_a_drain() {
     moves_at_a_drain(Client::node).await;
@@ -246,28 +222,66 @@ async fn a_python_client_moves_at_a_drain() {
     moves_at_a_drain(Client::python).await;
 }
 
-/// Watches and posts with a token, as the token's user.
-async fn shows_a_token(mut command: Command) {
-    let (issuer, stream) = (Issuer::new(), stream_for("token"));
-    let pod = keyed(&issuer, &[]);
-    let mut ben = Join::new(&pod, &stream).bearing(issuer.token_for("ben")).open().await;
+/// With a token it watches and posts, as the token's user; without one it is kept out.
+async fn shows_a_token(pod: &Pod, issuer: &Issuer, command: impl Fn() -> Command) {
+    let stream = stream_for("token");
+    let mut ben = Join::new(pod, &stream).bearing(issuer.token_for("ben")).open().await;
     ben.say("from ben").await;
-    let url = format!("ws://{}", pod.public);
-    let mut client = Client::run(command.args([&url, &stream, &issuer.token_for("ann")]));
+    let mut client =
+        Client::run(command().args([&pod.url_at(pod.public), &stream, &issuer.token_for("ann")]));
     client.shows("from ben").await;
     client.say("from ann");
-    ben.comments(2).await;
-    assert_eq!((ben.seen[1].author.as_str(), ben.seen[1].body.as_str()), ("ann", "from ann"));
+    client.shows("from ann").await;
+    is_kept_out(pod, |url| Client::run(command().args([url, &stream]))).await;
+    ben.say("the last").await;
+    ben.comments(3).await;
+    let seen: Vec<_> = ben.seen.iter().map(|seen| (seen.author.as_str(), seen.body.as_str())).collect();
+    assert_eq!(seen, [("ben", "from ben"), ("ann", "from ann"), ("ben", "the last")]);
+}
+
+/// It comes again and again, and gets nothing.
+async fn is_kept_out(pod: &Pod, start: impl FnOnce(&str) -> Client) {
+    let relay = Relay::to(pod.public).await;
+    let mut client = start(&pod.url_at(relay.address));
+    client.say("from nobody");
+    client.until("a second attempt", |_| relay.came() >= 2).await;
+    assert!(client.texts().is_empty() && !is_live(&client.told), "{:?}", client.told);
+}
+
+/// The same over wss; and it trusts the pod by its certificate only.
+async fn shows_a_token_over_wss(command: fn() -> Command, trusts: &str) {
+    let (issuer, stranger) = (Issuer::new(), Authority::new());
+    let pod = keyed_private(&issuer, &[]);
+    let trusting = |authority: &Authority| {
+        let mut command = command();
+        command.env(trusts, authority.file("ca.pem"));
+        command
+    };
+    shows_a_token(&pod, &issuer, || trusting(pod.authority())).await;
+    let (stream, token) = (stream_for("stranger"), issuer.token_for("ann"));
+    is_kept_out(&pod, |url| Client::run(trusting(&stranger).args([url, &stream, &token]))).await;
 }
 
 #[tokio::test]
 async fn a_node_client_shows_a_token() {
-    shows_a_token(node()).await;
+    let issuer = Issuer::new();
+    shows_a_token(&keyed(&issuer, &[]), &issuer, node).await;
 }
 
 #[tokio::test]
 async fn a_python_client_shows_a_token() {
-    shows_a_token(python()).await;
+    let issuer = Issuer::new();
+    shows_a_token(&keyed(&issuer, &[]), &issuer, python).await;
+}
+
+#[tokio::test]
+async fn a_node_client_shows_a_token_over_wss() {
+    shows_a_token_over_wss(node, "NODE_EXTRA_CA_CERTS").await;
+}
+
+#[tokio::test]
+async fn a_python_client_shows_a_token_over_wss() {
+    shows_a_token_over_wss(python, "SSL_CERT_FILE").await;
 }
 
 /// docs/clients.md shows the client that the page runs, and the Python client is as short as the document says.

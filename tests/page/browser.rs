@@ -12,14 +12,15 @@ use std::{
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, OnceCell};
 
-use crate::world::{PATIENCE, eventually, request_of_other};
+use crate::world::{Authority, PATIENCE, eventually, request_of_other};
 
 /// Both programs, on a leash: when this process ends, however it does, the pipe to the shell closes, and the shell ends
-/// both by their ids. Certificates are not checked: the authority is a test's own. Chromium is not chromedriver's child, since it would outlive a chromedriver that is killed.
+/// both by their ids. Of the certificates that no authority of the system's made only those of one key, given by its pin,
+/// are taken. Chromium is not chromedriver's child, since it would outlive a chromedriver that is killed.
 const LEASH: &str = r#"
 folder=$(mktemp -d) || exit 1
 HOME="$folder" chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-dev-shm-usage \
-  --ignore-certificate-errors \
+  --ignore-certificate-errors-spki-list="$1" \
   --disable-background-networking --disable-component-update --disable-sync --remote-debugging-port=0 \
   --user-data-dir="$folder/profile" about:blank >/dev/null 2>&1 &
 chromium=$!
@@ -52,8 +53,12 @@ impl Browser {
 
     async fn start() -> Self {
         let mut shell = Command::new("sh");
-        let mut shell =
-            shell.args(["-c", LEASH]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut shell = shell
+            .args(["-c", LEASH, "leash", &Authority::new().pin()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let stdout = BufReader::new(shell.stdout.take().unwrap());
         let (told, lines) = mpsc::channel();
         // Reads on, so that nobody waits for a full pipe.

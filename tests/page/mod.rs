@@ -9,7 +9,7 @@ use browser::Tab;
 use serde_json::{Value, json};
 
 use crate::{
-    identity::keyed,
+    identity::{keyed, keyed_private},
     world::{Issuer, Join, PATIENCE, Pod, eventually, issuer::service_key, post, request, stream_for},
 };
 
@@ -87,19 +87,30 @@ async fn two_tabs_see_each_others_comments() {
     ben.close().await;
 }
 
-/// Behind TLS the page watches and posts over wss, by WebSocket and by REST.
+/// Behind TLS the page watches and posts over wss with a token, by WebSocket and by REST; without one it is kept out.
 #[tokio::test]
-async fn the_page_watches_and_posts_over_wss() {
-    let (pod, stream) = (Pod::start_private(&[]), stream_for("wss"));
-    let tab = Tab::open(&format!("https://{}/?stream={stream}&name=Ann", pod.public)).await;
-    live(&tab).await;
-    say(&tab, "typed over wss").await;
-    shown(&tab, "typed over wss").await;
-    pod.post(&stream, "posted by REST").await;
-    shown(&tab, "posted by REST").await;
-    tab.run("document.getElementById('follow').click()").await;
-    tab.until("all three", "document.querySelectorAll('#list .entry').length === 3").await;
-    tab.close().await;
+async fn the_page_shows_a_token_over_wss() {
+    let (issuer, stream) = (Issuer::new(), stream_for("wss"));
+    let pod = keyed_private(&issuer, &[]);
+    let url = format!("https://{}/?stream={stream}", pod.public);
+    let nobody = Tab::open(&url).await;
+    let ann = Tab::open(&format!("{url}#token={}", issuer.token_for("ann"))).await;
+    live(&ann).await;
+    say(&ann, "typed over wss").await;
+    shown(&ann, "typed over wss").await;
+    let mut ben = Join::new(&pod, &stream).bearing(issuer.token_for("ben")).open().await;
+    ben.say("from ben").await;
+    shown(&ann, "from ben").await;
+    assert_eq!(texts(&ann, "#list .entry bdi").await, ["ANN", "BEN"]);
+    // REST knows the token too: a user may not post what services post.
+    ann.run("document.getElementById('follow').click()").await;
+    let fault = "document.querySelector('#room .fault')?.textContent.includes('not_allowed')";
+    ann.until("an answer by REST", fault).await;
+    nobody.until("a refusal", "document.getElementById('banner').textContent.includes('1006')").await;
+    assert_eq!(texts(&nobody, "#list .entry").await, [""; 0]);
+    pod.has_viewers(2).await;
+    ann.close().await;
+    nobody.close().await;
 }
 
 /// Gifts, follows and missions go by REST, look different from comments and from each other, and say what they are.

@@ -22,22 +22,17 @@ pub(crate) mod embedded {
 
 /// A Redis as the only shard.
 pub(crate) mod on_redis {
-    use std::sync::{Arc, Mutex, PoisonError, Weak};
+    use std::sync::Arc;
 
-    use crate::world::{Pod, RedisServer};
+    use crate::world::{Pod, RedisServer, pod::Shared};
 
     /// How many entries a history may keep beyond its window: Redis trims whole nodes of 100 (`MAXLEN ~`).
     pub(crate) const KEPT_LONGER: usize = 100;
 
-    /// The pod with default settings that tests share; it ends with the last test that uses it.
+    /// The pod with default settings that tests share.
     pub(crate) fn shared() -> Arc<Pod> {
-        static SHARED: Mutex<Weak<Pod>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.upgrade().unwrap_or_else(|| {
-            let pod = Arc::new(start(&[]));
-            *shared = Arc::downgrade(&pod);
-            pod
-        })
+        static SHARED: Shared = Shared::new();
+        SHARED.or_start(|| start(&[]))
     }
 
     /// A pod of the test's own, on a Redis that ends with it.
@@ -51,22 +46,17 @@ pub(crate) mod on_redis {
 
 /// The shard in the pod's own memory, and TLS in front of it.
 pub(crate) mod over_tls {
-    use std::sync::{Arc, Mutex, PoisonError, Weak};
+    use std::sync::Arc;
 
-    use crate::world::Pod;
+    use crate::world::{Pod, pod::Shared};
 
     /// How many entries a history may keep beyond its window.
     pub(crate) const KEPT_LONGER: usize = 0;
 
-    /// The pod with default settings that tests share; it ends with the last test that uses it.
+    /// The pod with default settings that tests share.
     pub(crate) fn shared() -> Arc<Pod> {
-        static SHARED: Mutex<Weak<Pod>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.upgrade().unwrap_or_else(|| {
-            let pod = Arc::new(start(&[]));
-            *shared = Arc::downgrade(&pod);
-            pod
-        })
+        static SHARED: Shared = Shared::new();
+        SHARED.or_start(|| start(&[]))
     }
 
     /// A pod of the test's own.

@@ -32,6 +32,25 @@ pub(crate) struct Pod {
     authority: Option<Authority>,
 }
 
+/// A pod that tests share. It ends with the last test that uses it.
+pub(crate) struct Shared(Mutex<Weak<Pod>>);
+
+impl Shared {
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(Weak::new()))
+    }
+
+    /// The pod, which is started if nobody uses it.
+    pub(crate) fn or_start(&self, start: impl FnOnce() -> Pod) -> Arc<Pod> {
+        let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let pod = Arc::new(start());
+            *shared = Arc::downgrade(&pod);
+            pod
+        })
+    }
+}
+
 /// How a process ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
@@ -73,15 +92,10 @@ impl Log {
 }
 
 impl Pod {
-    /// The pod with default settings that tests share; it ends with the last test that uses it.
+    /// The pod with default settings that tests share.
     pub(crate) fn shared() -> Arc<Self> {
-        static SHARED: Mutex<Weak<Pod>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.upgrade().unwrap_or_else(|| {
-            let pod = Arc::new(Self::start(&[]));
-            *shared = Arc::downgrade(&pod);
-            pod
-        })
+        static SHARED: Shared = Shared::new();
+        SHARED.or_start(|| Self::start(&[]))
     }
 
     /// Starts a pod on free ports, with these settings besides.
@@ -103,6 +117,11 @@ impl Pod {
     /// Who vouches for a pod that speaks TLS.
     pub(crate) fn authority(&self) -> &Authority {
         self.authority.as_ref().expect("a pod that speaks TLS")
+    }
+
+    /// How clients that are not ours reach it, or a relay to it: such as `wss://127.0.0.1:8443`.
+    pub(crate) fn url_at(&self, address: SocketAddr) -> String {
+        format!("{}://{address}", if self.authority.is_some() { "wss" } else { "ws" })
     }
 
     /// Starts a pod, or tells how it ended before it listened.

@@ -4,11 +4,13 @@ use std::{
     collections::HashMap,
     io,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
+use ::ring::digest::{SHA256, digest};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpSocket, TcpStream},
@@ -25,6 +27,24 @@ use tokio_rustls::{
 
 use super::stream_for;
 
+/// The key of every authority's first certificate: a browser is told at its start which keys to take.
+static SERVER_KEY: LazyLock<Vec<u8>> = LazyLock::new(new_key);
+
+fn new_key() -> Vec<u8> {
+    openssl(Path::new("."), "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256")
+}
+
+/// How the authority makes a server's certificate.
+const SIGNED: &str = "-CA ca.pem -CAkey ca.key -addext subjectAltName=IP:127.0.0.1 \
+                      -addext basicConstraints=critical,CA:FALSE";
+
+/// Runs openssl in a folder; returns what it writes.
+fn openssl(folder: &Path, args: &str) -> Vec<u8> {
+    let made = Command::new("openssl").args(args.split_whitespace()).current_dir(folder).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    made.stdout
+}
+
 /// A certificate authority of this test's own, and a certificate of it for 127.0.0.1. Dropping it removes the files.
 pub(crate) struct Authority(PathBuf);
 
@@ -33,24 +53,26 @@ impl Authority {
         let folder = std::env::temp_dir().join(stream_for(&format!("fanfare-tls-{}", std::process::id())));
         std::fs::create_dir_all(&folder).unwrap();
         let authority = Self(folder);
-        authority.openssl("-subj /CN=authority -keyout ca.key -out ca.pem");
-        authority.issue("server");
+        authority.certify("ca", &new_key(), "");
+        authority.certify("server", &SERVER_KEY, SIGNED);
         authority
     }
 
-    /// Makes one more certificate: files with this name, `.pem` and `.key`.
+    /// Makes one more certificate, of a key of its own: files with this name, `.pem` and `.key`.
     pub(crate) fn issue(&self, name: &str) {
-        self.openssl(&format!(
-            "-subj /CN={name} -keyout {name}.key -out {name}.pem -CA ca.pem -CAkey ca.key \
-             -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE",
-        ));
+        self.certify(name, &new_key(), SIGNED);
     }
 
-    fn openssl(&self, args: &str) {
-        let common = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2";
-        let args = common.split_whitespace().chain(args.split_whitespace());
-        let made = Command::new("openssl").args(args).current_dir(&self.0).output().unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    fn certify(&self, name: &str, key: &[u8], how: &str) {
+        std::fs::write(self.file(&format!("{name}.key")), key).unwrap();
+        let args = format!("req -x509 -days 2 -subj /CN={name} -key {name}.key -out {name}.pem {how}");
+        openssl(&self.0, &args);
+    }
+
+    /// The pin of the first certificate's key (RFC 7469 section 2.4), which is every authority's.
+    pub(crate) fn pin(&self) -> String {
+        let key = openssl(&self.0, "pkey -in server.key -pubout -outform DER");
+        STANDARD.encode(digest(&SHA256, &key))
     }
 
     /// The path of one of its files.

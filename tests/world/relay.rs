@@ -1,7 +1,15 @@
 //! The fault proxy: a relay between a client and a server, which delays, holds, slows and cuts what goes through it,
 //! closes one half of it, and can be led to another server.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -23,6 +31,7 @@ pub(crate) struct Relay {
     /// Where clients connect.
     pub(crate) address: SocketAddr,
     orders: watch::Sender<Orders>,
+    came: Arc<AtomicU32>,
     /// Its listener and, within that, its connections; they end with it.
     _tasks: JoinSet<()>,
 }
@@ -90,20 +99,27 @@ impl Relay {
         let address = listener.local_addr().unwrap();
         let (to_server, to_client) = (Hitch::None, Hitch::None);
         let orders = watch::Sender::new(Orders { server, cuts: 0, held: None, to_server, to_client });
-        let given = orders.subscribe();
+        let (given, came) = (orders.subscribe(), Arc::new(AtomicU32::new(0)));
+        let counted = Arc::clone(&came);
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 tokio::select! {
                     Ok((client, _)) = listener.accept() => {
+                        counted.fetch_add(1, Ordering::Relaxed);
                         connections.spawn(relay(client, buffer, given.clone()));
                     }
                     Some(_) = connections.join_next() => {}
                 }
             }
         });
-        Self { address, orders, _tasks: tasks }
+        Self { address, orders, came, _tasks: tasks }
+    }
+
+    /// How many connections have come.
+    pub(crate) fn came(&self) -> u32 {
+        self.came.load(Ordering::Relaxed)
     }
 
     /// Leads new connections to another server; those that there are stay where they are.
