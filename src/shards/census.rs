@@ -4,7 +4,7 @@
 //! not change costs nothing, a call that failed is made up for by the next round, and what the shard forgot is told anew.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     time::Duration,
 };
 
@@ -44,6 +44,8 @@ pub(super) struct Census {
     /// After a call that failed.
     rests_until: Instant,
     settled_at: Option<Instant>,
+    /// Whether the answer to a call was lost: it may have said that the shard forgot this pod.
+    missed_answer: bool,
 }
 
 /// A call to make.
@@ -67,6 +69,7 @@ impl Census {
             busy: false,
             rests_until: now,
             settled_at: None,
+            missed_answer: false,
         }
     }
 
@@ -160,10 +163,17 @@ impl Census {
         match answer {
             Ok(Counted::Taken { is_new, is_more, elsewhere }) => {
                 self.calls |= is_more;
+                let may_be_new = std::mem::take(&mut self.missed_answer);
                 if is_new {
                     self.told.clear();
-                    self.settled_at = Some(now + SETTLES);
                     self.round_at = now;
+                } else if may_be_new {
+                    let just_told: HashSet<_> = call.counts.iter().map(|count| &count.stream).collect();
+                    let others = self.told.keys().filter(|stream| !just_told.contains(stream));
+                    self.due.extend(others.cloned());
+                }
+                if is_new || may_be_new {
+                    self.settled_at = Some(now + SETTLES);
                 }
                 for Count { stream, viewers, .. } in &call.counts {
                     match viewers {
@@ -180,6 +190,7 @@ impl Census {
             }
             Err(Unavailable) => {
                 self.keeps |= call.keeps;
+                self.missed_answer = true;
                 self.give_back(call);
                 self.rests_until = now + ROUND;
                 Vec::new()

@@ -146,6 +146,22 @@ fn a_shard_that_forgot_is_told_everything_and_not_believed_until_others_had_time
     assert!(rounds > 1, "others come back in that time");
 }
 
+/// Symptom: on a busy machine viewers were told fewer while the pods came back to a shard without its files. Cause: the
+/// call that the shard knew nothing of took too long, and the next one was answered as if nothing had been forgotten.
+#[test]
+fn a_shard_whose_answer_was_lost_may_have_forgotten() {
+    let mut pod = Pod::new([("a".to_owned(), 1), ("b".to_owned(), 2)]);
+    pod.calls();
+    pod.viewers.insert(id("a"), 3);
+    pod.round();
+    let call = pod.call().unwrap();
+    assert_eq!(pod.census.answered(call, Err(Unavailable), pod.now), []);
+    let told = pod.calls();
+    assert!(!pod.census.believes(0, 100));
+    let told: Vec<_> = told.iter().flat_map(|call| &call.counts).map(|count| count.stream.clone()).collect();
+    assert!(told.contains(&id("a")) && told.contains(&id("b")), "{told:?}");
+}
+
 #[test]
 fn who_is_put_off_asks_again_at_once_and_loses_nothing() {
     let mut pod = Pod::with(STREAM, 1);
