@@ -65,4 +65,4 @@ fuzz: ## Each fuzz target for a minute, on a nightly toolchain
 
 deny: ## Licences, bans and sources of everything that is built in
 	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
-	cargo deny --locked --all-features check licenses bans sources
+	cargo deny --locked --all-features check --hide-inclusion-graph licenses bans sources

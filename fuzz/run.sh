@@ -7,6 +7,8 @@ cd "$(dirname "$0")/.."
 seconds=${FUZZ_SECONDS:-60}
 command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
 mapfile -t targets < <(if [ $# -gt 0 ]; then printf '%s\n' "$@"; else sed -n 's/^name = "\(.*\)"$/\1/p' fuzz/Cargo.toml | tail -n +2; fi)
+# cargo-fuzz knows no --locked.
+cargo +nightly metadata --locked --manifest-path fuzz/Cargo.toml --format-version 1 >/dev/null
 # There is no unsafe code of ours to watch over: without a sanitizer it runs several times faster.
 build=(--sanitizer none)
 cargo +nightly fuzz build "${build[@]}"
