@@ -36,6 +36,10 @@ fn forms(issuer: &Issuer) -> Vec<Case> {
     let of = |header: &str, claims: &str| issuer.token_of(Signs::Hs256, header, claims);
     let (head, body) = (header(Signs::Hs256).to_string(), claims("eve").to_string());
     let long = issuer.good(&claims_with("eve", &json!({"x": "y".repeat(4_096)})));
+    // Symptom: these were a header and claims. Cause: serde reads a struct from a list of its fields as well.
+    let all = claims("eve");
+    let fields = ["iss", "aud", "sub", "name", "iat", "exp", "nbf", "streams", "rights"];
+    let listed = json!(fields.map(|name| &all[name])).to_string();
     cases(
         NOBODY,
         [
@@ -52,8 +56,10 @@ fn forms(issuer: &Issuer) -> Vec<Case> {
             ("over 4 KiB", long),
             ("a header that is no JSON", of("no JSON", &body)),
             ("a header that is a list", of("[]", &body)),
+            ("a header's values in a list", of(r#"["HS256","HS256",null]"#, &body)),
             ("claims that are no JSON", of(&head, "no JSON")),
             ("claims that are a list", of(&head, "[]")),
+            ("claims' values in a list", of(&head, &listed)),
             ("claims 500 deep", of(&head, &format!("{}1{}", "[".repeat(500), "]".repeat(500)))),
             ("a JSON object instead", encode(&body)),
         ],
