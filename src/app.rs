@@ -129,7 +129,7 @@ impl App {
             leave_within_ms: leave_within_ms(config.drain),
         });
         sli.look_at(figures(&gate, &hub, &shards));
-        tasks.core("lag", watch_lag(sli.clone()));
+        tasks.core("lag", watch_lag(sli.clone(), gate.clone()));
         keep_up(&identity, &shards, &tasks);
         let ops_router = http::ops_router(Ops {
             gate: gate.clone(),
@@ -222,12 +222,13 @@ fn figures(gate: &Gate, hub: &Hub, shards: &Shards) -> impl Fn() -> Figures + Se
 }
 
 /// Measures how late timers fire on the workers: when these have too much to do, everything waits so long.
-async fn watch_lag(sli: Sli) {
+async fn watch_lag(sli: Sli, gate: Gate) {
     let mut tick = interval(LAG_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let due = tick.tick().await;
         sli.fired_late(due.elapsed());
+        gate.worked();
     }
 }
 

@@ -86,7 +86,9 @@ struct Liveness {
     live: bool,
 }
 
-/// 200 while the process works, whatever its load and its shards.
-async fn live() -> Json<Liveness> {
-    Json(Liveness { live: true })
+/// 200 while the process works, whatever its load and its shards; 503 when its workers stand still.
+async fn live(State(ops): State<Ops>) -> (StatusCode, Json<Liveness>) {
+    let live = !ops.gate.stands_still();
+    let status = if live { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Liveness { live }))
 }

@@ -16,6 +16,8 @@ use super::{
 
 /// A reading older than this tells nothing: whoever made it has died or hangs.
 const STALE_AFTER: Duration = Duration::from_secs(10);
+/// No load keeps a timer on the workers for so long: something blocks them all.
+const STILL_AFTER: Duration = Duration::from_secs(10);
 /// From this share of the memory's limit on, no viewer is taken; what is left is for those who are here.
 const MEMORY_HIGH: f64 = 0.80;
 /// Below this share they are taken again.
@@ -37,6 +39,8 @@ pub enum Reason {
     Memory,
     /// Nobody has read its load lately.
     Sampler,
+    /// Its workers stand still.
+    Workers,
     /// The pod goes away.
     Draining,
 }
@@ -54,6 +58,8 @@ struct Inner {
     reasons: BTreeSet<Reason>,
     reading: Option<(Instant, Reading)>,
     fleet: Option<FleetView>,
+    /// When a timer on the workers fired last; none before the first.
+    worked: Option<Instant>,
     admission: Admission,
     full: Sign,
     memory: Sign,
@@ -90,6 +96,7 @@ impl Gate {
             reasons: BTreeSet::from([Reason::Starting]),
             reading: None,
             fleet: None,
+            worked: None,
             admission: Admission::new(capacity, Instant::now()),
             full: Sign::default(),
             memory: Sign::default(),
@@ -111,6 +118,17 @@ impl Gate {
     #[must_use]
     pub fn reasons(&self) -> Vec<Reason> {
         self.inner.lock().reasons(Instant::now())
+    }
+
+    /// Takes note that the workers work.
+    pub fn worked(&self) {
+        self.inner.lock().worked = Some(Instant::now());
+    }
+
+    /// Whether the workers stand still, so that nothing but a restart of the process may help.
+    #[must_use]
+    pub fn stands_still(&self) -> bool {
+        self.inner.lock().stands_still(Instant::now())
     }
 
     /// Everything that is known.
@@ -183,7 +201,14 @@ impl Inner {
         if !self.reading.as_ref().is_some_and(is_fresh) {
             reasons.insert(Reason::Sampler);
         }
+        if self.stands_still(now) {
+            reasons.insert(Reason::Workers);
+        }
         reasons.into_iter().collect()
+    }
+
+    fn stands_still(&self, now: Instant) -> bool {
+        self.worked.is_some_and(|at| now.saturating_duration_since(at) >= STILL_AFTER)
     }
 }
 
@@ -226,6 +251,21 @@ mod tests {
         assert_eq!(gate.reasons(), [Reason::Sampler]);
         gate.publish(reading(None), 0);
         assert!(gate.state().ready);
+    }
+
+    /// P9.
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_whose_workers_stand_still_is_not_ready_until_they_go_on() {
+        let gate = gate();
+        for _ in 0..2 {
+            gate.worked();
+            tokio::time::advance(STILL_AFTER - Duration::from_millis(1)).await;
+            gate.publish(reading(None), 0);
+            assert!(gate.state().ready && !gate.stands_still());
+            tokio::time::advance(Duration::from_millis(1)).await;
+            assert!(gate.stands_still());
+            assert_eq!(gate.reasons(), [Reason::Workers]);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -33,6 +33,26 @@ impl Group {
         self.set("memory.limit_in_bytes", &bytes.to_string());
     }
 
+    /// A group whose threads can be made to stand still.
+    pub(crate) fn of_frozen(name: &str) -> Self {
+        Self::make("freezer", name)
+    }
+
+    /// Takes a thread in.
+    pub(crate) fn take_thread(&self, id: &str) {
+        self.set("tasks", id);
+    }
+
+    /// Has the threads stand still.
+    pub(crate) fn freeze(&self) {
+        self.set("freezer.state", "FROZEN");
+    }
+
+    /// Has them go on.
+    pub(crate) fn thaw(&self) {
+        self.set("freezer.state", "THAWED");
+    }
+
     fn make(controller: &str, name: &str) -> Self {
         let name = format!("fanfare-verify-{}-{name}", std::process::id());
         let group = Self(hierarchy(controller).join(name));
@@ -52,6 +72,8 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
+        // Of a freezer: what stands still does not even die.
+        let _ = fs::write(self.0.join("freezer.state"), "THAWED");
         let _ = fs::remove_dir(&self.0);
     }
 }

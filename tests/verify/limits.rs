@@ -1,6 +1,9 @@
 //! A pod whose limits are those of real cgroups.
 
-use std::time::Duration;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 
@@ -80,4 +83,37 @@ async fn a_quota_that_changes_while_the_pod_runs_is_followed() {
         .await;
         assert_eq!(shown["quota_source"], "cgroup1", "{shown}");
     }
+}
+
+/// P9: every thread but the one that answers probes stands still; after 10 s `/live` and `/ready` say so, and nothing is
+/// lost when they go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn p9_a_pod_whose_workers_stand_still_says_so_and_goes_on() {
+    let (group, pod, stream) = (Group::of_frozen("still"), Pod::start(&[]), stream_for("still"));
+    let mut viewer = Join::new(&pod, &stream).open().await;
+    viewer.say("before").await;
+    for thread in fs::read_dir(format!("/proc/{}/task", pod.pid)).unwrap().map(Result::unwrap) {
+        if fs::read_to_string(thread.path().join("comm")).unwrap().trim() != "ops" {
+            group.take_thread(&thread.file_name().to_string_lossy());
+        }
+    }
+    group.freeze();
+    let began = Instant::now();
+    eventually("the pod is not live", Duration::from_secs(20), async || {
+        (pod.probe("/live").await.status == 503).then_some(())
+    })
+    .await;
+    let took = began.elapsed();
+    assert!(took > Duration::from_secs(8), "not at once: {took:?}");
+    let ready = pod.probe("/ready").await;
+    assert_eq!((ready.status, &ready.json()["reasons"]), (503, &json!(["workers"])));
+    group.thaw();
+    eventually("the pod is ready", Duration::from_secs(5), async || {
+        (pod.probe("/ready").await.status == 200).then_some(())
+    })
+    .await;
+    assert_eq!(pod.probe("/live").await.status, 200);
+    viewer.say("after").await;
+    viewer.comments(2).await;
+    println!("workers that stand still: told after {took:.1?}");
 }
