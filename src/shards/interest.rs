@@ -155,9 +155,16 @@ impl Interest {
         over
     }
 
-    /// Takes note that the step under way did not succeed: nothing has changed.
-    pub(super) fn failed(&mut self) {
+    /// Takes note that the step under way was not answered: it may have run.
+    pub(super) fn failed(&mut self, step: Step) {
         self.busy = false;
+        let Step::Unsubscribe(streams) = step else { return };
+        for stream in streams {
+            self.granted.remove(&stream);
+            if self.wanted.contains(&stream) {
+                self.missing.insert(stream);
+            }
+        }
     }
 
     /// The streams whose messages come, at this moment.
@@ -188,7 +195,11 @@ mod tests {
         Look(u8, bool),
         Connect,
         Wait(u64),
-        Step { works: bool },
+        /// Whether the step runs, and whether its answer comes.
+        Step {
+            runs: bool,
+            is_answered: bool,
+        },
         Answer,
     }
 
@@ -197,7 +208,7 @@ mod tests {
             (0..6_u8, any::<bool>()).prop_map(|(stream, watched)| Op::Look(stream, watched)),
             Just(Op::Connect),
             (0..8_000_u64).prop_map(Op::Wait),
-            any::<bool>().prop_map(|works| Op::Step { works }),
+            any::<(bool, bool)>().prop_map(|(runs, is_answered)| Op::Step { runs, is_answered }),
             Just(Op::Answer),
         ]
     }
@@ -230,10 +241,10 @@ mod tests {
                     self.interest.connected(ConnectionId(self.connection));
                 }
                 Op::Wait(ms) => self.now += Duration::from_millis(ms),
-                Op::Step { works } => {
+                Op::Step { runs, is_answered } => {
                     if let Some(step) = self.interest.next_step(self.now) {
                         assert!(self.under_way.is_none(), "one step at a time");
-                        match (&step, works) {
+                        match (&step, runs) {
                             (Step::Subscribe(streams), true) => {
                                 self.subscribed.extend(streams.iter().cloned());
                             }
@@ -243,13 +254,13 @@ mod tests {
                             }
                             _ => {}
                         }
-                        self.under_way = Some((step, works, ConnectionId(self.connection)));
+                        self.under_way = Some((step, runs && is_answered, ConnectionId(self.connection)));
                     }
                 }
                 Op::Answer => match self.under_way.take() {
                     Some((Step::Subscribe(streams), true, on)) => drop(self.interest.subscribed(streams, on)),
                     Some((Step::Unsubscribe(streams), true, _)) => drop(self.interest.unsubscribed(streams)),
-                    Some((_, false, _)) => self.interest.failed(),
+                    Some((step, false, _)) => self.interest.failed(step),
                     None => {}
                 },
             }
@@ -275,7 +286,7 @@ mod tests {
             for _ in 0..20 {
                 world.apply(Op::Answer);
                 world.apply(Op::Wait(11_000));
-                world.apply(Op::Step { works: true });
+                world.apply(Op::Step { runs: true, is_answered: true });
             }
             prop_assert_eq!(&world.subscribed, &world.watched);
             prop_assert!(world.interest.lingering.is_empty() && world.interest.ends.is_empty());
@@ -295,6 +306,24 @@ mod tests {
         interest.look(&stream, true, now, 0.0);
         assert_eq!(interest.next_step(now + LINGER * 2), None);
         assert_eq!(interest.linger_hits(), 1);
+    }
+
+    /// Symptom: a viewer got its stream's comments up to 17 s late, by audits. Cause: the UNSUBSCRIBE that a frozen Redis did
+    /// not answer had run when it went on, and its stream, watched again by then, counted as subscribed to.
+    #[test]
+    fn a_stream_whose_unsubscribe_was_not_answered_is_subscribed_to_again_if_it_is_watched() {
+        let (stream, now): (StreamId, _) = ("s".parse().unwrap(), Instant::now());
+        let mut interest = Interest::new(LINGER);
+        interest.connected(ConnectionId(1));
+        interest.look(&stream, true, now, 0.0);
+        interest.next_step(now);
+        interest.subscribed(vec![stream.clone()], ConnectionId(1));
+        interest.look(&stream, false, now, 0.0);
+        let step = interest.next_step(now + LINGER * 2).unwrap();
+        assert_eq!(step, Step::Unsubscribe(vec![stream.clone()]));
+        interest.look(&stream, true, now + LINGER * 2, 0.0);
+        interest.failed(step);
+        assert_eq!(interest.next_step(now + LINGER * 2), Some(Step::Subscribe(vec![stream])));
     }
 
     #[test]

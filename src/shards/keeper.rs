@@ -235,14 +235,17 @@ impl Keeper {
                     self.retire(&stream);
                 }
             }
-            Done::Subscribed(_, Err(Unavailable)) | Done::Unsubscribed(_, Err(Unavailable)) => {
-                self.step_pause.failed(Instant::now());
-                self.interest.failed();
-            }
+            Done::Subscribed(streams, Err(Unavailable)) => self.failed(Step::Subscribe(streams)),
+            Done::Unsubscribed(streams, Err(Unavailable)) => self.failed(Step::Unsubscribe(streams)),
             Done::Read(read, window) => self.read(read, window),
             Done::Compared(streams, heads) => self.compared(streams, heads),
             Done::Counted(call, answer) => self.counted(call, answer, Instant::now()),
         }
+    }
+
+    fn failed(&mut self, step: Step) {
+        self.step_pause.failed(Instant::now());
+        self.interest.failed(step);
     }
 
     /// A subscription is in force: from here on nothing is missed, so what came before is looked up.
