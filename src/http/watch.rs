@@ -178,7 +178,6 @@ mod tests {
             size_of::<F>()
         }
         let bytes = bytes(hand_over);
-
         assert!((500..=TASK_BYTES).contains(&bytes), "{bytes} bytes");
     }
 
