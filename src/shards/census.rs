@@ -44,8 +44,8 @@ pub(super) struct Census {
     /// After a call that failed.
     rests_until: Instant,
     settled_at: Option<Instant>,
-    /// Whether the answer to a call was lost: it may have said that the shard forgot this pod.
-    missed_answer: bool,
+    /// How many calls in a row had no answer: one may have said that the shard forgot this pod.
+    unanswered: u32,
 }
 
 /// A call to make.
@@ -69,7 +69,7 @@ impl Census {
             busy: false,
             rests_until: now,
             settled_at: None,
-            missed_answer: false,
+            unanswered: 0,
         }
     }
 
@@ -163,7 +163,7 @@ impl Census {
         match answer {
             Ok(Counted::Taken { is_new, is_more, elsewhere }) => {
                 self.calls |= is_more;
-                let may_be_new = std::mem::take(&mut self.missed_answer);
+                let may_be_new = std::mem::take(&mut self.unanswered) > 0;
                 if is_new {
                     self.told.clear();
                     self.round_at = now;
@@ -190,7 +190,7 @@ impl Census {
             }
             Err(Unavailable) => {
                 self.keeps |= call.keeps;
-                self.missed_answer = true;
+                self.unanswered += 1;
                 self.give_back(call);
                 self.rests_until = now + ROUND;
                 Vec::new()
