@@ -41,8 +41,7 @@ stop() {
 
 echo "== 1,000 viewers at 50 comments/s for 20 s beside 10 that never read; 1 viewer resumes 100 times"
 start
-"$tester" run --url "$url" --viewers 1000 --rate 50 --seconds 20 --stuck 10 --resumers 1 --resume-times 100 \
-  --tolerate "late joins" --pid "$pid"
+"$tester" run --url "$url" --viewers 1000 --rate 50 --seconds 20 --stuck 10 --resumers 1 --resume-times 100 --pid "$pid"
 stuck=$(grep -c '"code":3008' "$work/log" || true)
 [ "$stuck" = 10 ] || { echo "closed for 3008: $stuck of 10"; exit 1; }
 
@@ -55,7 +54,7 @@ echo "took $took ms"
 
 echo "== 1,000 viewers at 500 comments/s for 10 s"
 start
-"$tester" run --url "$url" --viewers 1000 --rate 500 --seconds 10 --tolerate "late joins" --pid "$pid"
+"$tester" run --url "$url" --viewers 1000 --rate 500 --seconds 10 --pid "$pid"
 stop TERM
 
 echo "== SIGTERM with 1,000 viewers: each is asked to move, then closed 1012, and the pod leaves with 0"
@@ -75,8 +74,7 @@ grep -qE '"moves": *1001\b' "$work/drain.json" || { echo "not every viewer was a
 
 echo "== memory of 10,000 viewers who only listen"
 start
-"$tester" run --url "$url" --viewers 10000 --rate 1 --seconds 3 --idle-ms 3000 --tolerate "late,late joins" \
-  --pid "$pid" | grep -E 'sockets|RSS|join|verdict'
+"$tester" run --url "$url" --viewers 10000 --rate 1 --seconds 3 --idle-ms 3000 --pid "$pid" | grep -E 'sockets|RSS|join|verdict'
 stop TERM
 echo "== requests that schemathesis (PyPI) makes of docs/openapi.yaml, good and bad: every answer is as documented"
 python3 -m venv "$work/venv"

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, crypto};
 use serde::{
-    Deserialize,
+    Deserialize, Deserializer,
     de::{DeserializeOwned, IgnoredAny},
 };
 
@@ -39,7 +39,9 @@ struct Key {
 struct Header {
     alg: Algorithm,
     kid: Option<String>,
-    crit: Option<IgnoredAny>,
+    /// Whether it is there, whatever it says.
+    #[serde(default, deserialize_with = "is_there")]
+    crit: bool,
 }
 
 /// A JWK Set (RFC 7517 section 5).
@@ -103,7 +105,7 @@ impl Verifier {
         let (header, claims) = message.split_once('.').ok_or(BadToken::Form)?;
         let header: Header = decoded(header).ok_or(BadToken::Form)?;
         // RFC 7515 section 4.1.11: what is critical and not understood makes the token invalid.
-        if header.crit.is_some() {
+        if header.crit {
             return Err(BadToken::Form);
         }
         let key = self.key_of(&header)?;
@@ -128,6 +130,10 @@ impl Verifier {
             (Some(kid), keys) => keys.iter().find(|key| key.kid == *kid).ok_or(BadToken::UnknownKey),
         }
     }
+}
+
+fn is_there<'de, D: Deserializer<'de>>(member: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(member).map(|_| true)
 }
 
 /// A part of a token: a JSON object in base64url without padding.

@@ -33,8 +33,13 @@ pub(super) struct Reads {
 
 impl Default for Reads {
     fn default() -> Self {
-        let (due, failed, pause) = Default::default();
-        Self { due, under_way: 0, at_once: MOST_AT_ONCE, failed, pause }
+        Self {
+            due: VecDeque::new(),
+            under_way: 0,
+            at_once: MOST_AT_ONCE,
+            failed: Vec::new(),
+            pause: Backoff::default(),
+        }
     }
 }
 

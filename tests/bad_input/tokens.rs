@@ -171,6 +171,7 @@ fn headers(issuer: &Issuer) -> Vec<Case> {
             ("alg a list", with(json!({"alg": ["HS256"]}))),
             ("crit", with(json!({"crit": ["b64"], "b64": false}))),
             ("crit empty", with(json!({"crit": []}))),
+            ("crit null", with(json!({"crit": null}))),
             ("a key of its own", stranger.token(Signs::Es256, &own, &claims("eve"))),
             ("keys elsewhere", stranger.token(Signs::Es256, &elsewhere, &claims("eve"))),
         ],
