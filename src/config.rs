@@ -1,22 +1,19 @@
 //! Settings: flags and environment, checked all at once.
 
-use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
 
 mod edge;
+mod faults;
 mod keys;
 mod objectives;
 mod ready;
 
-use crate::{
-    identity,
-    readiness::Setup,
-    shards::{ShardAddress, parse_shards},
-    telemetry::Objectives,
-};
+use crate::{identity, readiness::Setup, shards::ShardAddress, telemetry::Objectives};
 pub use edge::Edge;
 use edge::EdgeFlags;
+use faults::{Faults, MAX_NAME_BYTES, is_name_char};
 use keys::KeyFlags;
 pub use keys::TokenFlags;
 use objectives::ObjectiveFlags;
@@ -202,102 +199,8 @@ fn host_name() -> String {
     if name.is_empty() { "fanfare".to_owned() } else { name }
 }
 
-fn is_name_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
-}
-
-const MAX_NAME_BYTES: usize = 128;
-
 /// An exit takes no more than this beyond the times for load balancers and viewers, whatever hangs: README, "Leaving".
 const EXIT_BEYOND: Duration = Duration::from_secs(5);
-
-/// Reads settings; collects what is wrong and goes on with a value that is never used.
-struct Faults(Vec<String>);
-
-impl Faults {
-    fn address(&mut self, name: &str, text: &str) -> SocketAddr {
-        text.parse().unwrap_or_else(|_| {
-            self.0.push(format!("{name}: {text:?} is not an address and port, such as 127.0.0.1:8080"));
-            SocketAddr::from(([127, 0, 0, 1], 0))
-        })
-    }
-
-    fn boolean(&mut self, name: &str, text: &str) -> bool {
-        text.parse().unwrap_or_else(|_| {
-            self.0.push(format!("{name}: {text:?} is neither true nor false"));
-            false
-        })
-    }
-
-    fn name(&mut self, name: &str, text: String) -> String {
-        if text.is_empty() || text.len() > MAX_NAME_BYTES || !text.chars().all(is_name_char) {
-            self.0.push(format!("{name}: {text:?} is not 1 to 128 characters of A-Z, a-z, 0-9, _, - and ."));
-        }
-        text
-    }
-
-    fn number<T: FromStr + PartialOrd + Copy + Display>(
-        &mut self,
-        name: &str,
-        text: &str,
-        range: RangeInclusive<T>,
-    ) -> T {
-        text.parse().ok().filter(|number| range.contains(number)).unwrap_or_else(|| {
-            self.0.push(format!(
-                "{name}: {text:?} is not a number from {} to {}",
-                range.start(),
-                range.end()
-            ));
-            *range.start()
-        })
-    }
-
-    fn shards(&mut self, list: Option<String>, file: Option<PathBuf>) -> Vec<ShardAddress> {
-        let (name, text) = match (list, file) {
-            (Some(list), _) => ("FANFARE_SHARDS", Ok(list)),
-            (None, Some(file)) => ("FANFARE_SHARDS_FILE", std::fs::read_to_string(file)),
-            (None, None) => return Vec::new(),
-        };
-        match text {
-            // A file that was never filled must not make a fleet of pods that know nothing of each other.
-            Ok(text) if name == "FANFARE_SHARDS_FILE" && text.trim().is_empty() => {
-                self.0.push(format!("{name}: the file names no shard"));
-                Vec::new()
-            }
-            Ok(text) => parse_shards(&text).unwrap_or_else(|wrong| {
-                self.0.extend(wrong.into_iter().map(|fault| format!("{name}: {fault}")));
-                Vec::new()
-            }),
-            Err(error) => {
-                self.0.push(format!("{name}: {error}"));
-                Vec::new()
-            }
-        }
-    }
-
-    fn grace(&mut self, text: &str, exit: Duration) {
-        let grace = self.duration("FANFARE_GRACE", text, 1, 86_400);
-        if grace > Duration::ZERO && grace < exit {
-            self.0.push(format!(
-                "FANFARE_GRACE: the exit may take {} (FANFARE_SETTLE + FANFARE_DRAIN + 5s), longer than the grace of {}",
-                humantime::format_duration(exit),
-                humantime::format_duration(grace)
-            ));
-        }
-    }
-
-    fn duration(&mut self, name: &str, text: &str, least_s: u64, most_s: u64) -> Duration {
-        let range = Duration::from_secs(least_s)..=Duration::from_secs(most_s);
-        humantime::parse_duration(text).ok().filter(|duration| range.contains(duration)).unwrap_or_else(
-            || {
-                self.0.push(format!(
-                    "{name}: {text:?} is not a time such as 500ms, 10s or 1h, from {least_s}s to {most_s}s"
-                ));
-                Duration::ZERO
-            },
-        )
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,13 +1,18 @@
 //! The pod: puts the rooms together, and takes them apart again in phases.
 
-use std::{io, net::SocketAddr, num::NonZeroUsize, thread::JoinHandle, time::Duration};
+mod exit;
+mod ops_thread;
 
-use axum::Router;
+use std::{io, net::SocketAddr, num::NonZeroUsize, time::Duration};
+
 use tokio::{
     select,
-    time::{Instant, MissedTickBehavior, interval, sleep, timeout_at},
+    time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
+
+use exit::{Exit, leave_within_ms};
+use ops_thread::OpsThread;
 
 use crate::{
     config::Config,
@@ -22,17 +27,8 @@ use crate::{
     telemetry::{Figures, Sli},
 };
 
-/// What an exit may take beyond the times for load balancers and viewers, whatever hangs; telemetry takes two seconds
-/// more at the most, which makes the five that are promised.
-const EXIT_MARGIN: Duration = Duration::from_secs(3);
-/// How long HTTP requests that are under way may take at the end.
-const LAST_REQUESTS: Duration = Duration::from_secs(2);
-/// The longest time that a viewer has to leave after it was asked to.
-const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 /// How often a timer is looked at.
 const LAG_EVERY: Duration = Duration::from_millis(100);
-/// How often viewers are asked to go at the end: often enough to be even.
-const RELEASE_EVERY: Duration = Duration::from_millis(20);
 
 /// A pod that listens.
 pub struct App {
@@ -73,13 +69,6 @@ pub struct Pod {
     shards: Shards,
     ops: OpsThread,
     exit: Exit,
-}
-
-/// How long the phases of an exit may take.
-#[derive(Debug, Clone, Copy)]
-struct Exit {
-    settle: Duration,
-    drain: Duration,
 }
 
 impl App {
@@ -205,10 +194,6 @@ fn open(door: Door, api: Api, tasks: &Tasks, refuse: &CancellationToken) {
     tasks.core("listener", until_refused(accept));
 }
 
-fn leave_within_ms(drain: Duration) -> u64 {
-    u64::try_from(LEAVE_WITHIN.min(drain / 3).as_millis()).unwrap_or(u64::MAX)
-}
-
 /// What the meters read from other rooms.
 fn figures(gate: &Gate, hub: &Hub, shards: &Shards) -> impl Fn() -> Figures + Send + Sync + use<> {
     let (gate, hub, shards) = (gate.clone(), hub.clone(), shards.clone());
@@ -268,133 +253,5 @@ impl Pod {
         };
         self.leave().await;
         broken.map_or(Ok(()), |name| Err(format!("the task {name:?} broke")))
-    }
-
-    /// The phases of exit. Each ends at once when there is nothing to wait for, and all of them at one deadline.
-    async fn leave(self) {
-        let deadline = Instant::now() + time_for_exit(self.exit.settle, self.exit.drain);
-        if timeout_at(deadline, self.phases()).await.is_err() {
-            tracing::warn!(viewers = self.tasks.sockets(), "the time for the exit is over");
-        }
-        self.ops.stop();
-        tracing::info!("the pod has left");
-    }
-
-    async fn phases(&self) {
-        tracing::info!(viewers = self.tasks.sockets(), "exit: announcing");
-        self.gate.close(Reason::Draining);
-        select! {
-            () = sleep(self.exit.settle) => {}
-            () = self.tasks.sockets_gone() => {}
-        }
-        tracing::info!(viewers = self.tasks.sockets(), "exit: refusing new connections, releasing viewers");
-        self.refuse.cancel();
-        self.release.drain();
-        self.release_evenly().await;
-        // A request that is under way is answered.
-        if timeout_at(Instant::now() + LAST_REQUESTS, self.tasks.requests_gone()).await.is_err() {
-            tracing::warn!(requests = self.tasks.requests(), "exit: some requests were not finished");
-        }
-        self.shards.leave().await;
-        self.tasks.stop().await;
-    }
-
-    /// Asks viewers to go, so many in each moment that the last one is asked when there is just time for it to leave.
-    async fn release_evenly(&self) {
-        let begin = Instant::now();
-        let viewers = self.tasks.sockets();
-        let window = self.exit.drain - LEAVE_WITHIN.min(self.exit.drain / 3);
-        let mut asked = 0;
-        let mut tick = interval(RELEASE_EVERY);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        loop {
-            select! {
-                _ = tick.tick() => {}
-                () = self.tasks.sockets_gone() => return,
-            }
-            let due = share(viewers, begin.elapsed(), window);
-            self.release.ask(due.saturating_sub(asked));
-            asked = asked.max(due);
-            if asked >= viewers {
-                // Those whose handshake was under way when the counting began.
-                self.release.ask(self.release.waiting());
-                self.tasks.sockets_gone().await;
-                return;
-            }
-        }
-    }
-}
-
-/// How long an exit may take, whatever hangs: each phase has its time, and none takes another's.
-fn time_for_exit(settle: Duration, drain: Duration) -> Duration {
-    settle + drain + EXIT_MARGIN
-}
-
-/// How many of the viewers are due after a time.
-fn share(viewers: usize, elapsed: Duration, window: Duration) -> usize {
-    let all = viewers as u128;
-    let due = (all * elapsed.as_micros()).checked_div(window.as_micros()).unwrap_or(all);
-    usize::try_from(due.min(all)).unwrap_or(viewers)
-}
-
-/// The ops listener on a thread of its own, so that probes are answered while the workers are busy.
-struct OpsThread {
-    stop: CancellationToken,
-    thread: JoinHandle<()>,
-}
-
-impl OpsThread {
-    /// `beside` goes on beside the listener, for as long: what `/ready` tells must not wait for the workers either.
-    fn start(
-        listener: std::net::TcpListener,
-        router: Router,
-        beside: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<Self> {
-        let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = std::thread::Builder::new().name("ops".to_owned()).spawn(move || {
-            runtime.block_on(async move {
-                let tasks = Tasks::default();
-                // If it breaks, that is logged, and the gate closes for want of readings.
-                tasks.core("readiness", beside);
-                match Listener::from_std(listener) {
-                    Ok(listener) => {
-                        let door = Door { listener, ceiling: usize::MAX, tls: None };
-                        http::serve(door, router, tasks, stopped).await;
-                    }
-                    Err(error) => tracing::error!(%error, "the ops listener is lost"),
-                }
-            });
-        })?;
-        Ok(Self { stop, thread })
-    }
-
-    fn stop(self) {
-        self.stop.cancel();
-        if self.thread.join().is_err() {
-            tracing::error!("the ops thread panicked");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Symptom: with a long time for load balancers viewers were cut without a word. Cause: it was taken from theirs.
-    #[test]
-    fn settling_takes_nothing_from_the_drain() {
-        let (settle, drain) = (Duration::from_secs(600), Duration::from_secs(30));
-        assert!(time_for_exit(settle, drain) > settle + drain + LAST_REQUESTS);
-    }
-
-    #[test]
-    fn shares_are_even_and_complete() {
-        let window = Duration::from_secs(10);
-        let shares: Vec<_> = (0..=10).map(|s| share(1_000, Duration::from_secs(s), window)).collect();
-        assert_eq!(shares, (0..=10).map(|s| s * 100).collect::<Vec<_>>());
-        assert_eq!(share(7, Duration::ZERO, Duration::ZERO), 7);
-        assert_eq!(share(7, Duration::from_secs(99), window), 7);
     }
 }

@@ -1,0 +1,52 @@
+//! The thread of the ops listener.
+
+use std::{io, thread::JoinHandle};
+
+use axum::Router;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    http::{self, Door, Listener},
+    shutdown::Tasks,
+};
+
+/// The ops listener on a thread of its own, so that probes are answered while the workers are busy.
+pub(super) struct OpsThread {
+    stop: CancellationToken,
+    thread: JoinHandle<()>,
+}
+
+impl OpsThread {
+    /// `beside` goes on beside the listener, for as long: what `/ready` tells must not wait for the workers either.
+    pub(super) fn start(
+        listener: std::net::TcpListener,
+        router: Router,
+        beside: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<Self> {
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new().name("ops".to_owned()).spawn(move || {
+            runtime.block_on(async move {
+                let tasks = Tasks::default();
+                // If it breaks, that is logged, and the gate closes for want of readings.
+                tasks.core("readiness", beside);
+                match Listener::from_std(listener) {
+                    Ok(listener) => {
+                        let door = Door { listener, ceiling: usize::MAX, tls: None };
+                        http::serve(door, router, tasks, stopped).await;
+                    }
+                    Err(error) => tracing::error!(%error, "the ops listener is lost"),
+                }
+            });
+        })?;
+        Ok(Self { stop, thread })
+    }
+
+    pub(super) fn stop(self) {
+        self.stop.cancel();
+        if self.thread.join().is_err() {
+            tracing::error!("the ops thread panicked");
+        }
+    }
+}
