@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, fmt};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer as _,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::Value;
 
 use crate::domain::{BadId, Draft, Kind, PostId};
@@ -81,8 +84,10 @@ impl ClientFrame {
     /// # Errors
     /// [`BadFrame`]: the JSON is broken, its `type` is unknown, or a field has a wrong form.
     pub fn decode(text: &str) -> Result<Self, BadFrame> {
-        let raw: Raw = serde_json::from_str(text)
-            .map_err(|_| BadFrame { reference: None, message: "not a JSON message of a known form" })?;
+        let raw: Raw = serde_json::from_str(text).map_err(|_| BadFrame {
+            reference: readable_ref(text),
+            message: "not a JSON message of a known form",
+        })?;
         drop(raw.unknown);
         if raw.reference.as_ref().is_some_and(|reference| reference.len() > MAX_REF_BYTES) {
             return Err(BadFrame { reference: None, message: "ref must be at most 64 bytes" });
@@ -102,6 +107,39 @@ impl ClientFrame {
             },
             _ => Err(BadFrame { reference, message: "unknown type" }),
         }
+    }
+}
+
+/// Returns the `ref` of a refused message: the only one, a string within the limit. Other fields may have any form,
+/// and the text may be broken after it: the client can then tell which of its messages was refused.
+fn readable_ref(text: &str) -> Option<String> {
+    struct Refs<'a>(&'a mut Vec<Value>);
+
+    impl<'de> Visitor<'de> for Refs<'_> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+            while let Some(name) = map.next_key::<String>()? {
+                if name == "ref" {
+                    self.0.push(map.next_value()?);
+                } else {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+            Ok(())
+        }
+    }
+
+    let mut refs = Vec::new();
+    // An error only ends the search: the refs before it were read.
+    let _ = serde_json::Deserializer::from_str(text).deserialize_map(Refs(&mut refs));
+    match refs.as_slice() {
+        [Value::String(reference)] if reference.len() <= MAX_REF_BYTES => Some(reference.clone()),
+        _ => None,
     }
 }
 
@@ -162,6 +200,35 @@ mod tests {
         for (text, reference, message) in cases {
             let bad = BadFrame { reference: reference.map(str::to_owned), message };
             assert_eq!(ClientFrame::decode(text), Err(bad), "{text}");
+        }
+    }
+
+    /// Symptom: a client that pipelines posts could not tell which of them was refused. Cause: one failed read of the
+    /// whole message gave up its `ref` too, although only another field was bad.
+    #[test]
+    fn a_refused_message_is_answered_with_its_ref() {
+        let deep =
+            format!(r#"{{"type":"post","body":{}1{},"ref":"a"}}"#, "[".repeat(5_000), "]".repeat(5_000));
+        let refused = [
+            r#"{"type":"post","ref":"a","body":1}"#,
+            r#"{"type":"post","body":1,"ref":"a"}"#,
+            r#"{"type":"post","x":1e400,"ref":"a"}"#,
+            r#"{"type":"post","kind":"emperor","ref":"a"}"#,
+            r#"{"type":"post","body":"a","body":"b","ref":"a"}"#,
+            r#"{"type":1,"ref":"a"}"#,
+            r#"{"ref":"a"}"#,
+            r#"{"ref":"a","type":"post","body":"\ud800"}"#,
+            r#"{"ref":"a","type":"post","body":"cut o"#,
+            r#"{"ref":"a","type":"post"} x"#,
+            &deep,
+        ];
+        for text in refused {
+            let reference = ClientFrame::decode(text).unwrap_err().reference;
+            assert_eq!(reference.as_deref(), Some("a"), "{text}");
+        }
+        let long = format!(r#"{{"type":1,"ref":"{}"}}"#, "r".repeat(65));
+        for text in [r#"{"type":1,"ref":1}"#, r#"{"type":1,"ref":"a","ref":"a"}"#, r#"["post","a"]"#, &long] {
+            assert_eq!(ClientFrame::decode(text).unwrap_err().reference, None, "{text}");
         }
     }
 
