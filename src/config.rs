@@ -90,7 +90,7 @@ pub struct Flags {
     objectives: ObjectiveFlags,
     #[command(flatten)]
     edge: EdgeFlags,
-    /// At the end: how long load balancers have to notice that the pod is not ready
+    /// At the end: how long load balancers have to notice that the pod is not ready; it serves everything meanwhile
     #[arg(long, env = "FANFARE_SETTLE", value_name = "DURATION", default_value = "5s")]
     settle: String,
     /// At the end: the time over which viewers are asked to connect elsewhere

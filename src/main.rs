@@ -3,13 +3,13 @@
 #![forbid(unsafe_code)]
 
 use std::{
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
 };
 
 use clap::Parser as _;
 use fanfare::{
-    app::{Addresses, App, Manner, Pod},
+    app::{Addresses, App, ExitCause, Manner, Pod},
     config::{CommandLine, Tool},
     telemetry::{Identity, Telemetry},
 };
@@ -91,16 +91,21 @@ fn announce(pod: &Pod) {
     });
 }
 
-/// Ready at the first SIGTERM or SIGINT; a second one ends the process at once.
-fn exit_signal() -> io::Result<impl Future<Output = ()>> {
+/// Returns the cause of the exit at the first SIGTERM or SIGINT; a second one ends the process at once.
+fn exit_signal() -> io::Result<impl Future<Output = ExitCause>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let tasks = fanfare::shutdown::Tasks::default();
     Ok(async move {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        let cause = tokio::select! {
+            _ = terminate.recv() => ExitCause::Ordered,
+            // Ctrl-C; a SIGINT from an orchestrator (`STOPSIGNAL`) comes to a pod whose log is no terminal.
+            _ = interrupt.recv() => if io::stderr().is_terminal() { ExitCause::Typed } else { ExitCause::Ordered },
+        };
         tasks.core("second signal", async move {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
             std::process::exit(INTERRUPTED);
         });
+        cause
     })
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
-use crate::world::{Join, Pod, Signal, Viewer, exchange, pause, stream_for};
+use crate::world::{Join, PATIENCE, Pod, Signal, Viewer, exchange, pause, stream_for};
 
 async fn viewers(pod: &Pod, stream: &str, count: usize) -> Vec<Viewer> {
     join_all((0..count).map(|_| async { Join::new(pod, stream).open().await })).await
@@ -68,20 +68,58 @@ async fn a_leaving_pod_is_not_ready_but_alive() {
     let mut late = Join::new(&pod, &stream).open().await;
     late.say("just in time").await;
     drop((early, late));
-    assert_eq!(pod.exit(Duration::from_secs(5)).await, Some(0), "nobody is left to wait for");
+    assert_eq!(pod.exit(PATIENCE).await, Some(0));
 }
 
-/// Ctrl-C with nobody there takes no time, whatever the times for balancers and viewers are.
+/// G11. Symptom: of the posts that a load balancer sent in the 3 s after SIGTERM, 135 of 136 failed, with
+/// `FANFARE_SETTLE=5s`. Cause: a pod without viewers, or whose last viewer went, left in 60 ms, while balancers send
+/// clients until they have noticed. SIGINT of an orchestrator is no different.
 #[tokio::test]
-async fn an_empty_pod_ends_at_once() {
-    for signal in [Signal::Int, Signal::Term] {
-        let pod = Pod::start(&[("FANFARE_SETTLE", "60s"), ("FANFARE_DRAIN", "60s")]);
-        pod.get("/v1/streams/nobody").await;
-        pod.signal(signal);
+async fn g11_a_pod_without_viewers_serves_until_its_settle_time_is_over() {
+    for (signal, watched) in [(Signal::Term, false), (Signal::Int, false), (Signal::Term, true)] {
+        let pod = Pod::start(&[("FANFARE_SETTLE", "2s"), ("FANFARE_DRAIN", "60s")]);
+        let stream = stream_for("settles");
+        let early = if watched { Some(Join::new(&pod, &stream).open().await) } else { None };
         let begin = Instant::now();
-        assert_eq!(pod.exit(Duration::from_secs(20)).await, Some(0));
-        assert!(begin.elapsed() < Duration::from_secs(3), "three times the bound: {:?}", begin.elapsed());
+        pod.signal(signal);
+        pod.logged(&["announcing"], PATIENCE).await;
+        drop(early);
+        // Up to a moment before the end: a machine that is busy may take that moment for the request.
+        while begin.elapsed() < Duration::from_millis(1_500) {
+            pod.post(&stream, "on the way here").await;
+            pause(Duration::from_millis(20)).await;
+        }
+        let history = pod.get(&format!("/v1/streams/{stream}/comments")).await;
+        assert_eq!(history.status, 200, "{history:?}");
+        Join::new(&pod, &stream).open().await.say("just in time").await;
+        assert_eq!(pod.exit(PATIENCE).await, Some(0));
+        assert!(begin.elapsed() >= Duration::from_secs(2), "{signal:?}: {:?}", begin.elapsed());
     }
+}
+
+/// A developer's Ctrl-C does not wait for load balancers, which are not there: with times that no test would live to
+/// see, the pod is gone. On the same terminal SIGTERM does wait.
+#[tokio::test]
+async fn ctrl_c_on_a_terminal_ends_a_pod_without_viewers_at_once() {
+    let times = [("FANFARE_SETTLE", "600s"), ("FANFARE_DRAIN", "600s")];
+    let pod = Pod::start_on_terminal(&times);
+    pod.get("/v1/streams/nobody").await;
+    pod.signal(Signal::Int);
+    assert_eq!(pod.exit(PATIENCE).await, Some(0));
+
+    let pod = Pod::start_on_terminal(&times);
+    let viewer = Join::new(&pod, &stream_for("typed")).open().await;
+    pod.signal(Signal::Int);
+    pod.logged(&["announcing"], PATIENCE).await;
+    pod.post(&stream_for("typed"), "for whoever is there").await;
+    drop(viewer);
+    assert_eq!(pod.exit(PATIENCE).await, Some(0));
+
+    let pod = Pod::start_on_terminal(&[("FANFARE_SETTLE", "1s"), ("FANFARE_DRAIN", "1s")]);
+    let begin = Instant::now();
+    pod.signal(Signal::Term);
+    assert_eq!(pod.exit(PATIENCE).await, Some(0));
+    assert!(begin.elapsed() >= Duration::from_secs(1), "{:?}", begin.elapsed());
 }
 
 /// P4: a second signal ends at once, whoever is still there.

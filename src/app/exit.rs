@@ -20,6 +20,16 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 /// How often viewers are asked to go at the end: often enough to be even.
 const RELEASE_EVERY: Duration = Duration::from_millis(20);
 
+/// The cause of an exit, which decides whether the pod serves for the whole settle time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitCause {
+    /// The pod was told to end by an orchestrator, by `kill` or by a fault of its own: a load balancer may send clients
+    /// until it has noticed, so that the pod serves them for the whole settle time.
+    Ordered,
+    /// SIGINT while standard error is a terminal (Ctrl-C): the pod waits for the viewers that it has, and for nothing else.
+    Typed,
+}
+
 /// How long the phases of an exit may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Exit {
@@ -28,22 +38,23 @@ pub(super) struct Exit {
 }
 
 impl Pod {
-    /// The phases of exit. Each ends at once when there is nothing to wait for, and all of them at one deadline.
-    pub(super) async fn leave(self) {
+    /// Runs the phases of the exit. All of them end at one deadline.
+    pub(super) async fn leave(self, cause: ExitCause) {
         let deadline = Instant::now() + time_for_exit(self.exit.settle, self.exit.drain);
-        if timeout_at(deadline, self.phases()).await.is_err() {
+        if timeout_at(deadline, self.phases(cause)).await.is_err() {
             tracing::warn!(viewers = self.tasks.sockets(), "the time for the exit is over");
         }
         self.ops.stop();
         tracing::info!("the pod has left");
     }
 
-    async fn phases(&self) {
+    async fn phases(&self, cause: ExitCause) {
         tracing::info!(viewers = self.tasks.sockets(), "exit: announcing");
         self.gate.close(Reason::Draining);
+        // Posts, history and handshakes are served meanwhile: a balancer that has not noticed yet still sends them.
         select! {
             () = sleep(self.exit.settle) => {}
-            () = self.tasks.sockets_gone() => {}
+            () = self.tasks.sockets_gone(), if cause == ExitCause::Typed => {}
         }
         tracing::info!(viewers = self.tasks.sockets(), "exit: refusing new connections, releasing viewers");
         self.refuse.cancel();

@@ -11,6 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use exit::ExitCause;
 use exit::{Exit, leave_within_ms};
 use ops_thread::OpsThread;
 
@@ -246,12 +247,12 @@ impl Pod {
     ///
     /// # Errors
     /// The name of the core task that broke.
-    pub async fn run(self, exit: impl Future<Output = ()>) -> Result<(), String> {
-        let broken = select! {
-            () = exit => None,
-            name = self.tasks.broken() => Some(name),
+    pub async fn run(self, exit: impl Future<Output = ExitCause>) -> Result<(), String> {
+        let (cause, broken) = select! {
+            cause = exit => (cause, None),
+            name = self.tasks.broken() => (ExitCause::Ordered, Some(name)),
         };
-        self.leave().await;
+        self.leave(cause).await;
         broken.map_or(Ok(()), |name| Err(format!("the task {name:?} broke")))
     }
 }

@@ -1,6 +1,7 @@
 //! A pod: the real binary in a process of its own.
 
 use std::{
+    fs::File,
     io::{BufRead as _, BufReader, Read, Write as _},
     net::{SocketAddr, TcpStream},
     process::{Child, Command, Stdio},
@@ -143,7 +144,33 @@ impl Pod {
         Self::try_launch(shell, settings).unwrap_or_else(|ended| panic!("the pod did not start: {ended:?}"))
     }
 
+    /// Starts a pod whose standard error is a terminal, as in the shell of a developer.
+    pub(crate) fn start_on_terminal(settings: &[(&str, &str)]) -> Self {
+        use rustix::{
+            fs::{Mode, OFlags, open},
+            pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+        };
+        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&terminal).and_then(|()| unlockpt(&terminal)).unwrap();
+        let name = ptsname(&terminal, Vec::new()).unwrap();
+        let pods_end = open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fanfare"));
+        command.stderr(Stdio::from(pods_end));
+        Self::launch(command, Some(File::from(terminal)), settings)
+            .unwrap_or_else(|ended| panic!("the pod did not start: {ended:?}"))
+    }
+
     fn try_launch(mut command: Command, settings: &[(&str, &str)]) -> Result<Self, Ended> {
+        command.stderr(Stdio::piped());
+        Self::launch(command, None, settings)
+    }
+
+    /// Starts a pod whose log is read from its terminal, or else from its standard error.
+    fn launch(
+        mut command: Command,
+        terminal: Option<File>,
+        settings: &[(&str, &str)],
+    ) -> Result<Self, Ended> {
         let mut child = command
             .env_clear()
             .envs([("FANFARE_LISTEN", "127.0.0.1:0"), ("FANFARE_OPS_LISTEN", "127.0.0.1:0")])
@@ -154,11 +181,15 @@ impl Pod {
             .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        let log = Log::follow(stderr);
+        // It holds the pod's end of a terminal open.
+        drop(command);
+        let stdout = child.stdout.take().unwrap();
+        let log = match (terminal, child.stderr.take()) {
+            (Some(terminal), _) => Log::follow(terminal),
+            (None, stderr) => Log::follow(stderr.unwrap()),
+        };
         let (told, announced) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
