@@ -1,7 +1,10 @@
 //! The switch of the test build: a pod that keeps streams current which nobody watches, as if each had a viewer without
 //! a socket. The tester's `ab` measures with it what that would cost; the default build does not have it.
 
-use std::io::{self, IoSlice};
+use std::{
+    io::{self, IoSlice},
+    sync::Arc,
+};
 
 use crate::{
     domain::StreamId,
