@@ -37,7 +37,7 @@ pub(super) async fn revoke(
     if !service.streams.are_all() {
         return Err(Problem::not_allowed("this key is not for all streams"));
     }
-    let keep = Duration::from_millis(api.0.identity.lifetime_ms());
+    let keep = Duration::from_millis(api.0.identity.revocations_kept_ms());
     api.0.shards.revoke(&user, keep).await?;
     tracing::info!(service = service.name, "a user's tokens were revoked");
     Ok(StatusCode::NO_CONTENT)

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use crate::domain::{Service, now_ms};
+use pass::ISSUER_AHEAD_MS;
 use revocations::Revocations;
 use services::ServiceKeys;
 use verifier::Verifier;
@@ -79,9 +80,10 @@ impl Identity {
         services.find(key)
     }
 
-    /// Takes note that a user's passes up to a time no longer count; in milliseconds since the Unix epoch.
+    /// Records that a user's passes up to a time no longer count; by this pod's clock, in milliseconds since the Unix
+    /// epoch.
     pub fn revoke(&self, user: &str, at_ms: u64) {
-        self.0.revocations.note(user, at_ms, now_ms().saturating_sub(self.lifetime_ms()));
+        self.0.revocations.note(user, at_ms, now_ms().saturating_sub(self.revocations_kept_ms()));
     }
 
     /// Whether the pass no longer counts because its user was revoked.
@@ -96,10 +98,12 @@ impl Identity {
         self.0.revocations.news(pass)
     }
 
-    /// How long a token lives at the most, in milliseconds: so long a revocation is kept.
+    /// The time for which a revocation is kept, in milliseconds: until the last token that it concerns has expired, whose
+    /// `iat` may be after the revocation.
     #[must_use]
-    pub fn lifetime_ms(&self) -> u64 {
-        u64::try_from(self.0.settings.lifetime.as_millis()).unwrap_or(u64::MAX)
+    pub fn revocations_kept_ms(&self) -> u64 {
+        let lifetime_ms = u64::try_from(self.0.settings.lifetime.as_millis()).unwrap_or(u64::MAX);
+        lifetime_ms.saturating_add(ISSUER_AHEAD_MS)
     }
 
     /// Reads the files again for ever, whenever they change. What is wrong in a new one is logged, and the old keys stay.

@@ -2,7 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::token::LEEWAY_MS;
 use crate::domain::{Viewer, now_ms};
+
+/// How far an accepted token's `iat` may be ahead of the time of its issue by the clock of a pod: the leeway, and a
+/// second by which the clocks of pods may differ.
+pub(super) const ISSUER_AHEAD_MS: u64 = LEEWAY_MS + 1_000;
 
 /// Who somebody is, and until when that counts. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -11,7 +16,8 @@ pub struct Pass(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     viewer: Viewer,
-    issued_at_ms: u64,
+    /// The earliest time at which it may have been issued, by this machine's clock.
+    issued_from_ms: u64,
     /// None: it does not end by itself.
     ends_at_ms: Option<u64>,
 }
@@ -20,12 +26,14 @@ impl Pass {
     /// Of a viewer of a pod that knows no keys.
     #[must_use]
     pub fn open(viewer: Viewer) -> Self {
-        Self(Arc::new(Inner { viewer, issued_at_ms: now_ms(), ends_at_ms: None }))
+        Self(Arc::new(Inner { viewer, issued_from_ms: now_ms(), ends_at_ms: None }))
     }
 
-    /// Of a token; times are in milliseconds since the Unix epoch.
+    /// Of a token; times are in milliseconds since the Unix epoch. The token's `iat` is by its issuer's clock: by this
+    /// machine's clock the token may have been issued earlier by [`ISSUER_AHEAD_MS`].
     pub(super) fn of_token(viewer: Viewer, issued_at_ms: u64, ends_at_ms: u64) -> Self {
-        Self(Arc::new(Inner { viewer, issued_at_ms, ends_at_ms: Some(ends_at_ms) }))
+        let issued_from_ms = issued_at_ms.saturating_sub(ISSUER_AHEAD_MS);
+        Self(Arc::new(Inner { viewer, issued_from_ms, ends_at_ms: Some(ends_at_ms) }))
     }
 
     /// Who it is, and what they may do.
@@ -41,8 +49,8 @@ impl Pass {
         Some(Duration::from_millis(ends_at_ms.saturating_sub(now_ms())))
     }
 
-    /// Whether it was made at this time or before; in milliseconds since the Unix epoch.
-    pub(super) fn is_from_before(&self, at_ms: u64) -> bool {
-        self.0.issued_at_ms <= at_ms
+    /// Returns whether it may have been issued at this time or before; in milliseconds since the Unix epoch.
+    pub(super) fn may_be_from_before(&self, at_ms: u64) -> bool {
+        self.0.issued_from_ms <= at_ms
     }
 }

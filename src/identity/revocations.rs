@@ -13,7 +13,7 @@ use super::Pass;
 /// At how many places viewers wait for news of their users. A revocation wakes those at one, not the pod's every viewer.
 const PLACES: usize = 1_024;
 
-/// Users, each with the time up to which tokens do not count, in milliseconds since the Unix epoch.
+/// Users, each with the time up to which tokens do not count, by this pod's clock, in milliseconds since the Unix epoch.
 ///
 /// Bounded by what services revoke within the longest life of a token, at about 100 bytes each: later the tokens have
 /// ended by themselves.
@@ -59,10 +59,10 @@ impl Revocations {
         &self.places[hash % PLACES]
     }
 
-    /// Whether the pass is from before its user's revocation, or of that moment.
+    /// Returns whether the pass may be from before its user's revocation, or of that moment.
     pub(super) fn concern(&self, pass: &Pass) -> bool {
         let users = self.users.read();
-        users.get(&pass.viewer().author.id).is_some_and(|at_ms| pass.is_from_before(*at_ms))
+        users.get(&pass.viewer().author.id).is_some_and(|at_ms| pass.may_be_from_before(*at_ms))
     }
 
     /// Returns once a user at the pass's place was revoked since the call.
@@ -76,7 +76,10 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::domain::{Author, Rights, Streams, Viewer};
+    use crate::{
+        domain::{Author, Rights, Streams, Viewer},
+        identity::pass::ISSUER_AHEAD_MS,
+    };
 
     fn pass(user: &str, issued_at_ms: u64) -> Pass {
         let author = Author { id: user.to_owned(), name: user.to_owned() };
@@ -89,9 +92,19 @@ mod tests {
         let revocations = Revocations::default();
         revocations.note("ann", 5_000, 0);
         assert!(revocations.concern(&pass("ann", 5_000)) && revocations.concern(&pass("ann", 1)));
-        assert!(!revocations.concern(&pass("ann", 5_001)) && !revocations.concern(&pass("ben", 1)));
+        assert!(!revocations.concern(&pass("ben", 1)));
         revocations.note("ann", 3_000, 0);
         assert!(revocations.concern(&pass("ann", 5_000)), "an older one takes nothing back");
+    }
+
+    /// Symptom: a token whose `iat` was ahead within the leeway outlived its user's revocation. Cause: the leeway that
+    /// let the token in was not counted when its `iat` was compared with the time of the revocation.
+    #[test]
+    fn the_leeway_of_iat_counts_against_the_token() {
+        let revocations = Revocations::default();
+        revocations.note("ann", 5_000, 0);
+        assert!(revocations.concern(&pass("ann", 5_000 + ISSUER_AHEAD_MS)));
+        assert!(!revocations.concern(&pass("ann", 5_001 + ISSUER_AHEAD_MS)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::domain::{Author, Right, Streams, Viewer};
 /// The largest token, in bytes; a request line or its headers hold 8 KiB.
 pub const MAX_TOKEN_BYTES: usize = 4 * 1024;
 /// How far an issuer's clock may be ahead of this one's. Nothing is added to a token's end: a client refreshes in time.
-const LEEWAY_MS: u64 = 30_000;
+pub(super) const LEEWAY_MS: u64 = 30_000;
 
 /// Why a token is none. Only whoever sent it is told, and only this: what the token says is never repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

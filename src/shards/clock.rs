@@ -56,6 +56,12 @@ impl Clock {
         pod_ms.saturating_add_signed(self.0.ahead_us.load(Relaxed) / 1_000)
     }
 
+    /// A time of the shard in this pod's time, both in milliseconds since the Unix epoch; `None` until the shard's clock is
+    /// known.
+    pub(super) fn of_pod(&self, shard_ms: u64) -> Option<u64> {
+        Some(shard_ms.saturating_add_signed(-(self.ahead_us()? / 1_000)))
+    }
+
     /// Says of comments that have just come how old they are.
     pub(super) fn age(&self, items: &mut [Item], sli: &Sli) {
         for item in items {
@@ -112,6 +118,9 @@ mod tests {
         clock.look(pod_us() - TWO_SECONDS, Duration::ZERO);
         let sent = clock.of_shard(now_ms());
         assert!(now_ms() - sent >= 1_999);
+        assert!(
+            now_ms().abs_diff(clock.of_pod(sent).unwrap()) < 1_000 && Clock::default().of_pod(sent).is_none()
+        );
         assert!(clock.since(sent, &sli) < Duration::from_secs(1));
     }
 

@@ -127,6 +127,15 @@ impl Shard {
         }
     }
 
+    /// A time of the shard in this pod's time, both in milliseconds since the Unix epoch; `None` until the shard's clock is
+    /// known.
+    pub(super) fn in_pod_time(&self, shard_ms: u64) -> Option<u64> {
+        match self {
+            Self::Embedded(_) => Some(shard_ms),
+            Self::Redis(link) => link.clock().of_pod(shard_ms),
+        }
+    }
+
     /// Its clock; the embedded one has this pod's.
     pub(super) fn clock(&self) -> Clock {
         match self {

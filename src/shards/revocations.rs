@@ -2,6 +2,9 @@
 //!
 //! A revocation is written to all shards and counts if one of them has it, so that a dead shard neither hinders one nor
 //! forgets it. Looking is level-triggered: whatever was missed, the next look finds it.
+//!
+//! A shard gives a revocation a time of its own clock. Each pod tells it in its own time, since it compares it with the
+//! `iat` of tokens that it let in by its own clock.
 
 use std::time::Duration;
 
@@ -9,6 +12,7 @@ use futures_util::future::join_all;
 use tokio::time::sleep;
 
 use super::{Shards, shard::Unavailable};
+use crate::domain::now_ms;
 
 /// How often each shard is asked. A revocation has to reach every pod within two seconds.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -47,29 +51,114 @@ impl Shards {
         if took.iter().any(Result::is_ok) { Ok(()) } else { Err(Unavailable) }
     }
 
-    /// Tells each user that is revoked, with the time in milliseconds since the Unix epoch, for ever; first those of
-    /// before. One shard that does not answer holds up no other.
+    /// Tells each user that is revoked, with the time by this pod's clock in milliseconds since the Unix epoch, for ever;
+    /// first those of before. One shard that does not answer holds up no other.
     pub async fn tell_revocations(self, tell: impl Fn(&str, u64)) {
         join_all((0..self.0.shards.len()).map(|number| self.tell_of_one(number, &tell))).await;
     }
 
     async fn tell_of_one(&self, number: usize, tell: &impl Fn(&str, u64)) {
         let shard = &self.0.shards[number].shard;
-        let mut after = "0-0".to_owned();
+        let mut looks = Looks::default();
         loop {
-            let news = shard.revocations(&after).await.unwrap_or_default();
-            for revocation in &news {
-                if let Some(at_ms) = revocation.at_ms() {
-                    tell(&revocation.user, at_ms);
+            let began_at_ms = now_ms();
+            let is_more = match shard.revocations(&looks.after).await {
+                Ok(news) => looks.take(&news, began_at_ms, |shard_ms| shard.in_pod_time(shard_ms), tell),
+                // The shard may come back with other revocations than it had, or with another clock.
+                Err(Unavailable) => {
+                    looks = Looks::default();
+                    false
                 }
-            }
-            let is_all = news.len() < MOST;
-            if let Some(last) = news.into_iter().last() {
-                after = last.id;
-            }
-            if is_all {
+            };
+            if !is_more {
                 sleep(LOOK_EVERY).await;
             }
         }
+    }
+}
+
+/// The looks at one shard so far.
+struct Looks {
+    /// The id of the last revocation that was told.
+    after: String,
+    /// The start of the last look that found everything, in milliseconds since the Unix epoch: what later looks find is
+    /// younger, whatever the shard's clock says.
+    complete_at_ms: u64,
+}
+
+impl Default for Looks {
+    fn default() -> Self {
+        Self { after: "0-0".to_owned(), complete_at_ms: 0 }
+    }
+}
+
+impl Looks {
+    /// Tells the revocations that a look found, each with its time by this pod's clock. Returns whether there are more.
+    fn take(
+        &mut self,
+        news: &[Revocation],
+        began_at_ms: u64,
+        in_pod_time: impl Fn(u64) -> Option<u64>,
+        tell: impl Fn(&str, u64),
+    ) -> bool {
+        for revocation in news {
+            let Some(shard_ms) = revocation.at_ms() else { continue };
+            // Until the shard's clock is known the same ones are asked for again.
+            let Some(at_ms) = in_pod_time(shard_ms) else { return false };
+            tell(&revocation.user, at_ms.max(self.complete_at_ms).min(now_ms()));
+        }
+        if let Some(last) = news.last() {
+            self.after.clone_from(&last.id);
+        }
+        let is_more = news.len() >= MOST;
+        if !is_more {
+            self.complete_at_ms = began_at_ms;
+        }
+        is_more
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// The time that is told for a revocation of such an age by the shard's clock, at the second look of the pod.
+    fn told(looks: &mut Looks, shard_ms: u64, ahead_ms: i64) -> u64 {
+        let (news, told) =
+            ([Revocation { id: format!("{shard_ms}-0"), user: "ann".to_owned() }], Cell::new(0));
+        let in_pod_time = |shard_ms: u64| shard_ms.checked_add_signed(-ahead_ms);
+        assert!(!looks.take(&news, now_ms(), in_pod_time, |_, at_ms| told.set(at_ms)));
+        told.get()
+    }
+
+    /// Symptom: a user who was revoked on a shard whose clock was behind stayed. Cause: the shard's time was compared
+    /// with a token's `iat` as it was.
+    #[test]
+    fn a_revocation_has_the_time_of_the_pods_clock() {
+        let now = now_ms();
+        for ahead_s in [-90_i64, 0, 90] {
+            let shard_ms = now.saturating_add_signed(ahead_s * 1_000) - 5_000;
+            assert_eq!(told(&mut Looks::default(), shard_ms, ahead_s * 1_000), now - 5_000);
+        }
+    }
+
+    #[test]
+    fn a_revocation_is_younger_than_the_look_before_it_and_older_than_now_whatever_the_clock_says() {
+        let (began, mut looks) = (now_ms(), Looks::default());
+        assert!(!looks.take(&[], began, Some, |_, _| panic!("nothing was revoked")));
+        let at_ms = told(&mut looks, began - 60_000, 0);
+        assert_eq!(at_ms, began, "the clock was put back since the last look");
+        let at_ms = told(&mut looks, began + 60_000, 0);
+        assert!((began..=now_ms()).contains(&at_ms), "the clock was put forth since: {at_ms}");
+    }
+
+    #[test]
+    fn nothing_is_told_before_the_shards_clock_is_known() {
+        let (mut looks, news) =
+            (Looks::default(), [Revocation { id: "5-0".to_owned(), user: "ann".to_owned() }]);
+        assert!(!looks.take(&news, now_ms(), |_| None, |_, _| panic!("no time is known")));
+        assert_eq!((looks.after.as_str(), looks.complete_at_ms), ("0-0", 0), "it is asked for again");
     }
 }

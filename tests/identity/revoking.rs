@@ -6,10 +6,13 @@ use serde_json::json;
 
 use super::{keyed, keyed_private};
 use crate::world::{
-    Answer, Issuer, Join, PATIENCE, Pod, RedisServer, Viewer, eventually,
+    Answer, Issuer, Join, PATIENCE, Pod, RedisServer, Viewer, clock_off_by, eventually,
     issuer::{claims_with, now_s, service_key},
     request, stream_for,
 };
+
+/// The time after a revocation in which tokens that are issued count as issued before it: 30 s of leeway, and one more.
+const LEEWAY_S: u64 = 31;
 
 /// Three times what is promised: the machine of the suite has other things to do. docs/figures.md has the time.
 const SOON: Duration = Duration::from_secs(6);
@@ -62,20 +65,71 @@ async fn a_revoked_users_sockets_close_on_two_pods() {
     }
     ben.say("unharmed").await;
     // What was issued before counts nowhere, what is issued later does.
+    let later = async |pod: &Pod| {
+        let token = || issuer.good(&claims_with("ann/é", &json!({"iat": now_s() + LEEWAY_S - 1})));
+        eventually("a later token counts", PATIENCE, async || {
+            let token = token();
+            (status(pod, &first, &token).await == 101).then_some(token)
+        })
+        .await
+    };
     for pod in [&one, &two, &keyed(&issuer, &settings("three"))] {
         eventually("the token is refused", SOON, async || {
             (status(pod, &first, &ann).await == 401).then_some(())
         })
         .await;
-        let later = issuer.good(&claims_with("ann/é", &json!({"iat": now_s() + 2})));
-        assert_eq!(status(pod, &first, &later).await, 101);
+        later(pod).await;
     }
     // A refresh with an old one does not help either.
-    let later = issuer.good(&claims_with("ann/é", &json!({"iat": now_s() + 2})));
+    let later = later(&two).await;
     let mut back = Join::new(&two, &first).bearing(later).open().await;
     back.send(json!({"type": "refresh", "token": ann}).to_string()).await;
     back.until("an error", |viewer| viewer.has("error")).await;
     assert_eq!(back.all("error").next().unwrap()["code"], "token_expired");
+}
+
+/// Symptom: 204, and the socket and the token of the revoked user lived on. Cause: the issuer's clock was ahead of the
+/// pod's, within the leeway, so that `iat` was after the revocation.
+#[tokio::test]
+async fn a_revocation_ends_tokens_of_an_issuer_whose_clock_is_ahead() {
+    let (issuer, stream) = (Issuer::new(), stream_for("ahead"));
+    let pod = keyed(&issuer, &[]);
+    for ahead_s in [2, LEEWAY_S - 2] {
+        let user = format!("ann-{ahead_s}");
+        let token = issuer.good(&claims_with(&user, &json!({"iat": now_s() + ahead_s})));
+        let mut viewer = Join::new(&pod, &stream).bearing(&token).open().await;
+        assert_eq!(revoke(&pod, &user).await.status, 204);
+        assert!(closed(&mut viewer, Instant::now()).await < SOON);
+        assert_eq!(status(&pod, &stream, &token).await, 401);
+    }
+}
+
+/// Symptom: the same with a right `iat`, on every pod. Cause: a revocation has the time of its shard, whose clock was
+/// behind the pods'. Here the pods and the issuer are ahead of the shard, also one that starts after the revocation.
+#[tokio::test]
+async fn a_revocation_holds_where_the_shards_clock_is_behind() {
+    let (issuer, redis, stream) = (Issuer::new(), RedisServer::start(), stream_for("behind"));
+    let (shards, clock) = (format!("a={}", redis.url()), clock_off_by("+90s"));
+    let ahead = |name: &'static str| {
+        let clock = clock.iter().map(|(name, value)| (*name, value.as_str()));
+        let own = [("FANFARE_SHARDS", shards.as_str()), ("FANFARE_POD", name), ("DONT_FAKE_MONOTONIC", "1")];
+        keyed(&issuer, &clock.chain(own).collect::<Vec<_>>())
+    };
+    let pod = ahead("one");
+    eventually("the shard is up", PATIENCE, async || {
+        (pod.ready().await["shards"]["a"]["up"] == true).then_some(())
+    })
+    .await;
+    let token = issuer.good(&claims_with("ann", &json!({"iat": now_s() + 90})));
+    let mut viewer = Join::new(&pod, &stream).bearing(&token).open().await;
+    assert_eq!(revoke(&pod, "ann").await.status, 204);
+    assert!(closed(&mut viewer, Instant::now()).await < SOON);
+    for pod in [&pod, &ahead("two")] {
+        eventually("the token is refused", SOON, async || {
+            (status(pod, &stream, &token).await == 401).then_some(())
+        })
+        .await;
+    }
 }
 
 /// A dead shard neither hinders a revocation nor forgets it; without any shard it is told that nothing was done.
