@@ -10,7 +10,7 @@ async fn viewers(pod: &Pod, stream: &str, count: usize) -> Vec<Viewer> {
     join_all((0..count).map(|_| async { Join::new(pod, stream).open().await })).await
 }
 
-/// G11: every viewer is asked to connect elsewhere, those who stay are closed 1012, and the exit is clean and in time.
+/// G11: every viewer is asked to connect elsewhere, those who stay are closed 1001, and the exit is clean and in time.
 #[tokio::test]
 async fn g11_a_drain_asks_every_viewer_and_ends_in_time() {
     let pod = Pod::start(&[("FANFARE_SETTLE", "200ms"), ("FANFARE_DRAIN", "2s")]);
@@ -18,7 +18,7 @@ async fn g11_a_drain_asks_every_viewer_and_ends_in_time() {
     pod.signal(Signal::Term);
     let begin = Instant::now();
     let closes = join_all(viewers.iter_mut().map(Viewer::until_closed)).await;
-    assert!(closes.iter().all(|code| *code == Some(1012)), "{closes:?}");
+    assert!(closes.iter().all(|code| *code == Some(1001)), "{closes:?}");
     for viewer in &viewers {
         let asked: Vec<_> = viewer.all("reconnect").collect();
         assert_eq!((asked.len(), &asked[0]["reason"]), (1, &"drain".into()));
@@ -45,7 +45,7 @@ async fn g11_posting_works_until_a_viewer_is_closed() {
         pause(Duration::from_millis(20)).await;
     }
     let mut watcher = viewers.pop().unwrap();
-    assert_eq!(watcher.until_closed().await, Some(1012));
+    assert_eq!(watcher.until_closed().await, Some(1001));
     watcher.assert_contiguous(1);
     assert!(watcher.seen.len() as u64 >= acknowledged);
 }
@@ -172,7 +172,7 @@ async fn released(count: usize) -> [Vec<Duration>; 2] {
     let moments = join_all(all.drain(..).map(|mut viewer| async move {
         viewer.until("reconnect", |viewer| viewer.has("reconnect")).await;
         let asked = begin.elapsed();
-        assert_eq!(viewer.until_closed().await, Some(1012));
+        assert_eq!(viewer.until_closed().await, Some(1001));
         (asked, begin.elapsed())
     }));
     let (asked, closed) = moments.await.into_iter().unzip();

@@ -57,7 +57,7 @@ start
 "$tester" run --url "$url" --viewers 1000 --rate 500 --seconds 10 --pid "$pid"
 stop TERM
 
-echo "== SIGTERM with 1,000 viewers: each is asked to move, then closed 1012, and the pod leaves with 0"
+echo "== SIGTERM with 1,000 viewers: each is asked to move, then closed 1001, and the pod leaves with 0"
 FANFARE_DRAIN=10s start
 "$tester" run --url "$url" --viewers 1000 --rate 1 --seconds 20 \
   --tolerate "dropped,unanswered,errors,refused,late,late joins" \

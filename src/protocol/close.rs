@@ -16,6 +16,8 @@ pub enum Advice {
 pub enum Close {
     /// The viewer closed first.
     Normal,
+    /// The pod shuts down, or gives viewers to other pods. Not 1012: several libraries take that code for invalid.
+    Restart,
     /// The viewer broke the WebSocket protocol (RFC 6455 section 7.4.1).
     ProtocolError,
     /// The viewer sent a binary message.
@@ -26,8 +28,6 @@ pub enum Close {
     Flood,
     /// The viewer sent a message over the limit.
     MessageTooBig,
-    /// The pod restarts, or gives viewers to other pods.
-    Restart,
     /// The viewer's token ended, or was revoked.
     TokenEnded,
     /// The viewer takes its frames too slowly.
@@ -40,12 +40,12 @@ impl Close {
     /// Every reason, in the order of the codes.
     pub const ALL: [Self; 10] = [
         Self::Normal,
+        Self::Restart,
         Self::ProtocolError,
         Self::BinaryMessage,
         Self::InvalidUtf8,
         Self::Flood,
         Self::MessageTooBig,
-        Self::Restart,
         Self::TokenEnded,
         Self::TooSlow,
         Self::NoPong,
@@ -54,12 +54,12 @@ impl Close {
     const fn row(self) -> (u16, &'static str, Advice) {
         match self {
             Self::Normal => (1000, "bye", Advice::Stop),
+            Self::Restart => (1001, "restart", Advice::Reconnect),
             Self::ProtocolError => (1002, "protocol error", Advice::Stop),
             Self::BinaryMessage => (1003, "text messages only", Advice::Stop),
             Self::InvalidUtf8 => (1007, "not UTF-8", Advice::Stop),
             Self::Flood => (1008, "too many frames", Advice::Stop),
             Self::MessageTooBig => (1009, "message over 16 KiB", Advice::Stop),
-            Self::Restart => (1012, "restart", Advice::Reconnect),
             Self::TokenEnded => (3000, "token expired or revoked", Advice::Renew),
             Self::TooSlow => (3008, "too slow", Advice::Reconnect),
             Self::NoPong => (3012, "no pong", Advice::Reconnect),
@@ -98,7 +98,18 @@ mod tests {
             .filter(|close| close.advice() == Advice::Reconnect)
             .map(|close| close.code())
             .collect();
-        assert_eq!(again, [1012, 3008, 3012]);
+        assert_eq!(again, [1001, 3008, 3012]);
         assert_eq!((Close::TokenEnded.code(), Close::TokenEnded.advice()), (3000, Advice::Renew));
+    }
+
+    /// Symptom: after a deploy, clients with Qt, libwebsockets or faye-websocket saw 1002 and stopped for ever.
+    /// Cause: the drain closed with 1012, and those libraries accept only the codes of RFC 6455 section 7.4.1 below 3000.
+    #[test]
+    fn every_close_code_is_accepted_by_libraries_that_know_rfc_6455_alone() {
+        for close in Close::ALL {
+            let code = close.code();
+            let is_defined = matches!(code, 1000..=1003 | 1007..=1011);
+            assert!(is_defined || (3000..=4999).contains(&code), "{close:?} closes with {code}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 """python3 client.py URL STREAM [TOKEN]: posts each line of standard input; prints comments and states, a JSON object a line."""
 import asyncio, contextlib, json, random, sys, uuid, websockets
 
-AGAIN = {1001, 1005, 1006, 1011, 1012, 1013, 3008, 3012}
+AGAIN = {1000, 1001, 1005, 1006, 1011, 1012, 1013, 3008, 3012}
 URL, STREAM, *TOKEN = sys.argv[1:]
 current, position, seen, unanswered, repeats, wait = None, "", {}, {}, {}, {"min_ms": 100, "max_ms": 3000}
 

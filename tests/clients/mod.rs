@@ -1,5 +1,7 @@
 //! Clients that are not ours, written from docs/clients.md, against a real pod.
 
+mod codes;
+
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},

@@ -190,7 +190,7 @@ async fn drain(start: Start) {
     let pod = start(&[]);
     let mut viewer = Join::new(&pod, &stream_for("drain")).open().await;
     pod.signal(Signal::Term);
-    assert_eq!(viewer.until_closed().await, Some(1012));
+    assert_eq!(viewer.until_closed().await, Some(1001));
     assert!(viewer.has("reconnect"));
 }
 

@@ -39,7 +39,7 @@ async fn g11_the_exit_is_in_time_although_shard_collector_and_viewers_hang() {
         redis.freeze();
         pod.signal(Signal::Term);
         let begin = Instant::now();
-        assert_eq!(listens.until_closed().await, Some(1012));
+        assert_eq!(listens.until_closed().await, Some(1001));
         assert!(listens.has("reconnect"));
         assert_eq!(pod.exit(Duration::from_secs(30)).await, Some(0));
         let took = begin.elapsed();

@@ -10,7 +10,7 @@ const duration = (ms) => ms < 9.95 ? `${ms.toFixed(1)} ms` : ms < 1000 ? `${Math
 const randomId = () => crypto.getRandomValues(new Uint32Array(4)).join('-');  // crypto.randomUUID exists on https and localhost only
 
 const CLOSE = {
-  1000: 'closed', 1001: 'the server is going away', 1002: 'protocol error', 1003: 'data not supported', 1006: 'connection lost', 1007: 'text not valid', 1009: 'message too large',
+  1000: 'closed', 1001: 'the server goes away', 1002: 'protocol error', 1003: 'data not supported', 1006: 'connection lost', 1007: 'text not valid', 1009: 'message too large',
   1011: 'server error', 1012: 'the server restarts', 1013: 'the server asks to try later', 3000: 'the token has expired or was revoked', 3008: 'this connection was too slow', 3012: 'no answer to pings',
 };
 const FAULT = {

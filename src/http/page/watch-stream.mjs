@@ -6,7 +6,7 @@
  */
 export function watchStream({ url, stream, name = '', token, onComments, onFrame = () => {}, onState = () => {} }) {
   const renews = typeof token === 'function';
-  const AGAIN = [1001, 1005, 1006, 1011, 1012, 1013, 3008, 3012, ...(renews ? [3000] : [])];
+  const AGAIN = [0, 1000, 1001, 1005, 1006, 1011, 1012, 1013, 3008, 3012, ...(renews ? [3000] : [])];
   const seen = new Set();        // ids of the newest comments: a resume or a move may bring some again
   const unanswered = new Map();  // ref → post: sent again after a reconnect, which its `id` makes safe
   let wait = { min_ms: 100, max_ms: 3000 }, failures = 0, refs = 0, asked = 0, heard = 0;
