@@ -38,7 +38,8 @@ fn matched(each: &Match) -> Value {
 }
 
 fn action(route: &Route) -> Value {
-    let mut action = json!({"timeout": seconds(&route.timeout), "retry_policy": retries(&route.retries)});
+    // istiod refuses a `timeout` of zero, and writes it into each route that has none.
+    let mut action = json!({"timeout": "0s", "retry_policy": retries(&route.retries)});
     // As Istio does: who has no weight is left out, and a lone destination is no choice.
     let chosen: Vec<_> = route.route.iter().filter(|each| each.weight != Some(0)).collect();
     match chosen[..] {

@@ -94,7 +94,6 @@ pub(crate) struct Route {
     #[serde(default)]
     pub(crate) r#match: Vec<Match>,
     pub(crate) route: Vec<Weighted>,
-    pub(crate) timeout: String,
     pub(crate) retries: Retries,
 }
 
