@@ -3,7 +3,7 @@
 # What the tests need from Debian: package names, each with the command or the file that shows it is there.
 PACKAGES := redis-server:redis-server openssl:openssl chromium:chromium chromium-driver:chromedriver nodejs:node \
   node-ws:/usr/share/nodejs/ws/package.json python3-websockets:/usr/lib/python3/dist-packages/websockets/__init__.py \
-  prometheus:promtool faketime:faketime
+  prometheus:promtool faketime:faketime python3-venv:/usr/share/doc/python3-venv
 
 CARGO_FLAGS := --workspace --locked
 # Every feature of Cargo.toml: each is linted alone, so that a build that few people make does not break unseen.
@@ -26,10 +26,10 @@ test: tools lint docs unit ## Everything that a change must pass, in minutes
 tools: ## Install what the tests need from Debian (as root), or say how
 	@missing=; for pair in $(PACKAGES); do \
 	  command -v $${pair#*:} >/dev/null || test -e $${pair#*:} || missing="$$missing $${pair%%:*}"; done; \
-	if [ -z "$$missing" ]; then exit 0; fi; \
-	if [ "$$(id -u)" = 0 ]; then \
+	if [ -z "$$missing" ]; then :; elif [ "$$(id -u)" = 0 ]; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 	else echo "The tests need:$$missing. Install with: sudo apt-get install -y$$missing"; exit 1; fi
+	@./tests/kubectl.sh version --client >/dev/null
 
 lint: ## Formatting and lints, warnings denied
 	cargo fmt --all --check
@@ -46,7 +46,7 @@ docs: ## The documentation builds without a warning
 	RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --no-deps --document-private-items
 
 # Only the longer recipes need these.
-verify: PACKAGES += curl:curl python3-venv:/usr/share/doc/python3-venv
+verify: PACKAGES += curl:curl
 verify: tools ## The release build under load: minutes more
 	./tests/verify.sh
 	./tests/telemetry.sh

