@@ -1,12 +1,12 @@
 //! Comments: what is posted, before and after it is accepted.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::{Map, Value};
 
 use super::{EntryId, PostId};
 
 /// What sort of comment it is; only services post others than [`Kind::Comment`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A viewer's words.
@@ -32,6 +32,17 @@ impl Kind {
             Self::Follow => "follow",
             Self::Mission => "mission",
         }
+    }
+}
+
+/// Reads a name and nothing else: a derived one also reads `{"gift": null}`.
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const NAMES: [&str; 4] =
+            [Kind::ALL[0].name(), Kind::ALL[1].name(), Kind::ALL[2].name(), Kind::ALL[3].name()];
+        let name = String::deserialize(deserializer)?;
+        let kind = Self::ALL.into_iter().find(|kind| kind.name() == name);
+        kind.ok_or_else(|| D::Error::unknown_variant(&name, &NAMES))
     }
 }
 

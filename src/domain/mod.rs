@@ -5,6 +5,7 @@
 mod comment;
 mod desk;
 mod ids;
+mod json;
 mod limits;
 mod position;
 mod rights;
@@ -16,6 +17,7 @@ pub use comment::{Author, Comment, Draft, Kind};
 pub use desk::fuzz_accept;
 pub use desk::{Accepted, Desk, Key, Publish, PublishError, Refusal};
 pub use ids::{BadId, EntryId, Epoch, PostId, StreamId};
+pub use json::{Object, object, optional_object, read_object};
 pub use limits::{FrameRules, JoinRules, Keys, LimitRules, Limits, Meters, PostRules, Rate, TooOften};
 pub use position::{BadPosition, Position};
 pub use rights::{Poster, Right, Rights, Service, Viewer};

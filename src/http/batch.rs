@@ -5,16 +5,17 @@ use std::collections::HashMap;
 use axum::{Json, extract::State, http::StatusCode};
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     Api, MAX_BATCH_BYTES, Problem,
     auth::{Backend, may_post},
-    comments::{Body, Posted, status},
-    extract::{JsonBody, Trace},
+    comments::{Posted, status},
+    extract::{JsonText, Trace},
+    items,
 };
 use crate::{
-    domain::{Accepted, Draft, Poster, Service, StreamId},
+    domain::{Accepted, Author, Draft, Kind, Object, Poster, Service, StreamId, read_object},
     protocol::Code,
     telemetry::CallerSpan,
 };
@@ -22,18 +23,15 @@ use crate::{
 /// The most comments in a batch.
 const MAX_COMMENTS: usize = 500;
 
-/// Many posts; each is read by itself, so that a bad one does not spoil the others.
-#[derive(Debug, Deserialize)]
-pub(super) struct Batch {
-    comments: Vec<Value>,
-}
-
+/// A post of a batch.
 #[derive(Debug, Deserialize)]
 struct Line {
     stream: String,
     id: Option<String>,
-    #[serde(flatten)]
-    body: Body,
+    kind: Kind,
+    author: Option<Object<Author>>,
+    body: Option<String>,
+    data: Option<Map<String, Value>>,
 }
 
 /// One result a post, in the order of the posts.
@@ -68,14 +66,15 @@ pub(super) async fn post(
     State(api): State<Api>,
     Trace(parent): Trace,
     Backend(service): Backend,
-    JsonBody(batch): JsonBody<Batch, MAX_BATCH_BYTES>,
+    JsonText(batch): JsonText<MAX_BATCH_BYTES>,
 ) -> Result<(StatusCode, Json<Results>), Problem> {
-    if batch.comments.len() > MAX_COMMENTS {
+    let lines = items::split(&batch).map_err(|error| Problem::bad_body(&error))?;
+    if lines.len() > MAX_COMMENTS {
         return Err(Problem::unprocessable("a batch has at most 500 comments"));
     }
     let mut results: Vec<Option<Outcome>> = Vec::new();
     let mut streams: HashMap<StreamId, Vec<(usize, Draft)>> = HashMap::new();
-    for (place, line) in batch.comments.into_iter().enumerate() {
+    for (place, line) in lines.into_iter().enumerate() {
         let outcome = match read(line) {
             Ok((stream, draft)) => {
                 streams.entry(stream).or_default().push((place, draft));
@@ -95,12 +94,14 @@ pub(super) async fn post(
     Ok((StatusCode::MULTI_STATUS, Json(Results { results: results.into_iter().flatten().collect() })))
 }
 
-fn read(line: Value) -> Result<(StreamId, Draft), Problem> {
-    let Line { stream, id, body } =
-        serde_json::from_value(line).map_err(|error| Problem::bad_request(format!("comment: {error}")))?;
+/// Reads a post by itself, so that whatever is bad of it is its own.
+fn read(line: &[u8]) -> Result<(StreamId, Draft), Problem> {
+    let Line { stream, id, kind, author, body, data } =
+        read_object(line).map_err(|error| Problem::bad_request(format!("comment: {error}")))?;
     let stream = stream.parse().map_err(|error| Problem::bad_request(format!("{error}")))?;
     let id = id.map(|id| id.parse()).transpose().map_err(|error| Problem::bad_request(format!("{error}")))?;
-    Ok((stream, body.draft(id)))
+    let author = author.map(|Object(author)| author);
+    Ok((stream, Draft { id, kind, author, body, data }))
 }
 
 async fn post_one(
@@ -148,11 +149,11 @@ pub fn fuzz_bodies(bytes: &[u8]) {
 
     let service = Service::open();
     let accept = |draft: Draft| fuzz_accept(Poster::Service(&service), draft);
-    if let Ok(body) = serde_json::from_slice::<Body>(bytes) {
+    if let Ok(body) = read_object::<super::comments::Body>(bytes) {
         let _ = accept(body.draft(None));
     }
-    if let Ok(batch) = serde_json::from_slice::<Batch>(bytes) {
-        for line in batch.comments.into_iter().take(MAX_COMMENTS) {
+    if let Ok(lines) = items::split(bytes) {
+        for line in lines.into_iter().take(MAX_COMMENTS) {
             if let Ok((_, draft)) = read(line) {
                 let _ = accept(draft);
             }

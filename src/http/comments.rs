@@ -15,7 +15,7 @@ use super::{
     extract::{IdempotencyKey, JsonBody, Params, Stream, Trace},
 };
 use crate::{
-    domain::{Accepted, Author, Draft, Epoch, Kind, Position, PostId},
+    domain::{Accepted, Author, Draft, Epoch, Kind, Object, Position, PostId},
     shards::HistoryPage,
 };
 
@@ -28,7 +28,7 @@ const DEFAULT_PAGE: usize = 50;
 #[derive(Debug, Deserialize)]
 pub(super) struct Body {
     kind: Kind,
-    author: Option<Author>,
+    author: Option<Object<Author>>,
     body: Option<String>,
     data: Option<Map<String, Value>>,
 }
@@ -36,7 +36,7 @@ pub(super) struct Body {
 impl Body {
     pub(super) fn draft(self, id: Option<PostId>) -> Draft {
         let Self { kind, author, body, data } = self;
-        Draft { id, kind, author, body, data }
+        Draft { id, kind, author: author.map(|Object(author)| author), body, data }
     }
 }
 

@@ -7,13 +7,14 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::{StatusCode, header, request::Parts},
 };
+use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use tokio::time::{Duration, timeout};
 
 use super::{Api, Problem};
 use crate::{
-    domain::{PostId, StreamId},
+    domain::{PostId, StreamId, read_object},
     protocol::Code,
     telemetry::CallerSpan,
 };
@@ -78,10 +79,22 @@ impl FromRequestParts<Api> for Trace {
     }
 }
 
-/// A JSON body of at most so many bytes.
+/// A body of at most so many bytes that is said to be JSON.
+pub(super) struct JsonText<const MAX_BYTES: usize>(pub(super) Bytes);
+
+/// A body of at most so many bytes that is a JSON object.
 pub(super) struct JsonBody<T, const MAX_BYTES: usize>(pub(super) T);
 
 impl<T: DeserializeOwned, const MAX_BYTES: usize> FromRequest<Api> for JsonBody<T, MAX_BYTES> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        let JsonText(text) = JsonText::<MAX_BYTES>::from_request(request, api).await?;
+        read_object(&text).map(Self).map_err(|error| Problem::bad_body(&error))
+    }
+}
+
+impl<const MAX_BYTES: usize> FromRequest<Api> for JsonText<MAX_BYTES> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &Api) -> Result<Self, Problem> {
@@ -104,13 +117,10 @@ impl<T: DeserializeOwned, const MAX_BYTES: usize> FromRequest<Api> for JsonBody<
         let read = timeout(BODY_DEADLINE, Limited::new(body, MAX_BYTES).collect()).await.map_err(|_| {
             Problem::new(StatusCode::REQUEST_TIMEOUT, Code::BadRequest, "the body took too long")
         })?;
-        let bytes = match read {
-            Ok(read) => read.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
-            Err(_) => return Err(Problem::bad_request("the body could not be read")),
-        };
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| Problem::bad_request(format!("body: {error}")))
+        match read {
+            Ok(read) => Ok(Self(read.to_bytes())),
+            Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+            Err(_) => Err(Problem::bad_request("the body could not be read")),
+        }
     }
 }

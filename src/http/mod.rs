@@ -6,6 +6,7 @@ mod client;
 mod comments;
 mod debug;
 mod extract;
+mod items;
 mod listener;
 mod ops;
 mod page;

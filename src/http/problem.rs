@@ -51,6 +51,10 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, Code::BadRequest, detail)
     }
 
+    pub(super) fn bad_body(error: &serde_json::Error) -> Self {
+        Self::bad_request(format!("body: {error}"))
+    }
+
     pub(super) fn unprocessable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, Code::BadRequest, detail)
     }

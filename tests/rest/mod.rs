@@ -1,5 +1,7 @@
 //! REST and probes: every route with its answers, and every documented error.
 
+mod batches;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
