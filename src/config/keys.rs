@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 
 use super::{BadConfig, Faults};
-use crate::identity::{self, Grant, Identity};
+use crate::identity::{self, Grant, Identity, LEAST_LIFETIME};
 
 /// Settings of keys and tokens as they were given.
 #[derive(Debug, Clone, Args)]
@@ -69,8 +69,22 @@ impl KeyFlags {
             service_keys: self.service_keys.filter(|path| !path.as_os_str().is_empty()),
             issuer: given(self.token_issuer),
             audience: given(self.token_audience),
-            lifetime: faults.duration("FANFARE_TOKEN_LIFETIME", &self.token_lifetime, 60, 30 * 86_400),
+            lifetime: faults.lifetime(&self.token_lifetime),
         }
+    }
+}
+
+impl Faults {
+    fn lifetime(&mut self, text: &str) -> Duration {
+        let given = humantime::parse_duration(text).ok().filter(|given| !given.is_zero());
+        if given.is_some_and(|given| given < LEAST_LIFETIME) {
+            self.0.push(format!(
+                "FANFARE_TOKEN_LIFETIME: {text:?} is too short: a viewer is warned in the last fifth of its token's life, \
+                 and fetches the next token in that time; it is at least 60s"
+            ));
+            return LEAST_LIFETIME;
+        }
+        self.duration("FANFARE_TOKEN_LIFETIME", text, LEAST_LIFETIME.as_secs(), 30 * 86_400)
     }
 }
 
@@ -109,6 +123,23 @@ mod tests {
         assert_eq!(names, ["FANFARE_VIEWER_KEYS", "FANFARE_SERVICE_KEYS"]);
         let both = faults(&["--service-keys=/dev/null", "--open=true"]);
         assert!(both.iter().any(|fault| fault.starts_with("FANFARE_OPEN: ")), "{both:?}");
-        assert_eq!(faults(&["--token-lifetime=1s"]).len(), 1);
+    }
+
+    /// Symptom: with tokens of seconds every viewer fetched tokens all the time. Cause: nothing said that a token has to
+    /// live long enough for a warning and a refresh.
+    #[test]
+    fn tokens_live_long_enough_to_be_refreshed() {
+        let faults = |lifetime: &str| {
+            let flags = Flags::try_parse_from(["fanfare", "--token-lifetime", lifetime]).unwrap();
+            flags.check().err().map_or_else(Vec::new, |BadConfig(faults)| faults).join("\n")
+        };
+        for short in ["1s", "59s", "59999ms"] {
+            let fault = faults(short);
+            assert!(fault.starts_with("FANFARE_TOKEN_LIFETIME: ") && fault.contains("too short"), "{fault}");
+        }
+        for wrong in ["0s", "31d", "soon"] {
+            assert!(faults(wrong).contains("is not a time"), "{wrong}");
+        }
+        assert_eq!(faults("60s"), "");
     }
 }

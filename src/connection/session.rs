@@ -233,8 +233,8 @@ impl<'a> Session<'a> {
         if !viewer.streams.allow(&request.stream) || !viewer.rights.have(Right::Watch) {
             return not_allowed("the token does not allow to watch this stream");
         }
+        self.term.renew(&self.pass, &pass, Instant::now());
         self.pass = pass;
-        self.term = Term::new(&self.pass, Instant::now());
         Ok(())
     }
 

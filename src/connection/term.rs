@@ -1,4 +1,4 @@
-//! How long a viewer's pass counts: a word before its end, and the end.
+//! How long a viewer's pass counts: one warning before its end, and the end.
 
 use std::time::Duration;
 
@@ -6,13 +6,20 @@ use tokio::time::Instant;
 
 use crate::identity::Pass;
 
-/// How long before its end the viewer is told.
-const WARN_BEFORE: Duration = Duration::from_secs(60);
+/// The share of a token's life before its end in which the viewer is warned.
+const WARN_SHARE: u32 = 5;
+/// The longest time between the warning and the end.
+const WARN_BEFORE_AT_MOST: Duration = Duration::from_secs(60);
+/// The least time between two warnings on one socket, whatever tokens come in between: each warning makes a client fetch
+/// a token.
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
 /// What is due of a pass's term, and when.
 pub(super) struct Term {
-    /// Whether the viewer knows of the end.
-    told: bool,
+    /// Whether only the end is due: the viewer was warned of it, or it comes too soon after the last warning.
+    only_end: bool,
+    /// When the viewer was warned last, of this end or of an earlier token's.
+    warned_at: Option<Instant>,
     /// None: the pass has no end.
     due: Option<Instant>,
 }
@@ -30,7 +37,25 @@ pub(super) enum Turn {
 
 impl Term {
     pub(super) fn new(pass: &Pass, now: Instant) -> Self {
-        Self { told: false, due: pass.time_left().map(|left| now + left.saturating_sub(WARN_BEFORE)) }
+        let mut term = Self { only_end: false, warned_at: None, due: None };
+        term.plan(pass.time_left(), pass.life(), now);
+        term
+    }
+
+    /// Goes on with the pass of a refresh. A token that is shown again is not warned of again.
+    pub(super) fn renew(&mut self, old: &Pass, new: &Pass, now: Instant) {
+        if !new.has_times_of(old) {
+            self.plan(new.time_left(), new.life(), now);
+        }
+    }
+
+    fn plan(&mut self, left: Option<Duration>, life: Duration, now: Instant) {
+        let Some(left) = left else { return self.due = None };
+        let warn_before = (life / WARN_SHARE).min(WARN_BEFORE_AT_MOST);
+        let (end, share_begins) = (now + left, now + left.saturating_sub(warn_before));
+        let warn_at = self.warned_at.map_or(share_begins, |at| share_begins.max(at + BETWEEN_WARNINGS));
+        self.only_end = warn_at >= end;
+        self.due = Some(warn_at.min(end));
     }
 
     pub(super) const fn due(&self) -> Option<Instant> {
@@ -43,11 +68,79 @@ impl Term {
             return Turn::Wait;
         }
         // The end is by the wall clock, which may have been put back or forth meanwhile.
-        let Some(left) = pass.time_left() else { return Turn::Wait };
+        pass.time_left().map_or(Turn::Wait, |left| self.turn_with(left, now))
+    }
+
+    fn turn_with(&mut self, left: Duration, now: Instant) -> Turn {
         self.due = Some(now + left);
-        if !std::mem::replace(&mut self.told, true) {
-            return Turn::Expiring(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+        if left.is_zero() {
+            return Turn::Over;
         }
-        if left.is_zero() { Turn::Over } else { Turn::Wait }
+        if std::mem::replace(&mut self.only_end, true) {
+            return Turn::Wait;
+        }
+        self.warned_at = Some(now);
+        Turn::Expiring(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: u64 = 3_600;
+
+    fn seconds(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    /// A viewer that answers each warning with a token of this life, of which so much is left then; returns the times of
+    /// the warnings and of the end, in seconds, over an hour.
+    fn warnings(life: u64, left: u64) -> (Vec<u64>, Option<u64>) {
+        let begin = Instant::now();
+        let (mut term, mut warnings) = (Term { only_end: false, warned_at: None, due: None }, Vec::new());
+        term.plan(Some(seconds(left)), seconds(life), begin);
+        let mut end = begin + seconds(left);
+        while let Some(due) = term.due.filter(|due| *due < begin + seconds(HOUR)) {
+            match term.turn_with(end - due, due) {
+                Turn::Expiring(_) => {
+                    warnings.push((due - begin).as_secs());
+                    end = due + seconds(left);
+                    term.plan(Some(seconds(left)), seconds(life), due);
+                }
+                Turn::Over => return (warnings, Some((due - begin).as_secs())),
+                Turn::Wait => {}
+            }
+        }
+        (warnings, None)
+    }
+
+    #[test]
+    fn the_warning_comes_in_the_last_fifth_of_the_life_and_at_most_a_minute_before_the_end() {
+        for (life, warned) in [(50, 40), (60, 48), (300, 240), (900, 840), (3_500, 3_440)] {
+            assert_eq!(warnings(life, life).0.first(), Some(&warned), "a token of {life} s");
+        }
+        assert_eq!(warnings(HOUR, 30).0.first(), Some(&0), "a token that is shown in its last minute");
+    }
+
+    /// Symptom: viewers with tokens of a minute, or with tokens from a cache, fetched thousands of tokens in seconds.
+    /// Cause: the warning came a minute before each token's end, so at once after each refresh.
+    #[test]
+    fn warnings_keep_their_distance_whatever_a_refresh_brings() {
+        for (life, left) in [(60, 60), (30, 30), (13, 13), (60, 20), (HOUR, 59), (HOUR, 11)] {
+            let (warned, end) = warnings(life, left);
+            let apart = warned.windows(2).map(|two| two[1] - two[0]).min().unwrap();
+            assert!(
+                apart >= BETWEEN_WARNINGS.as_secs() && end.is_none(),
+                "{life}, {left}: {warned:?}, {end:?}"
+            );
+        }
+        for left in [1, 5, 9] {
+            assert_eq!(
+                warnings(HOUR, left),
+                (vec![0], Some(left)),
+                "the end comes before another warning may"
+            );
+        }
     }
 }

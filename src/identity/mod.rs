@@ -26,7 +26,7 @@ use verifier::Verifier;
 
 pub use mint::{Grant, mint};
 pub use pass::Pass;
-pub use settings::{DEFAULT_LIFETIME, Settings};
+pub use settings::{DEFAULT_LIFETIME, LEAST_LIFETIME, Settings};
 pub use token::{BadToken, MAX_TOKEN_BYTES};
 
 /// Knows the keys, and whose tokens were revoked. Cloning shares it.

@@ -16,8 +16,8 @@ pub struct Pass(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     viewer: Viewer,
-    /// The earliest time at which it may have been issued, by this machine's clock.
-    issued_from_ms: u64,
+    /// By the issuer's clock.
+    issued_at_ms: u64,
     /// None: it does not end by itself.
     ends_at_ms: Option<u64>,
 }
@@ -26,14 +26,12 @@ impl Pass {
     /// Of a viewer of a pod that knows no keys.
     #[must_use]
     pub fn open(viewer: Viewer) -> Self {
-        Self(Arc::new(Inner { viewer, issued_from_ms: now_ms(), ends_at_ms: None }))
+        Self(Arc::new(Inner { viewer, issued_at_ms: now_ms(), ends_at_ms: None }))
     }
 
-    /// Of a token; times are in milliseconds since the Unix epoch. The token's `iat` is by its issuer's clock: by this
-    /// machine's clock the token may have been issued earlier by [`ISSUER_AHEAD_MS`].
+    /// Of a token; times are in milliseconds since the Unix epoch.
     pub(super) fn of_token(viewer: Viewer, issued_at_ms: u64, ends_at_ms: u64) -> Self {
-        let issued_from_ms = issued_at_ms.saturating_sub(ISSUER_AHEAD_MS);
-        Self(Arc::new(Inner { viewer, issued_from_ms, ends_at_ms: Some(ends_at_ms) }))
+        Self(Arc::new(Inner { viewer, issued_at_ms, ends_at_ms: Some(ends_at_ms) }))
     }
 
     /// Who it is, and what they may do.
@@ -49,8 +47,23 @@ impl Pass {
         Some(Duration::from_millis(ends_at_ms.saturating_sub(now_ms())))
     }
 
-    /// Returns whether it may have been issued at this time or before; in milliseconds since the Unix epoch.
+    /// The token's whole life, from its issue to its end; zero for a pass that does not end by itself.
+    #[must_use]
+    pub fn life(&self) -> Duration {
+        let ends_at_ms = self.0.ends_at_ms.unwrap_or(0);
+        Duration::from_millis(ends_at_ms.saturating_sub(self.0.issued_at_ms))
+    }
+
+    /// Returns whether the other one has the same times of issue and of end, as a token that is shown again has.
+    #[must_use]
+    pub fn has_times_of(&self, other: &Self) -> bool {
+        (self.0.issued_at_ms, self.0.ends_at_ms) == (other.0.issued_at_ms, other.0.ends_at_ms)
+    }
+
+    /// Returns whether it may have been issued at this time or before; by this pod's clock, in milliseconds since the Unix
+    /// epoch.
     pub(super) fn may_be_from_before(&self, at_ms: u64) -> bool {
-        self.0.issued_from_ms <= at_ms
+        let ahead_ms = if self.0.ends_at_ms.is_some() { ISSUER_AHEAD_MS } else { 0 };
+        self.0.issued_at_ms <= at_ms.saturating_add(ahead_ms)
     }
 }

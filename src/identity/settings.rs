@@ -5,6 +5,10 @@ use std::{path::PathBuf, time::Duration};
 /// How long a token lives at the most, unless the settings say otherwise.
 pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
 
+/// The least that [`Settings::lifetime`] may be: a viewer is warned in the last fifth of its token's life, and has to fetch
+/// another token in that time.
+pub const LEAST_LIFETIME: Duration = Duration::from_secs(60);
+
 /// Where keys are, and what tokens have to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
