@@ -251,6 +251,8 @@ fn every_bad_setting_is_named_at_once() {
         ("FANFARE_SHED", "maybe"),
         ("FANFARE_SLO_DELIVER", "0s"),
         ("FANFARE_SLO_JOIN", "61s"),
+        ("FANFARE_KEEP_ALIVE", "0s"),
+        ("FANFARE_HEAD_BYTES", "16K"),
     ];
     let Err(all) = Pod::try_start(&bad) else { panic!("it started") };
     assert_eq!(all.code, Some(2));

@@ -24,6 +24,7 @@ mod exits;
 mod identity;
 mod layers;
 mod limits;
+mod listener;
 mod manifests;
 #[allow(dead_code, unused_imports, reason = "shared with the blue-green tests, which use more of it")]
 mod mesh;

@@ -51,16 +51,18 @@ impl Pod {
     async fn phases(&self, cause: ExitCause) {
         tracing::info!(viewers = self.tasks.sockets(), "exit: announcing");
         self.gate.close(Reason::Draining);
+        self.ending.announce();
         // Posts, history and handshakes are served meanwhile: a balancer that has not noticed yet still sends them.
         select! {
             () = sleep(self.exit.settle) => {}
             () = self.tasks.sockets_gone(), if cause == ExitCause::Typed => {}
         }
         tracing::info!(viewers = self.tasks.sockets(), "exit: refusing new connections, releasing viewers");
-        self.refuse.cancel();
+        self.ending.refuse();
         self.release.drain();
         self.release_evenly().await;
         // A request that is under way is answered.
+        self.ending.close();
         if timeout_at(Instant::now() + LAST_REQUESTS, self.tasks.requests_gone()).await.is_err() {
             tracing::warn!(requests = self.tasks.requests(), "exit: some requests were not finished");
         }

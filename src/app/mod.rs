@@ -9,7 +9,6 @@ use tokio::{
     select,
     time::{MissedTickBehavior, interval},
 };
-use tokio_util::sync::CancellationToken;
 
 pub use exit::ExitCause;
 use exit::{Exit, leave_within_ms};
@@ -24,7 +23,7 @@ use crate::{
     identity::Identity,
     readiness::{Gate, Member, Readiness, Reason},
     shards::{Nudges, Settings, Shards},
-    shutdown::{Release, Tasks},
+    shutdown::{Ending, Release, Tasks},
     telemetry::{Figures, Sli},
 };
 
@@ -66,7 +65,7 @@ pub struct Pod {
     gate: Gate,
     tasks: Tasks,
     release: Release,
-    refuse: CancellationToken,
+    ending: Ending,
     shards: Shards,
     ops: OpsThread,
     exit: Exit,
@@ -142,15 +141,16 @@ impl App {
             identity,
             demo: config.demo,
         });
-        let (refuse, private) = (CancellationToken::new(), acceptor.is_some());
-        let door = Door { listener: public, ceiling: gate.capacity().requests, tls: acceptor };
-        open(door, api, &tasks, &refuse);
+        let (ending, private) = (Ending::default(), acceptor.is_some());
+        let ceiling = gate.capacity().requests;
+        let door = Door { listener: public, ceiling, tls: acceptor, http: config.edge.http };
+        open(door, api, &tasks, &ending);
         let decide = readiness.run(member);
         let ops =
             OpsThread::start(ops, ops_router, decide).map_err(|error| format!("the ops thread: {error}"))?;
         gate.open(Reason::Starting);
         let manner = Manner { open: config.identity.is_open(), demo: config.demo, private };
-        Ok(Pod { addresses, shards, manner, gate, tasks, release, refuse, ops, exit })
+        Ok(Pod { addresses, shards, manner, gate, tasks, release, ending, ops, exit })
     }
 }
 
@@ -187,11 +187,11 @@ fn member(config: &Config, shards: &Shards, tasks: &Tasks, release: &Release) ->
 }
 
 /// Takes connections, from now on.
-fn open(door: Door, api: Api, tasks: &Tasks, refuse: &CancellationToken) {
+fn open(door: Door, api: Api, tasks: &Tasks, ending: &Ending) {
     if let Some(acceptor) = door.tls.clone() {
         tasks.core("certificate", acceptor.follow());
     }
-    let accept = http::serve(door, http::router(api), tasks.clone(), refuse.clone());
+    let accept = http::serve(door, http::router(api), tasks.clone(), ending.clone());
     tasks.core("listener", until_refused(accept));
 }
 

@@ -3,16 +3,15 @@
 use std::{io, thread::JoinHandle};
 
 use axum::Router;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
-    http::{self, Door, Listener},
-    shutdown::Tasks,
+    http::{self, Door, HttpLimits, Listener},
+    shutdown::{Ending, Tasks},
 };
 
 /// The ops listener on a thread of its own, so that probes are answered while the workers are busy.
 pub(super) struct OpsThread {
-    stop: CancellationToken,
+    ending: Ending,
     thread: JoinHandle<()>,
 }
 
@@ -23,8 +22,8 @@ impl OpsThread {
         router: Router,
         beside: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<Self> {
-        let stop = CancellationToken::new();
-        let stopped = stop.clone();
+        let ending = Ending::default();
+        let told = ending.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("ops".to_owned()).spawn(move || {
             runtime.block_on(async move {
@@ -33,18 +32,19 @@ impl OpsThread {
                 tasks.core("readiness", beside);
                 match Listener::from_std(listener) {
                     Ok(listener) => {
-                        let door = Door { listener, ceiling: usize::MAX, tls: None };
-                        http::serve(door, router, tasks, stopped).await;
+                        let door =
+                            Door { listener, ceiling: usize::MAX, tls: None, http: HttpLimits::default() };
+                        http::serve(door, router, tasks, told).await;
                     }
                     Err(error) => tracing::error!(%error, "the ops listener is lost"),
                 }
             });
         })?;
-        Ok(Self { stop, thread })
+        Ok(Self { ending, thread })
     }
 
     pub(super) fn stop(self) {
-        self.stop.cancel();
+        self.ending.close();
         if self.thread.join().is_err() {
             tracing::error!("the ops thread panicked");
         }

@@ -8,7 +8,7 @@ use super::Faults;
 use crate::{
     connection::TlsFiles,
     domain::LimitRules,
-    http::{Origins, Proxies},
+    http::{HttpLimits, Origins, Proxies},
 };
 
 /// Settings of the edge as they were given.
@@ -35,6 +35,12 @@ pub(super) struct EdgeFlags {
     /// File with limits of frames, posts and handshakes, JSON; none: no limits
     #[arg(long, env = "FANFARE_LIMITS", value_name = "FILE")]
     limits: Option<PathBuf>,
+    /// How long an HTTP connection is kept between two requests: longer than the pools of proxies keep it
+    #[arg(long, env = "FANFARE_KEEP_ALIVE", value_name = "DURATION", default_value = "75s")]
+    keep_alive: String,
+    /// The most bytes of a request's line and headers, cookies included; more are answered with 431
+    #[arg(long, env = "FANFARE_HEAD_BYTES", value_name = "BYTES", default_value = "16384")]
+    head_bytes: String,
 }
 
 /// How strangers come in.
@@ -48,6 +54,8 @@ pub struct Edge {
     pub proxies: Proxies,
     /// How often anybody may do anything.
     pub limits: LimitRules,
+    /// The limits of HTTP connections.
+    pub http: HttpLimits,
 }
 
 impl EdgeFlags {
@@ -58,6 +66,10 @@ impl EdgeFlags {
             origins: faults.origins(&self.origins),
             proxies: faults.proxies(&self.trusted_proxies),
             limits: faults.limits(self.limits),
+            http: HttpLimits {
+                idle: faults.duration("FANFARE_KEEP_ALIVE", &self.keep_alive, 1, 3_600),
+                head_bytes: faults.number("FANFARE_HEAD_BYTES", &self.head_bytes, 8_192..=65_536),
+            },
         }
     }
 }

@@ -4,40 +4,25 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     os::fd::AsRawFd as _,
-    pin::pin,
     time::Duration,
 };
 
 use axum::Router;
-use hyper::{
-    Request,
-    body::Incoming,
-    server::conn::http1,
-    service::{Service as _, service_fn},
-};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     time::{Instant, sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
 
+use super::exchange::{HEAD_DEADLINE, HttpLimits, exchange};
 use crate::{
     connection::{Acceptor, Socket},
-    shutdown::Tasks,
+    shutdown::{Ending, Tasks},
 };
 
 /// How many connections may wait to be accepted; with the default of 128 a storm of joins loses handshakes.
 const BACKLOG: u32 = 4_096;
-/// How long a connection may be silent, and how long the headers of a request may take.
-const HEADERS_DEADLINE: Duration = Duration::from_secs(5);
-/// The most headers of a request; more are answered with 431.
-const MAX_HEADERS: usize = 64;
-/// The most bytes of a request's line and headers; more are answered with 431.
-const MAX_HEADER_BYTES: usize = 8 * 1024;
+/// The time that a new connection may be silent.
+const SILENCE_DEADLINE: Duration = HEAD_DEADLINE;
 /// How long to wait when the process or the machine has no descriptor or memory left for another socket.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
@@ -59,6 +44,8 @@ pub struct Door {
     pub ceiling: usize,
     /// Makes them private; none for plain ones.
     pub tls: Option<Acceptor>,
+    /// The limits of its HTTP connections.
+    pub http: HttpLimits,
 }
 
 /// Listens at an address; port 0 takes a free one.
@@ -88,20 +75,21 @@ impl Arrived {
     }
 }
 
-/// Accepts connections until `stop` is cancelled; those that are open then finish their request.
-pub async fn serve(door: Door, router: Router, tasks: Tasks, stop: CancellationToken) {
-    let Door { listener, ceiling, tls } = door;
+/// Accepts connections until it is told to refuse them; open ones are served until they are told to close.
+pub async fn serve(door: Door, router: Router, tasks: Tasks, ending: Ending) {
+    let Door { listener, ceiling, tls, http } = door;
     let mut warned = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = stop.cancelled() => return,
+            () = ending.refused() => return,
         };
         match accepted {
             Ok((socket, peer)) => {
                 let arrived = Arrived::of(&socket, peer);
                 if arrived.descriptor < ceiling {
-                    let inside = Inside { router: router.clone(), tls: tls.clone(), stop: stop.clone() };
+                    let inside =
+                        Inside { router: router.clone(), tls: tls.clone(), http, ending: ending.clone() };
                     tasks.request(inside.connection(socket, arrived));
                 } else if tls.is_none() {
                     // As far as the client still reads it: there is nothing left to wait for it with.
@@ -129,14 +117,15 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 struct Inside {
     router: Router,
     tls: Option<Acceptor>,
-    stop: CancellationToken,
+    http: HttpLimits,
+    ending: Ending,
 }
 
 impl Inside {
     async fn connection(self, socket: TcpStream, arrived: Arrived) {
         let _ = socket.set_nodelay(true);
         // Before anything is allocated for it.
-        if !matches!(timeout(HEADERS_DEADLINE, socket.peek(&mut [0])).await, Ok(Ok(1))) {
+        if !matches!(timeout(SILENCE_DEADLINE, socket.peek(&mut [0])).await, Ok(Ok(1))) {
             return;
         }
         let socket = match &self.tls {
@@ -144,37 +133,12 @@ impl Inside {
             // In a box: the rest of the connection's life needs no room for it.
             Some(acceptor) => tokio::select! {
                 socket = Box::pin(acceptor.accept(socket)) => socket,
-                () = self.stop.cancelled() => None,
+                () = self.ending.refused() => None,
             },
         };
         if let Some(socket) = socket {
-            self.http(socket, arrived).await;
-        }
-    }
-
-    async fn http(self, socket: Socket, arrived: Arrived) {
-        let Self { router, stop, .. } = self;
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(arrived);
-            TowerToHyperService::new(router.clone()).call(request)
-        });
-        let http = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADERS_DEADLINE)
-            .max_headers(MAX_HEADERS)
-            .max_buf_size(MAX_HEADER_BYTES)
-            .serve_connection(TokioIo::new(socket), service)
-            .with_upgrades();
-        let mut http = pin!(http);
-        let served = tokio::select! {
-            served = http.as_mut() => served,
-            () = stop.cancelled() => {
-                http.as_mut().graceful_shutdown();
-                http.await
-            }
-        };
-        if let Err(error) = served {
-            tracing::trace!(%error, "an HTTP connection ended early");
+            let Self { router, http, ending, .. } = self;
+            exchange(socket, arrived, router, http, ending).await;
         }
     }
 }

@@ -5,6 +5,7 @@ mod batch;
 mod client;
 mod comments;
 mod debug;
+mod exchange;
 mod extract;
 mod items;
 mod listener;
@@ -24,7 +25,7 @@ use std::{
 
 use axum::{
     Router,
-    http::{HeaderValue, header::HeaderName, request},
+    http::request,
     middleware,
     response::Response,
     routing::{any, delete, get, post},
@@ -43,6 +44,7 @@ use crate::{
 #[cfg(feature = "fuzzing")]
 pub use batch::fuzz_bodies;
 pub use client::{Origins, Proxies};
+pub use exchange::HttpLimits;
 use listener::Arrived;
 pub use listener::{Door, Listener, bind, serve};
 pub use ops::{Ops, router as ops_router};
@@ -113,20 +115,10 @@ pub fn router(api: Api) -> Router {
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .fallback(|| async { Problem::not_found("no such route") })
         .layer(middleware::from_fn(deadline))
-        .layer(middleware::map_response(keep_alive))
         .with_state(api)
 }
 
 /// Every route has a deadline.
 async fn deadline(request: axum::extract::Request, next: middleware::Next) -> Result<Response, Problem> {
     tokio::time::timeout(ROUTE_DEADLINE, next.run(request)).await.map_err(|_| Problem::deadline())
-}
-
-/// Tells clients that reuse connections how long an idle one is kept, so that they do not send into a closing one.
-async fn keep_alive(mut response: Response) -> Response {
-    if response.status() != axum::http::StatusCode::SWITCHING_PROTOCOLS {
-        let kept = HeaderValue::from_static("timeout=5");
-        response.headers_mut().insert(HeaderName::from_static("keep-alive"), kept);
-    }
-    response
 }

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::{
     Api, Problem, auth,
+    exchange::RequestStream,
     extract::{Params, Stream},
     listener::Arrived,
 };
@@ -162,9 +163,9 @@ fn switching(accept: HeaderValue, headers: &HeaderMap) -> Response<Body> {
 /// The raw socket and what the viewer sent behind its handshake.
 async fn upgraded(upgrade: OnUpgrade) -> Option<(Socket, Vec<u8>)> {
     let upgraded = timeout(UPGRADE_DEADLINE, upgrade).await.ok()?.ok()?;
-    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<Socket>>().ok()?;
+    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<RequestStream>>().ok()?;
     // A copy: the buffer of 8 KiB behind it would live as long as the viewer.
-    Some((io.into_inner(), read_buf.to_vec()))
+    Some((io.into_inner().into_socket(), read_buf.to_vec()))
 }
 
 #[cfg(test)]

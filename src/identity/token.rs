@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Pass, Settings};
 use crate::domain::{Author, Right, Streams, Viewer};
 
-/// The largest token, in bytes; a request line or its headers hold 8 KiB.
+/// The largest token, in bytes; a request's line and headers hold 16 KiB by default.
 pub const MAX_TOKEN_BYTES: usize = 4 * 1024;
 /// How far an issuer's clock may be ahead of this one's. Nothing is added to a token's end: a client refreshes in time.
 pub(super) const LEEWAY_MS: u64 = 30_000;

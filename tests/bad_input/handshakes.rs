@@ -115,15 +115,15 @@ fn heads(sample: &Sample) -> Vec<Case> {
     let fill = |count: usize| (0..count).map(|n| format!("x-{n}: y")).collect::<Vec<_>>().join("\r\n");
     let path = |query: &str| sample.with("/watch", &format!("/watch{query}"));
     to_cases([
-        ("64 headers", sample.and(&fill(59)), 101),
-        ("65 headers", sample.and(&fill(60)), 431),
+        ("100 headers", sample.and(&fill(95)), 101),
+        ("101 headers", sample.and(&fill(96)), 431),
         ("1,000 headers", sample.and(&fill(1_000)), 431),
-        ("a header of 9 KiB", sample.and(&format!("x: {}", "y".repeat(9 * 1024))), 431),
-        ("a header's name of 9 KiB", sample.and(&format!("{}: y", "x".repeat(9 * 1024))), 431),
-        ("10 headers of 1 KiB", sample.and(&vec![format!("x: {}", "y".repeat(1_024)); 10].join("\r\n")), 431),
-        ("a query of 9 KiB", path(&format!("?x={}", "y".repeat(9 * 1024))), 431),
+        ("a header of 17 KiB", sample.and(&format!("x: {}", "y".repeat(17 * 1024))), 431),
+        ("a header's name of 17 KiB", sample.and(&format!("{}: y", "x".repeat(17 * 1024))), 431),
+        ("17 headers of 1 KiB", sample.and(&vec![format!("x: {}", "y".repeat(1_024)); 17].join("\r\n")), 431),
+        ("a query of 17 KiB", path(&format!("?x={}", "y".repeat(17 * 1024))), 431),
         ("a query of 100 KiB", path(&format!("?x={}", "y".repeat(100 * 1024))), 431),
-        ("7 KiB of headers", sample.and(&format!("x: {}", "y".repeat(7 * 1024))), 101),
+        ("15 KiB of headers", sample.and(&format!("x: {}", "y".repeat(15 * 1024))), 101),
         ("a header without a colon", sample.and("nothing"), 400),
         ("a header without a name", sample.and(": y"), 400),
         ("a space before the colon", sample.and("x : y"), 400),

@@ -18,7 +18,11 @@ fn cases(handshake: &str) -> [(&'static str, &str, &str); 8] {
         ("half a head, then a byte a second", &handshake[..half], &handshake[half..]),
         ("a head without its end", &handshake[..handshake.len() - 2], ""),
         ("empty lines", "\r\n", "\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n"),
-        ("an answered request, then silence", "GET /v1/streams/a HTTP/1.1\r\nhost: x\r\n\r\n", ""),
+        (
+            "an answered request, then a byte a second",
+            "GET /v1/streams/a HTTP/1.1\r\nhost: x\r\n\r\n",
+            handshake,
+        ),
     ]
 }
 

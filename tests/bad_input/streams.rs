@@ -82,11 +82,11 @@ async fn g14_streams() {
     assert_eq!(get(address, &format!("/v1/streams/{longest}")).await.status, 200);
     let escaped = request(address, "GET", "/v1/streams/%61%5Fb", &[], b"").await;
     assert_eq!(escaped.status, 200, "an escape that was not needed");
-    let huge = format!("GET /v1/streams/{}/watch HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(10_000));
+    let huge = format!("GET /v1/streams/{}/watch HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(17_000));
     assert_eq!(
         exchange(address, huge.as_bytes()).await.map(|answer| answer.status),
         Some(431),
-        "a head over 8 KiB"
+        "a head over 16 KiB"
     );
     control.unharmed("streams", names.len() + 16, 50).await;
 }

@@ -144,7 +144,7 @@ async fn edges(pod: &Pod) {
         ("GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n".into(), 404),
         ("DELETE / HTTP/1.1\r\nhost: x\r\n\r\n".into(), 405),
         ("hello\r\n\r\n".into(), 400),
-        (format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(9 * 1024)), 431),
+        (format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(17 * 1024)), 431),
     ];
     for (bytes, status) in statuses {
         let answer: Option<Answer> = exchange(pod.public, bytes.as_bytes()).await;

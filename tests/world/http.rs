@@ -133,17 +133,21 @@ async fn answer_to(address: SocketAddr, bytes: &[u8]) -> Option<Answer> {
         writing.write_all(bytes).await?;
         writing.flush().await
     };
-    let (_, answer) = tokio::join!(send, timeout(PATIENCE, read(&mut reading)));
+    let (_, answer) = tokio::join!(send, timeout(PATIENCE, read(&mut reading, bytes.starts_with(b"HEAD "))));
     answer.expect("an answer, or the end of the connection")
 }
 
-async fn read(reading: &mut (impl tokio::io::AsyncRead + Unpin)) -> Option<Answer> {
+/// Reads one answer; one to HEAD has no body, although it may name a length.
+async fn read(reading: &mut (impl tokio::io::AsyncRead + Unpin), is_head: bool) -> Option<Answer> {
     let mut bytes = Vec::new();
     loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
             let head = std::str::from_utf8(&bytes[..end]).unwrap();
             let mut answer = Answer::parse(head, b"");
             let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+            if is_head {
+                return Some(answer);
+            }
             if bytes.len() >= end + 4 + length {
                 answer.body = String::from_utf8(bytes[end + 4..end + 4 + length].to_vec()).unwrap();
                 return Some(answer);
@@ -153,7 +157,7 @@ async fn read(reading: &mut (impl tokio::io::AsyncRead + Unpin)) -> Option<Answe
             Ok(1..) => {}
             Ok(0) | Err(_) if bytes.is_empty() => return None,
             Ok(0) | Err(_) => {
-                // An answer without a body that still names its length, such as the one to HEAD.
+                // An answer that ends before the length that it names.
                 let text = String::from_utf8_lossy(&bytes);
                 return Some(Answer::parse(text.split("\r\n\r\n").next()?, b""));
             }

@@ -76,6 +76,12 @@ impl Peer {
         }
     }
 
+    /// Reads so many bytes and forgets them, such as an answer's body.
+    pub(crate) async fn skip(&mut self, bytes: usize) {
+        while self.unread.len() < bytes && self.read_some().await {}
+        self.unread.drain(..bytes.min(self.unread.len()));
+    }
+
     /// Reads one frame.
     pub(crate) async fn hear(&mut self) -> Heard {
         loop {

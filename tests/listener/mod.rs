@@ -1,0 +1,4 @@
+//! Connections of HTTP: how long they are kept, how they end, and what they may hold.
+
+mod heads;
+mod keeping;
