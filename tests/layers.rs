@@ -171,3 +171,57 @@ fn no_file_is_over_400_lines() {
         .collect();
     none(&faults);
 }
+
+/// The structs that derive their reading, each with the lines of its fields.
+fn derived_structs(code: &str) -> Vec<(&str, &str)> {
+    let derives = code.match_indices("#[derive(").filter_map(|(at, _)| {
+        let (derived, after) = code[at..].split_once(")]")?;
+        let after = after.split_once("struct ").filter(|(before, _)| !before.contains(['{', ';']))?.1;
+        let is_read = derived.split(['(', ',']).any(|word| word.trim() == "Deserialize");
+        is_read.then(|| {
+            (name(after), after.split_once('{').map_or("", |(_, fields)| fields.split('}').next().unwrap()))
+        })
+    });
+    derives.collect()
+}
+
+/// Symptom: an array was taken where the documents have an object, in a body, a batch and a file.
+/// Cause: serde reads a derived struct from an array of its fields as well; `domain::Object` does not.
+#[test]
+fn a_derived_struct_is_read_as_an_object() {
+    let mut sources = sources();
+    sources.retain(|source| !source.path.contains("tests"));
+    let code = |source: &Source| source.code.split("#[cfg(test)]").next().unwrap().to_owned();
+    let codes: Vec<_> = sources.iter().map(|source| (source.path.as_str(), code(source))).collect();
+    let structs: Vec<_> = codes
+        .iter()
+        .flat_map(|(path, code)| derived_structs(code).into_iter().map(move |found| (*path, found)))
+        .collect();
+    assert!(structs.len() > 10, "{structs:?}");
+    let is_derived = |word: &str| structs.iter().any(|(_, (name, _))| *name == word);
+    let mut faults = Vec::new();
+    for (path, (name, fields)) in &structs {
+        let lines: Vec<_> = fields.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        for (at, line) in lines.iter().enumerate() {
+            let Some((field, of_type)) = line.split_once(": ") else { continue };
+            let words: Vec<_> =
+                of_type.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+            let is_bare = words.iter().enumerate().any(|(at, word)| {
+                is_derived(word) && at.checked_sub(1).is_none_or(|before| words[before] != "Object")
+            });
+            let has_reader =
+                at > 0 && lines[at - 1].contains("deserialize_with") && lines[at - 1].contains("object\"");
+            if is_bare && !has_reader {
+                faults.push(format!("{path}: {name}.{field} may be an array"));
+            }
+        }
+    }
+    for (path, code) in &codes {
+        for line in code.lines().filter(|line| line.contains("serde_json::from_")) {
+            if *path != "domain/json.rs" && !line.contains("Object<") {
+                faults.push(format!("{path} reads what may be an array: {}", line.trim()));
+            }
+        }
+    }
+    none(&faults);
+}

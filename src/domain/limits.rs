@@ -4,7 +4,6 @@
 //! cells lie with the socket. The others lie in one table of a fixed size.
 
 use std::{
-    collections::BTreeMap,
     hash::{BuildHasher as _, RandomState},
     net::{IpAddr, Ipv6Addr},
     sync::Arc,
@@ -13,9 +12,11 @@ use std::{
 
 use parking_lot::Mutex;
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
-use super::{Refusal, StreamId};
+use super::{
+    Refusal, StreamId,
+    json::{object, optional_object, read_object},
+};
 
 /// So many a second in the long run, and so many at once.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -32,10 +33,13 @@ pub struct Rate {
 #[serde(default, deny_unknown_fields)]
 pub struct FrameRules {
     /// Of one socket.
+    #[serde(deserialize_with = "optional_object")]
     pub viewer: Option<Rate>,
     /// Of one user, on this pod.
+    #[serde(deserialize_with = "optional_object")]
     pub user: Option<Rate>,
     /// Of one client address, on this pod.
+    #[serde(deserialize_with = "optional_object")]
     pub address: Option<Rate>,
 }
 
@@ -44,14 +48,19 @@ pub struct FrameRules {
 #[serde(default, deny_unknown_fields)]
 pub struct PostRules {
     /// Of one socket.
+    #[serde(deserialize_with = "optional_object")]
     pub viewer: Option<Rate>,
     /// Of one user, on this pod.
+    #[serde(deserialize_with = "optional_object")]
     pub user: Option<Rate>,
     /// Of one client address, on this pod.
+    #[serde(deserialize_with = "optional_object")]
     pub address: Option<Rate>,
     /// Of all viewers together in one stream, on this pod.
+    #[serde(deserialize_with = "optional_object")]
     pub stream: Option<Rate>,
     /// Of one service, on this pod.
+    #[serde(deserialize_with = "optional_object")]
     pub service: Option<Rate>,
 }
 
@@ -60,10 +69,13 @@ pub struct PostRules {
 #[serde(default, deny_unknown_fields)]
 pub struct JoinRules {
     /// Of one user, on this pod.
+    #[serde(deserialize_with = "optional_object")]
     pub user: Option<Rate>,
     /// Of one client address, on this pod.
+    #[serde(deserialize_with = "optional_object")]
     pub address: Option<Rate>,
     /// Of one stream, on this pod.
+    #[serde(deserialize_with = "optional_object")]
     pub stream: Option<Rate>,
 }
 
@@ -72,10 +84,13 @@ pub struct JoinRules {
 #[serde(default, deny_unknown_fields)]
 pub struct LimitRules {
     /// Of frames.
+    #[serde(deserialize_with = "object")]
     pub frames: FrameRules,
     /// Of posts.
+    #[serde(deserialize_with = "object")]
     pub posts: PostRules,
     /// Of handshakes.
+    #[serde(deserialize_with = "object")]
     pub joins: JoinRules,
 }
 
@@ -85,11 +100,7 @@ impl LimitRules {
     /// # Errors
     /// What is wrong, for a person.
     pub fn from_json(text: &str) -> Result<Self, String> {
-        // A list would be read as the fields in their order.
-        let given: BTreeMap<String, Map<String, Value>> =
-            serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let given = given.into_iter().map(|(name, rules)| (name, Value::from(rules))).collect();
-        let rules: Self = serde_json::from_value(Value::Object(given)).map_err(|error| error.to_string())?;
+        let rules: Self = read_object(text.as_bytes()).map_err(|error| error.to_string())?;
         let Self { frames, posts, joins } = &rules;
         let of_frames = [frames.viewer, frames.user, frames.address];
         let of_posts = [posts.viewer, posts.user, posts.address, posts.stream, posts.service];

@@ -109,6 +109,11 @@ fn rules_that_make_no_sense_are_told() {
         "",
         "[]",
         r#"{"posts": []}"#,
+        // Symptom: these were limits. Cause: serde reads a struct from an array of its fields as well.
+        "[{}, {}, {}]",
+        r#"{"joins": [null, null, null]}"#,
+        r#"{"posts": {"user": [1, 1]}}"#,
+        r#"{"posts": {"user": {"per_second": 1, "burst": 1}}, "posts": {}}"#,
         r#"{"posts": {"nobody": {"per_second": 1, "burst": 1}}}"#,
         r#"{"posts": {"user": {"per_second": 1}}}"#,
         r#"{"posts": {"user": {"per_second": 0, "burst": 1}}}"#,

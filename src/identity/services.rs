@@ -4,7 +4,7 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use serde::Deserialize;
 use subtle::{Choice, ConstantTimeEq as _};
 
-use crate::domain::{Kind, Service, Streams};
+use crate::domain::{Kind, Object, Service, Streams, read_object};
 
 /// The longest name: it is shown as the author of what names none.
 const MAX_NAME_BYTES: usize = 64;
@@ -16,7 +16,7 @@ pub(super) struct ServiceKeys(Vec<(Digest, Service)>);
 
 #[derive(Deserialize)]
 struct File {
-    keys: Vec<Line>,
+    keys: Vec<Object<Line>>,
 }
 
 #[derive(Deserialize)]
@@ -36,13 +36,13 @@ impl ServiceKeys {
     /// Reads a file's text.
     pub(super) fn read(text: &[u8]) -> Result<Self, Vec<String>> {
         let form = r#"{"keys":[{"name":"shop","sha256":"…","kinds":["gift"],"streams":["*"]}]}"#;
-        let file: File = serde_json::from_slice(text)
+        let file: File = read_object(text)
             .map_err(|error| vec![format!("line {}: not of the form {form}", error.line())])?;
         if file.keys.is_empty() {
             return Err(vec!["the file names no key".to_owned()]);
         }
         let (mut keys, mut faults) = (Vec::new(), Vec::new());
-        for (number, line) in file.keys.into_iter().enumerate() {
+        for (number, Object(line)) in file.keys.into_iter().enumerate() {
             match line.check() {
                 Ok((digest, _)) if keys.iter().any(|(known, _)| *known == digest) => {
                     faults.push(format!("key {}: it is there twice", number + 1));
@@ -149,7 +149,19 @@ mod tests {
         for (keys, fault) in cases {
             assert_eq!(file(&keys).err().unwrap(), [fault], "{keys}");
         }
-        let unknown = file(&line(ABC).replace("gift", "emperor")).err().unwrap();
-        assert!(unknown[0].starts_with("line 1: not of the form") && !unknown[0].contains(ABC));
+        let listed = format!(r#"["shop","{ABC}",["gift"],["*"]]"#);
+        for unknown in
+            [line(ABC).replace("gift", "emperor"), line(ABC).replace(r#""gift""#, r#"{"gift":null}"#), listed]
+        {
+            let faults = file(&unknown).err().unwrap();
+            assert!(
+                faults[0].starts_with("line 1: not of the form") && !faults[0].contains(ABC),
+                "{unknown}"
+            );
+        }
+        assert!(
+            ServiceKeys::read(format!("[[{}]]", line(ABC)).as_bytes()).is_err(),
+            "an array of the file's fields"
+        );
     }
 }

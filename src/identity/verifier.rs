@@ -6,13 +6,14 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, crypto};
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, IgnoredAny},
+    de::{DeserializeOwned, Error as _, IgnoredAny},
 };
 
 use super::{
     Pass, Settings, provider,
     token::{BadToken, Claims, MAX_TOKEN_BYTES, Terms},
 };
+use crate::domain::{Object, read_object};
 
 /// A secret is at least as long as its hash (RFC 7518 section 3.2).
 const MIN_SECRET_BYTES: usize = 32;
@@ -37,6 +38,7 @@ struct Key {
 /// The parts of a token's header that count (RFC 7515 section 4.1); keys and addresses in it are ignored.
 #[derive(Deserialize)]
 struct Header {
+    #[serde(deserialize_with = "algorithm")]
     alg: Algorithm,
     kid: Option<String>,
     /// Whether it is there, whatever it says.
@@ -47,7 +49,7 @@ struct Header {
 /// A JWK Set (RFC 7517 section 5).
 #[derive(Deserialize)]
 struct File {
-    keys: Vec<Jwk>,
+    keys: Vec<Object<Jwk>>,
 }
 
 /// The parts of a JWK that count; others are ignored. Never shown: one of them may be a secret.
@@ -68,9 +70,13 @@ pub(super) struct Jwk {
 /// The keys of a file's text.
 pub(super) fn jwks(text: &[u8]) -> Result<Vec<Jwk>, Vec<String>> {
     // What serde would say could hold a part of a key.
-    let file: File = serde_json::from_slice(text)
+    let file: File = read_object(text)
         .map_err(|error| vec![format!("line {}: no JWK Set: {{\"keys\":[…]}}", error.line())])?;
-    if file.keys.is_empty() { Err(vec!["the file names no key".to_owned()]) } else { Ok(file.keys) }
+    if file.keys.is_empty() {
+        Err(vec!["the file names no key".to_owned()])
+    } else {
+        Ok(file.keys.into_iter().map(|Object(key)| key).collect())
+    }
 }
 
 impl Verifier {
@@ -136,12 +142,14 @@ fn is_there<'de, D: Deserializer<'de>>(member: D) -> Result<bool, D::Error> {
     IgnoredAny::deserialize(member).map(|_| true)
 }
 
+/// Reads an algorithm's name and nothing else: a derived enum also reads `{"HS256": null}`.
+fn algorithm<'de, D: Deserializer<'de>>(member: D) -> Result<Algorithm, D::Error> {
+    String::deserialize(member)?.parse().map_err(D::Error::custom)
+}
+
 /// A part of a token: a JSON object in base64url without padding.
 fn decoded<T: DeserializeOwned>(part: &str) -> Option<T> {
-    let json = URL_SAFE_NO_PAD.decode(part).ok()?;
-    // A list of what the members would be, in the order of the fields, would do for serde.
-    let is_object = json.trim_ascii_start().starts_with(b"{");
-    if is_object { serde_json::from_slice(&json).ok() } else { None }
+    read_object(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
 }
 
 impl Key {

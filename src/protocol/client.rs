@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::Value;
 
-use crate::domain::{BadId, Draft, Kind, PostId};
+use crate::domain::{BadId, Draft, Kind, Object, PostId};
 
 /// A viewer's message, understood.
 #[derive(Debug, PartialEq)]
@@ -84,7 +84,7 @@ impl ClientFrame {
     /// # Errors
     /// [`BadFrame`]: the JSON is broken, its `type` is unknown, or a field has a wrong form.
     pub fn decode(text: &str) -> Result<Self, BadFrame> {
-        let raw: Raw = serde_json::from_str(text).map_err(|_| BadFrame {
+        let Object(raw): Object<Raw> = serde_json::from_str(text).map_err(|_| BadFrame {
             reference: readable_ref(text),
             message: "not a JSON message of a known form",
         })?;

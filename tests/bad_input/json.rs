@@ -49,6 +49,7 @@ fn broken() -> Vec<(&'static str, String)> {
         ("a text", "\"ping\""),
         ("a list", "[]"),
         ("a list with a message", r#"[{"type":"ping"}]"#),
+        ("a list of a message's fields", r#"["post","a","b","comment","x",null,{}]"#),
     ];
     let mut cases: Vec<_> = plain.map(|(name, text)| (name, text.to_owned())).into();
     cases.extend([
@@ -89,6 +90,7 @@ fn wrong() -> Vec<(&'static str, String)> {
         ("body empty", r#"{"type":"post","body":""}"#),
         ("kind unknown", r#"{"type":"post","kind":"emperor","body":"x"}"#),
         ("kind a number", r#"{"type":"post","kind":1,"body":"x"}"#),
+        ("kind an object", r#"{"type":"post","kind":{"comment":null},"body":"x"}"#),
         ("kind in capitals", r#"{"type":"post","kind":"Comment","body":"x"}"#),
         ("id a number", r#"{"type":"post","id":1,"body":"x"}"#),
         ("id empty", r#"{"type":"post","id":"","body":"x"}"#),

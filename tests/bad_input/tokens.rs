@@ -169,6 +169,7 @@ fn headers(issuer: &Issuer) -> Vec<Case> {
             ("kid twice", issuer.token_of(Signs::Hs256, twice, &claims("eve").to_string())),
             ("no alg", issuer.token(Signs::Hs256, &json!({"kid": "HS256"}), &claims("eve"))),
             ("alg a list", with(json!({"alg": ["HS256"]}))),
+            ("alg an object", with(json!({"alg": {"HS256": null}}))),
             ("crit", with(json!({"crit": ["b64"], "b64": false}))),
             ("crit empty", with(json!({"crit": []}))),
             ("crit null", with(json!({"crit": null}))),

@@ -94,6 +94,14 @@ fn files_of_keys_that_are_wrong_stop_the_start() {
     let cases = [
         (String::new(), "no JWK Set"),
         ("[]".to_owned(), "no JWK Set"),
+        (format!("[[{}]]", issuer.jwk(Signs::Hs256)), "no JWK Set"),
+        (
+            format!(
+                r#"{{"keys":[["oct","HS256","k",null,null,null,null,null,"{}",null]]}}"#,
+                encode(issuer.secret)
+            ),
+            "no JWK Set",
+        ),
         ("{\"keys\":[]}".to_owned(), "the file names no key"),
         (twice, "another one has the kid"),
         (jwk(Signs::Hs256, "kid", Value::Null), "kid is absent"),
