@@ -5,10 +5,7 @@ use std::{
     time::Duration,
 };
 
-use opentelemetry::{
-    KeyValue,
-    metrics::{Meter, MeterProvider as _},
-};
+use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
@@ -16,10 +13,7 @@ use opentelemetry_sdk::{
         InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Temporality, data::ResourceMetrics,
         reader::MetricReader,
     },
-    resource::EnvResourceDetector,
 };
-
-use super::Identity;
 
 /// The instrumentation scope of every signal.
 pub(super) const SCOPE: &str = "fanfare";
@@ -31,10 +25,10 @@ pub(super) struct Meters {
 }
 
 impl Meters {
-    pub(super) fn new(identity: &Identity) -> Self {
+    pub(super) fn new(resource: Resource) -> Self {
         let reader = Reader(Arc::new(ManualReader::builder().build()));
         let provider =
-            SdkMeterProvider::builder().with_resource(resource(identity)).with_reader(reader.clone()).build();
+            SdkMeterProvider::builder().with_resource(resource).with_reader(reader.clone()).build();
         Self { provider, reader }
     }
 
@@ -50,23 +44,6 @@ impl Meters {
         }
         metrics
     }
-}
-
-/// Who tells: what the pod knows of itself, then `OTEL_RESOURCE_ATTRIBUTES`, then `OTEL_SERVICE_NAME`.
-pub(super) fn resource(identity: &Identity) -> Resource {
-    let Identity { pod, track } = identity;
-    let own = [
-        KeyValue::new("service.name", "fanfare"),
-        KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
-        KeyValue::new("service.instance.id", pod.clone()),
-        KeyValue::new("fanfare.track", track.clone()),
-    ];
-    let named = std::env::var("OTEL_SERVICE_NAME").ok().filter(|name| !name.is_empty());
-    Resource::builder_empty()
-        .with_attributes(own)
-        .with_detector(Box::new(EnvResourceDetector::new()))
-        .with_attributes(named.map(|name| KeyValue::new("service.name", name)))
-        .build()
 }
 
 /// A reader that is asked; a handle to it stays here when the provider takes it.

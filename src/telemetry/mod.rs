@@ -11,9 +11,11 @@ mod meters;
 mod otlp;
 mod prometheus;
 mod push;
+mod resource;
 mod sli;
 mod spans;
 mod tally;
+mod target;
 mod trace;
 mod writer;
 
@@ -22,7 +24,7 @@ pub use prometheus::PROMETHEUS_TEXT;
 pub use sli::{Counts, Figures, Identity, JoinSource, Objectives, PostOutcome, Seating, ShardFigures, Sli};
 pub use trace::{BadTraceparent, CallerSpan, Traceparent, deliver_span, post_span};
 
-use otlp::Settings;
+use otlp::{Ignored, Settings};
 use push::{Push, Pushed};
 use writer::Pen;
 
@@ -34,23 +36,29 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Begins to log, to measure, and to push what the `OTEL_*` settings say.
+    /// Begins to log, to measure, and to push what the `OTEL_*` settings say. One that is not understood is logged and
+    /// ignored.
     ///
     /// # Errors
-    /// `RUST_LOG` or `OTEL_*` settings that cannot be meant, each in a line.
+    /// A `RUST_LOG` that cannot be read, or a thread that does not start.
     pub fn start(identity: &Identity, objectives: Objectives) -> Result<Self, String> {
-        let settings = Settings::read(|name| std::env::var(name).ok())?;
-        let sli = Sli::new(identity, objectives);
-        let resource = meters::resource(identity);
+        let variable = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
+        let (settings, ignored) = Settings::read(variable);
+        let (resource, unread) = resource::read(identity, variable);
+        let sli = Sli::of(resource.clone(), objectives);
         let (tracer, spans) = settings
             .traces
-            .then(|| spans::tracer(&settings, resource.clone(), &sli))
+            .as_ref()
+            .map(|_| spans::tracer(&settings, resource.clone(), &sli))
             .map_or((None, None), |(tracer, spans)| (Some(tracer), Some(spans)));
         if tracer.is_some() {
             trace::begin();
         }
         let pen = logs::start(&sli, tracer)?;
-        let pushes = settings.metrics || settings.traces;
+        for Ignored { setting, reason } in ignored.into_iter().chain(unread) {
+            tracing::warn!(setting, reason, "setting ignored");
+        }
+        let pushes = settings.metrics.is_some() || settings.traces.is_some();
         let pushed = Pushed { settings, resource, sli: sli.clone(), spans };
         let push = pushes.then(|| Push::start(pushed)).transpose()?;
         Ok(Self { sli, pen, push })

@@ -3,7 +3,10 @@
 //! Names follow the OpenTelemetry specification's rules for Prometheus: dots become underscores, the unit follows the
 //! name, and counters end in `_total`. The resource is `target_info`.
 
-use std::fmt::{Display, Write as _};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    fmt::{Display, Write as _},
+};
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::metrics::data::{
@@ -108,20 +111,48 @@ fn underscored(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
 
+/// A label's name as the specification makes it of an attribute's key: every other character than a letter, a digit or
+/// `_` becomes `_`, several `_` become one, and `key_` goes before a digit. Returns `None` if nothing but `_` is left.
+/// See <https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/>.
+fn label_name(key: &str) -> Option<String> {
+    let mut name = underscored(key);
+    while name.contains("__") {
+        name = name.replace("__", "_");
+    }
+    if name.starts_with(|c: char| c.is_ascii_digit()) {
+        name.insert_str(0, "key_");
+    }
+    (!name.is_empty() && name != "_").then_some(name)
+}
+
+/// Writes attributes as labels. The values of keys that become one name are joined by `;`, in the order of the keys:
+/// Prometheus refuses a whole scrape for one name that is there twice.
 fn labels<'a>(attributes: impl IntoIterator<Item = &'a KeyValue>) -> String {
-    let label = |attribute: &KeyValue| {
-        let value = attribute.value.to_string();
+    let mut attributes: Vec<_> = attributes.into_iter().collect();
+    attributes.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+    let mut labels = BTreeMap::<String, String>::new();
+    for attribute in attributes {
+        let Some(name) = label_name(attribute.key.as_str()) else { continue };
+        // NUL ends what Prometheus reads.
+        let value = attribute.value.to_string().replace('\0', "\u{fffd}");
         let value = value.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n");
-        format!("{}=\"{value}\"", underscored(attribute.key.as_str()))
-    };
-    let mut labels: Vec<_> = attributes.into_iter().map(label).collect();
-    labels.sort_unstable();
+        match labels.entry(name) {
+            Entry::Vacant(vacant) => drop(vacant.insert(value)),
+            Entry::Occupied(mut occupied) => {
+                occupied.get_mut().push(';');
+                occupied.get_mut().push_str(&value);
+            }
+        }
+    }
+    let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
     labels.join(",")
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use opentelemetry::KeyValue;
 
     use super::super::{Figures, Identity, Objectives, PostOutcome, Seating, ShardFigures, Sli};
 
@@ -170,5 +201,27 @@ mod tests {
             assert!(text.lines().any(|each| each == line), "{line} is not in\n{text}");
         }
         assert!(text.contains(r#"service_instance_id="pod\"1\\","#), "{text}");
+    }
+
+    /// Symptom: Prometheus refused every scrape of a pod with `OTEL_RESOURCE_ATTRIBUTES=1team=x`, or with
+    /// `deployment.environment=a,deployment_environment=b`. Cause: keys became names that begin with a digit, or that
+    /// are there twice.
+    #[test]
+    fn attribute_keys_become_valid_distinct_label_names() {
+        for (attributes, expected) in [
+            (vec![("1team", "x")], r#"key_1team="x""#),
+            (
+                vec![("deployment_environment", "b"), ("deployment.environment", "a")],
+                r#"deployment_environment="a;b""#,
+            ),
+            (vec![("a.b", "1"), ("a_b", "3"), ("a-b", "0"), ("a..b", "2")], r#"a_b="0;2;1;3""#),
+            (vec![("__name__", "up")], r#"_name_="up""#),
+            (vec![("Ünï", "x"), ("_", "y"), ("...", "z"), ("", "w")], r#"_n_="x""#),
+            (vec![("quote", "\"\\\n\0")], r#"quote="\"\\\n�""#),
+        ] {
+            let pairs: Vec<_> =
+                attributes.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
+            assert_eq!(super::labels(&pairs), expected);
+        }
     }
 }

@@ -46,7 +46,7 @@ impl Push {
     /// Begins to push.
     ///
     /// # Errors
-    /// An endpoint or a header that cannot be meant.
+    /// A thread or a runtime that does not start.
     pub(super) fn start(pushed: Pushed) -> Result<Self, String> {
         let stop = CancellationToken::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -54,7 +54,7 @@ impl Push {
         let (mut metrics, mut spans) = {
             // The exporters' connections live on the runtime that they are made in.
             let _inside = runtime.enter();
-            (Metrics::of(&pushed)?, Spans::of(pushed)?)
+            (Metrics::of(&pushed), Spans::of(pushed))
         };
         let stopped = stop.clone();
         let work = move || {
@@ -113,6 +113,13 @@ async fn within(push: impl Future<Output = opentelemetry_sdk::error::OTelSdkResu
     }
 }
 
+/// Returns an exporter, or `None` and logs the reason: the pod serves without it.
+fn made<E>(signal: &str, exporter: Result<E, String>) -> Option<E> {
+    exporter
+        .inspect_err(|error| tracing::warn!(signal, error, "exporter not started, nothing is pushed"))
+        .ok()
+}
+
 struct Metrics {
     exporter: Option<MetricExporter>,
     every: Duration,
@@ -121,10 +128,9 @@ struct Metrics {
 }
 
 impl Metrics {
-    fn of(Pushed { settings, sli, .. }: &Pushed) -> Result<Self, String> {
-        let exporter = settings.metrics.then(|| MetricExporter::builder().build()).transpose();
-        let exporter = exporter.map_err(|error| error.to_string())?;
-        Ok(Self { exporter, every: settings.every, sli: sli.clone(), reach: Reach::default() })
+    fn of(Pushed { settings, sli, .. }: &Pushed) -> Self {
+        let exporter = settings.metrics.as_ref().and_then(|target| made("metrics", target.metrics()));
+        Self { exporter, every: settings.every, sli: sli.clone(), reach: Reach::default() }
     }
 }
 
@@ -158,14 +164,13 @@ struct Spans {
 }
 
 impl Spans {
-    fn of(Pushed { settings, resource, sli, spans }: Pushed) -> Result<Self, String> {
-        let export = |spans| {
-            let mut exporter = SpanExporter::builder().build().map_err(|error| error.to_string())?;
+    fn of(Pushed { settings, resource, sli, spans }: Pushed) -> Self {
+        let exporter = settings.traces.zip(spans).and_then(|(target, spans)| {
+            let mut exporter = made("spans", target.spans())?;
             exporter.set_resource(&resource);
-            Ok::<_, String>((exporter, spans))
-        };
-        let exporter = spans.map(export).transpose()?;
-        Ok(Self { exporter, gather: settings.gather, sli, reach: Reach::default() })
+            Some((exporter, spans))
+        });
+        Self { exporter, gather: settings.gather, sli, reach: Reach::default() }
     }
 }
 

@@ -8,12 +8,13 @@
 use std::{sync::Arc, time::Duration};
 
 use opentelemetry::KeyValue;
+use opentelemetry_sdk::Resource;
 
 use super::{
     instruments::{self, Durations},
     lately::{Lately, Quantiles},
     meters::Meters,
-    prometheus,
+    prometheus, resource,
     tally::Tally,
 };
 
@@ -176,7 +177,12 @@ impl Sli {
     /// A new set of counts for a pod.
     #[must_use]
     pub fn new(identity: &Identity, objectives: Objectives) -> Self {
-        let (tally, meters) = (Arc::new(Tally::default()), Meters::new(identity));
+        Self::of(resource::read(identity, |_| None).0, objectives)
+    }
+
+    /// A new set of counts for what a resource describes.
+    pub(super) fn of(resource: Resource, objectives: Objectives) -> Self {
+        let (tally, meters) = (Arc::new(Tally::default()), Meters::new(resource));
         let meter = meters.meter();
         instruments::observe(&meter, &tally);
         let durations = Durations::new(&meter, objectives);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hyper::HeaderMap;
 use opentelemetry_proto::tonic::{
     common::v1::{KeyValue, any_value::Value},
     metrics::v1::{Histogram, Metric, metric::Data, number_data_point},
@@ -98,15 +99,19 @@ fn check_resource(taken: &Taken) {
 
 /// Names, units, attributes and buckets as the documentation says, and the pod's resource; every few moments and once
 /// more at the end.
-async fn metrics_arrive(otlp: Otlp) {
+async fn metrics_arrive(otlp: Otlp, compression: &str) {
     let (collector, stream) = (Collector::start(otlp, Manner::Takes), stream_for("push"));
     let endpoint = format!("http://{}", collector.address);
     let pod = Pod::start(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", otlp.name()),
         ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=fan"),
+        // An empty variable is an unset one.
+        ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", ""),
+        ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", ""),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", compression),
         ("OTEL_METRIC_EXPORT_INTERVAL", "200"),
-        ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=test,fanfare.track=green"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=te%73t,fanfare.track=green"),
         ("OTEL_SERVICE_NAME", "fans"),
     ]);
     let mut viewer = Join::new(&pod, &stream).open().await;
@@ -125,6 +130,12 @@ async fn metrics_arrive(otlp: Otlp) {
     .await;
 
     let taken = collector.taken();
+    let is_compressed = |headers: &HeaderMap| {
+        ["content-encoding", "grpc-encoding"]
+            .iter()
+            .any(|name| headers.get(*name).is_some_and(|is| is == "gzip"))
+    };
+    assert!(taken.headers.iter().all(|headers| is_compressed(headers) == (compression == "gzip")));
     check_metrics(&newest(&taken));
     check_resource(&taken);
     pod.post(&stream, "the last word").await;
@@ -141,12 +152,28 @@ async fn metrics_arrive(otlp: Otlp) {
 
 #[tokio::test]
 async fn metrics_arrive_by_grpc() {
-    metrics_arrive(Otlp::Grpc).await;
+    metrics_arrive(Otlp::Grpc, "").await;
+}
+
+#[tokio::test]
+async fn compressed_metrics_arrive_by_grpc() {
+    metrics_arrive(Otlp::Grpc, "gzip").await;
 }
 
 #[tokio::test]
 async fn metrics_arrive_by_http() {
-    metrics_arrive(Otlp::Http).await;
+    metrics_arrive(Otlp::Http, "none").await;
+}
+
+#[tokio::test]
+async fn compressed_metrics_arrive_by_http() {
+    metrics_arrive(Otlp::Http, "gzip").await;
+}
+
+/// Symptom: `OTEL_EXPORTER_OTLP_PROTOCOL=http/json`, a value of the standard, ended the pod with code 2.
+#[tokio::test]
+async fn metrics_arrive_as_json() {
+    metrics_arrive(Otlp::Json, "").await;
 }
 
 /// A traced post has one span, and each pod that delivers has one that links to it; an untraced one has none.
@@ -211,4 +238,9 @@ async fn traces_link_by_grpc() {
 #[tokio::test]
 async fn traces_link_by_http() {
     traces_link(Otlp::Http).await;
+}
+
+#[tokio::test]
+async fn traces_link_as_json() {
+    traces_link(Otlp::Json).await;
 }

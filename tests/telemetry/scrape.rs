@@ -1,5 +1,10 @@
 //! What a pod's `/metrics` says, taken apart.
 
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
 use crate::world::Pod;
 
 /// One scrape.
@@ -49,5 +54,20 @@ impl Scrape {
     /// How many series there are.
     pub(crate) fn series(&self) -> usize {
         self.samples.len()
+    }
+
+    /// Fails if Prometheus' own tool finds a fault in names, types, labels or help texts.
+    pub(crate) fn is_accepted_by_promtool(&self) {
+        let mut tool = Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("promtool, of the Debian package prometheus");
+        tool.stdin.take().unwrap().write_all(self.text.as_bytes()).unwrap();
+        let output = tool.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success() && said.trim().is_empty(), "{said}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    io::Read as _,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     thread,
@@ -9,11 +10,12 @@ use std::{
 
 use bytes::Bytes;
 use fanfare::shutdown::Tasks;
+use flate2::read::GzDecoder;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
     HeaderMap, Request, Response,
     body::Incoming,
-    header::{CONTENT_TYPE, HeaderValue},
+    header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue},
     server::conn::{http1, http2},
     service::service_fn,
 };
@@ -22,7 +24,8 @@ use opentelemetry_proto::tonic::{
     collector::{metrics::v1::ExportMetricsServiceRequest, trace::v1::ExportTraceServiceRequest},
     trace::v1::Span,
 };
-use prost::Message as _;
+use prost::Message;
+use serde::de::DeserializeOwned;
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
@@ -34,6 +37,7 @@ use tokio::{
 pub(crate) enum Otlp {
     Grpc,
     Http,
+    Json,
 }
 
 impl Otlp {
@@ -42,6 +46,7 @@ impl Otlp {
         match self {
             Self::Grpc => "grpc",
             Self::Http => "http/protobuf",
+            Self::Json => "http/json",
         }
     }
 }
@@ -151,22 +156,44 @@ impl Desk {
         // A pod that goes away in the middle of a request is no fault of the collector.
         let _ = match otlp {
             Otlp::Grpc => http2::Builder::new(TokioExecutor::new()).serve_connection(io, service).await,
-            Otlp::Http => http1::Builder::new().serve_connection(io, service).await,
+            Otlp::Http | Otlp::Json => http1::Builder::new().serve_connection(io, service).await,
         };
+    }
+
+    /// The message of a request, without gRPC's frame and uncompressed.
+    fn message(&self, headers: &HeaderMap, body: Bytes) -> Bytes {
+        // gRPC frames a message with a flag, which is 1 for a compressed one, and its length.
+        let (is_compressed, message) = if self.otlp == Otlp::Grpc {
+            (body.first() == Some(&1), body.slice(5.min(body.len())..))
+        } else {
+            (headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip"), body)
+        };
+        if !is_compressed {
+            return message;
+        }
+        let mut plain = Vec::new();
+        GzDecoder::new(&message[..]).read_to_end(&mut plain).unwrap();
+        plain.into()
+    }
+
+    fn read<M: Message + Default + DeserializeOwned>(&self, message: &Bytes) -> M {
+        match self.otlp {
+            Otlp::Json => serde_json::from_slice(message).unwrap(),
+            Otlp::Grpc | Otlp::Http => M::decode(message.clone()).unwrap(),
+        }
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<BoxBody> {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        // gRPC frames a message with a flag and its length.
-        let message = if self.otlp == Otlp::Grpc { body.slice(5.min(body.len())..) } else { body };
+        let message = self.message(&parts.headers, body);
         match self.manner {
             Manner::Takes | Manner::Slow => self.note(|taken| {
                 taken.headers.push(parts.headers);
                 if parts.uri.path().to_lowercase().contains("metrics") {
-                    taken.metrics.push(ExportMetricsServiceRequest::decode(message).unwrap());
+                    taken.metrics.push(self.read(&message));
                 } else {
-                    taken.traces.push(ExportTraceServiceRequest::decode(message).unwrap());
+                    taken.traces.push(self.read(&message));
                 }
             }),
             Manner::Fails => return response(self.otlp, 503, Bytes::new(), "14"),
@@ -189,6 +216,7 @@ fn response(otlp: Otlp, status: u16, body: Bytes, grpc_status: &'static str) -> 
             ("application/grpc", Some(HeaderMap::from_iter([("grpc-status".parse().unwrap(), status)])))
         }
         Otlp::Http => ("application/x-protobuf", None),
+        Otlp::Json => ("application/json", None),
     };
     // gRPC's own status says more than HTTP's.
     let status = if otlp == Otlp::Grpc { 200 } else { status };
