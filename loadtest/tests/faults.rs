@@ -13,7 +13,7 @@ use crate::fake::{Fake, Fault};
 
 /// Two streams, six viewers, 20 comments each within 0.4 s.
 pub(crate) const SHAPE: &str =
-    "--viewers 6 --streams 2 --rate 50 --seconds 0.4 --window-ms 700 --idle-ms 10 --handshake-ms 400";
+    "--viewers 6 --streams 2 --rate 50 --seconds 0.4 --window-ms 2000 --idle-ms 10 --handshake-ms 20000";
 /// A busy machine is no fault of the fake's.
 const PATIENT: &str = "--slo-deliver-ms 60000 --slo-join-ms 60000";
 

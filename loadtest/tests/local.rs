@@ -48,20 +48,36 @@ impl Tester {
         self.command(flags).output().unwrap()
     }
 
-    /// Starts a run, and waits until all its viewers have joined.
+    /// Starts a run, and waits until all its viewers have joined, also as it sees them: then it posts.
     fn start(&self, flags: &str, viewers: u64) -> Child {
         let complaints = fs::File::create(self.complaints()).unwrap();
         let child = self.command(flags).stdout(Stdio::null()).stderr(complaints).spawn().unwrap();
         until("all have joined", || self.viewers() == viewers);
+        until("posts come", || self.posted());
         child
     }
 
     /// Viewers on all pods, as these say.
     fn viewers(&self) -> u64 {
+        let viewers = |ops: String| {
+            serde_json::from_str::<Value>(&get(&ops, "/ready")).unwrap()["viewers"].as_u64().unwrap()
+        };
+        self.pods().into_iter().map(viewers).sum()
+    }
+
+    /// Whether a pod took a post.
+    fn posted(&self) -> bool {
+        let taken = |line: &str| line.starts_with("fanfare_posts_total{") && !line.ends_with(" 0");
+        self.pods().iter().any(|ops| get(ops, "/metrics").lines().any(taken))
+    }
+
+    /// The addresses for probes of all pods.
+    fn pods(&self) -> Vec<String> {
         let said = self.said();
         let probes = said.lines().filter(|line| line.starts_with("pod-"));
-        let probes = probes.filter_map(|line| line.rsplit_once("http://")?.1.strip_suffix("/ready"));
-        probes.map(|ops| ready(ops)["viewers"].as_u64().unwrap()).sum()
+        probes
+            .filter_map(|line| Some(line.rsplit_once("http://")?.1.strip_suffix("/ready")?.to_owned()))
+            .collect()
     }
 
     fn complaints(&self) -> PathBuf {
@@ -123,14 +139,14 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// What a pod says of itself.
-fn ready(ops: &str) -> Value {
+/// What a pod answers.
+fn get(ops: &str, path: &str) -> String {
     let mut socket = TcpStream::connect(ops).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket.write_all(b"GET /ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    write!(socket, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).unwrap();
-    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
 }
 
 fn signal(pid: u32, name: &str) {

@@ -6,7 +6,7 @@ use crate::{
 };
 
 const SHAPE: &str =
-    "--viewers 6 --streams 2 --rate 50 --seconds 0.3 --window-ms 300 --idle-ms 10 --handshake-ms 200";
+    "--viewers 6 --streams 2 --rate 50 --seconds 0.3 --window-ms 300 --idle-ms 10 --handshake-ms 2000";
 
 #[tokio::test]
 async fn a_refused_port_fails_every_join() {
