@@ -1,6 +1,6 @@
 //! Going on after a position.
 
-use std::{collections::HashSet, time::Duration};
+use std::{cell::Cell, time::Duration};
 
 use serde_json::json;
 use tokio::time::interval;
@@ -152,37 +152,38 @@ async fn positions_that_this_history_never_had_are_a_reset() {
     assert_eq!(resumed(&empty), "fresh", "an empty position is none");
 }
 
-/// G5: reconnecting a hundred times with `after` under 50 comments a second loses and repeats nothing.
+/// G5: reconnecting a hundred times with `after` under at most 50 comments a second loses and repeats nothing.
 #[tokio::test]
 async fn g5_a_viewer_that_reconnects_all_the_time_has_everything_once() {
-    const COMMENTS: u64 = 300;
+    const JOINS: u64 = 100;
     let (pod, stream) = (home::shared(), stream_for("restless"));
+    let (joined, last) = (Cell::new(0), Cell::new(0));
+    // Comments go on until the viewer has come back often enough, however long a machine takes for that.
     let posting = async {
         let mut poster = Join::new(&pod, &stream).open().await;
         let mut pace = interval(Duration::from_millis(20));
-        for number in 0..COMMENTS {
+        while joined.get() < JOINS {
             pace.tick().await;
-            poster.say(&number.to_string()).await;
+            last.set(poster.say("restless").await);
         }
     };
     let watching = async {
         let mut viewer = Join::new(&pod, &stream).open().await;
-        let (mut seen, mut joins) = (Vec::new(), 0);
-        while seen.last().is_none_or(|seq| *seq < COMMENTS) {
+        let mut seen = Vec::new();
+        for join in 1..=JOINS {
             // Now and then it leaves after the hello, and else after a comment or two.
-            let wanted = joins % 3;
-            let has_all = |viewer: &Viewer| viewer.seqs().last() == Some(&COMMENTS);
-            viewer.until("comments", |viewer| viewer.seen.len() >= wanted || has_all(viewer)).await;
+            viewer.until("comments", |viewer| viewer.seen.len() as u64 >= join % 3).await;
             seen.extend(viewer.seqs());
             let after = viewer.position.clone();
             viewer = Join::new(&pod, &stream).after(&after).open().await;
             assert_eq!(resumed(&viewer), "all");
-            joins += 1;
+            joined.set(join);
         }
-        (seen, joins)
+        (viewer, seen)
     };
-    let ((), (seen, joins)) = tokio::join!(posting, watching);
-    let distinct: HashSet<_> = seen.iter().collect();
-    assert_eq!((seen.len(), distinct.len()), (300, 300));
-    assert!(seen.is_sorted() && joins >= 100, "{joins} joins");
+    let ((), (mut viewer, mut seen)) = tokio::join!(posting, watching);
+    let all = seen.last().copied().unwrap_or(0);
+    viewer.until("the newest", |viewer| viewer.seqs().last().copied().unwrap_or(all) == last.get()).await;
+    seen.extend(viewer.seqs());
+    assert_eq!(seen, (1..=last.get()).collect::<Vec<_>>());
 }
