@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
-use crate::world::{Join, PATIENCE, Pod, Signal, Viewer, exchange, pause, stream_for};
+use crate::world::{EXIT, Join, PATIENCE, Pod, Signal, Viewer, exchange, pause, stream_for};
 
 async fn viewers(pod: &Pod, stream: &str, count: usize) -> Vec<Viewer> {
     join_all((0..count).map(|_| async { Join::new(pod, stream).open().await })).await
@@ -27,8 +27,8 @@ async fn g11_a_drain_asks_every_viewer_and_ends_in_time() {
             "{asked:?}"
         );
     }
-    assert_eq!(pod.exit(Duration::from_secs(10)).await, Some(0));
-    assert!(begin.elapsed() < Duration::from_secs(6), "settle and drain are 2.2 s: {:?}", begin.elapsed());
+    assert_eq!(pod.exit(PATIENCE).await, Some(0));
+    assert!(begin.elapsed() < EXIT, "settle and drain are 2.2 s: {:?}", begin.elapsed());
 }
 
 /// G11: what was acknowledged before the end is in order and complete for those who stay to the end.
@@ -59,7 +59,7 @@ async fn a_leaving_pod_is_not_ready_but_alive() {
     assert_eq!((&ready["ready"], &ready["reasons"]), (&true.into(), &Vec::<u8>::new().into()));
     let early = Join::new(&pod, &stream).open().await;
     pod.signal(Signal::Term);
-    let not_ready = crate::world::eventually("503", Duration::from_secs(3), async || {
+    let not_ready = crate::world::eventually("503", PATIENCE, async || {
         Some(pod.probe("/ready").await).filter(|answer| answer.status == 503)
     });
     let answer = not_ready.await.json();
@@ -125,14 +125,12 @@ async fn ctrl_c_on_a_terminal_ends_a_pod_without_viewers_at_once() {
 /// P4: a second signal ends at once, whoever is still there.
 #[tokio::test]
 async fn a_second_signal_ends_at_once() {
-    let pod = Pod::start(&[("FANFARE_SETTLE", "60s"), ("FANFARE_DRAIN", "60s")]);
+    let pod = Pod::start(&[("FANFARE_SETTLE", "600s"), ("FANFARE_DRAIN", "600s")]);
     let mut viewer = Join::new(&pod, &stream_for("second")).open().await;
     pod.signal(Signal::Term);
-    pod.logged(&["announcing"], Duration::from_secs(10)).await;
-    let begin = Instant::now();
+    pod.logged(&["announcing"], PATIENCE).await;
     pod.signal(Signal::Int);
-    assert_eq!(pod.exit(Duration::from_secs(20)).await, Some(130));
-    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    assert_eq!(pod.exit(PATIENCE).await, Some(130), "long before its 1,200 s are over");
     assert_eq!(viewer.until_closed().await, None);
 }
 
@@ -148,8 +146,8 @@ async fn who_hangs_does_not_hold_the_exit_up() {
     let _silent = crate::world::Peer::connect(pod.public).await;
     pod.signal(Signal::Term);
     let begin = Instant::now();
-    assert_eq!(pod.exit(Duration::from_secs(15)).await, Some(0));
-    assert!(begin.elapsed() < Duration::from_secs(11), "drain and the margin of 10 s: {:?}", begin.elapsed());
+    assert_eq!(pod.exit(PATIENCE).await, Some(0));
+    assert!(begin.elapsed() < EXIT, "drain and the margin are 11 s: {:?}", begin.elapsed());
 }
 
 /// The most of these moments in any second, over what they are in a second on the average.
@@ -176,9 +174,8 @@ async fn released(count: usize) -> [Vec<Duration>; 2] {
         (asked, begin.elapsed())
     }));
     let (asked, closed) = moments.await.into_iter().unzip();
-    assert_eq!(pod.exit(Duration::from_secs(10)).await, Some(0));
-    let took = begin.elapsed();
-    assert!(took < Duration::from_secs(9), "all have left, and the pod ends: {took:?}");
+    assert_eq!(pod.exit(PATIENCE).await, Some(0));
+    assert!(begin.elapsed() < EXIT, "all have left, and the pod ends: {:?}", begin.elapsed());
     [asked, closed]
 }
 
@@ -215,8 +212,8 @@ async fn a_pod_that_releases_takes_nobody_new() {
     let pod = Pod::start(&[("FANFARE_DRAIN", "3s")]);
     let _stays = Join::new(&pod, &stream_for("refuse")).open().await;
     pod.signal(Signal::Term);
-    pod.logged(&["refusing"], Duration::from_secs(5)).await;
-    crate::world::eventually("the port is closed", Duration::from_secs(5), async || {
+    pod.logged(&["refusing"], PATIENCE).await;
+    crate::world::eventually("the port is closed", PATIENCE, async || {
         tokio::net::TcpStream::connect(pod.public).await.is_err().then_some(())
     })
     .await;

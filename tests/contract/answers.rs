@@ -10,8 +10,8 @@ use super::{
     observe::{self, REST},
 };
 use crate::world::{
-    Answer, Hitch, Issuer, Join, Peer, Pod, RedisServer, Relay, Signal, TempFile, Way, embedded, eventually,
-    exchange, get,
+    Answer, Hitch, Issuer, Join, PATIENCE, Peer, Pod, RedisServer, Relay, Signal, TempFile, Way, embedded,
+    eventually, exchange, get,
     issuer::{claims_with, service, service_key},
     on_redis, post, request, stream_for,
 };
@@ -207,10 +207,7 @@ async fn leaving() {
     let _viewer = Join::new(&pod, &stream_for("leaving")).open().await;
     assert_eq!(pod.probe("/ready").await.status, 200);
     pod.signal(Signal::Term);
-    eventually("503", Duration::from_secs(10), async || {
-        (pod.probe("/ready").await.status == 503).then_some(())
-    })
-    .await;
+    eventually("503", PATIENCE, async || (pod.probe("/ready").await.status == 503).then_some(())).await;
 }
 
 /// A shard that is not there.
@@ -235,7 +232,7 @@ async fn slow_shard() {
     let relay = Relay::to_port(redis.port()).await;
     relay.hitch(Way::ToClient, Hitch::Delay(Duration::from_millis(100)));
     let pod = Pod::start(&[("FANFARE_SHARDS", &format!("slow=redis://{}", relay.address))]);
-    eventually("the shard is up", Duration::from_secs(20), async || {
+    eventually("the shard is up", PATIENCE, async || {
         let shard = &pod.ready().await["shards"]["slow"];
         (shard["probe_us"].is_u64() && shard["clients"].is_u64()).then_some(())
     })
@@ -255,10 +252,7 @@ async fn full() {
     let _viewer = Join::new(&pod, &stream).open().await;
     let refused = exchange(pod.public, Peer::handshake(&stream).as_bytes()).await.expect("an answer");
     refused.assert_problem(503, "not_accepting");
-    eventually("503", Duration::from_secs(10), async || {
-        (pod.probe("/ready").await.status == 503).then_some(())
-    })
-    .await;
+    eventually("503", PATIENCE, async || (pod.probe("/ready").await.status == 503).then_some(())).await;
 }
 
 /// Pages, handshakes and posts that are not let in.
@@ -299,7 +293,7 @@ async fn at_a_glance(pod: &Pod) {
     let _silent = Join::new(pod, &silent).open().await;
     assert!(pod.probe(&format!("/debug/streams/{silent}")).await.json()["tape"]["newest_ago_ms"].is_null());
     drop(viewer);
-    eventually("a linger", Duration::from_secs(10), async || {
+    eventually("a linger", PATIENCE, async || {
         pod.probe(&explained).await.json()["lingers_ms"].is_u64().then_some(())
     })
     .await;

@@ -1,9 +1,7 @@
 //! The page while connections are cut, pods go, and streams are faster than their viewers.
 
-use std::time::Duration;
-
 use super::{comments, join, live, numbers, say, shown, texts};
-use crate::world::{Pod, RedisServer, Relay, Signal, stream_for};
+use crate::world::{PATIENCE, Pod, RedisServer, Relay, Signal, stream_for};
 
 /// G5 on the screen: whatever is cut, every comment stands in the list once, in order, and what was typed meanwhile too.
 #[tokio::test]
@@ -100,7 +98,7 @@ async fn g11_the_page_moves_at_a_drain_without_a_gap() {
     let states = tab.run("return [...new Set(states)]").await;
     assert_eq!(states, serde_json::json!(["moving", "live"]), "never without a connection");
     assert!(texts(&tab, "#list .marker").await.iter().any(|text| text == "Moved to pod-new, nothing missed"));
-    assert_eq!(old.exit(Duration::from_secs(20)).await, Some(0));
+    assert_eq!(old.exit(PATIENCE).await, Some(0));
     tab.close().await;
 }
 

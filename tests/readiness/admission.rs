@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::load::{SOON, until_ready};
+use super::load::until_ready;
 use crate::world::{Join, PATIENCE, Peer, Pod, eventually, exchange, stream_for};
 
 /// Over the limit of viewers a handshake is refused before the upgrade, with a time to come again; the pod is not ready
@@ -74,7 +74,7 @@ async fn p11_without_descriptors_for_viewers_requests_and_probes_are_answered() 
         assert!(matches!(pod.probe("/ready").await.status, 200 | 503));
     }
     drop((silent, viewers));
-    eventually("room again", SOON, async || Join::new(&pod, &stream).try_open().await).await;
+    eventually("room again", PATIENCE, async || Join::new(&pod, &stream).try_open().await).await;
     assert!(until_ready(&pod, true).await["cpu"].is_number());
     pod.deserted().await;
 }

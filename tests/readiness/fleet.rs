@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{
     Crowd, Heater,
-    load::{SOON, touchy, until_ready},
+    load::{touchy, until_ready},
 };
-use crate::world::{Balancer, Pod, RedisServer, eventually, pause, stream_for};
+use crate::world::{Balancer, PATIENCE, Pod, RedisServer, eventually, pause, stream_for};
 
 /// Probes are work too, and these pods are touchy.
 const PROBE_EVERY: Duration = Duration::from_millis(200);
@@ -24,7 +24,7 @@ fn three(redis: &RedisServer, settings: &[(&str, &str)]) -> Vec<Pod> {
 /// Waits until every pod knows that there are three.
 async fn until_a_fleet(pods: &[Pod]) {
     for pod in pods {
-        eventually("three pods know each other", SOON, async || {
+        eventually("three pods know each other", PATIENCE, async || {
             pause(PROBE_EVERY).await;
             (pod.probe("/ready").await.json()["fleet"]["pods"] == 3).then_some(())
         })
@@ -53,14 +53,14 @@ async fn g12_of_a_hot_track_at_most_one_pod_in_three_leaves() {
         pause(PROBE_EVERY).await;
     }
     for pod in &pods {
-        eventually("all are hot", SOON, async || {
+        eventually("all are hot", PATIENCE, async || {
             pause(PROBE_EVERY).await;
             (pod.probe("/ready").await.json()["hot"] == true).then_some(())
         })
         .await;
         assert!(ready_pods(&pods).await >= 2);
     }
-    eventually("all take viewers", SOON, async || {
+    eventually("all take viewers", PATIENCE, async || {
         pause(PROBE_EVERY).await;
         (ready_pods(&pods).await == 3).then_some(())
     })
@@ -92,7 +92,7 @@ async fn a_pod_that_stays_hot_moves_its_excess_and_nothing_is_lost() {
         pods[pod].probe("/ready").await.json()["viewers"].as_u64().unwrap()
     };
     let shedding = async {
-        eventually("all are there", SOON, async || (viewers(0).await == 60).then_some(())).await;
+        eventually("all are there", PATIENCE, async || (viewers(0).await == 60).then_some(())).await;
         let _heater = Heater::on(&pods[0]);
         until_ready(&pods[0], false).await;
         let newcomer = crate::world::Join::at(balancer.address, &stream);
@@ -101,7 +101,7 @@ async fn a_pod_that_stays_hot_moves_its_excess_and_nothing_is_lost() {
             let pod = newcomer.open().await.hello()["pod"].clone();
             assert_ne!(pod, "one", "new viewers go elsewhere");
         }
-        eventually("four have moved", 2 * SOON, async || (viewers(0).await <= 56).then_some(())).await;
+        eventually("four have moved", PATIENCE, async || (viewers(0).await <= 56).then_some(())).await;
     };
     let (ledger, journeys) = crowd.run(pods[0].public, balancer.address, shedding).await;
     ledger.assert_nothing_lost();

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use super::Crowd;
 use crate::world::{
-    Balancer, Collector, Join, Manner, Otlp, PATIENCE, Pod, RedisServer, Signal, eventually, pause,
+    Balancer, Collector, EXIT, Join, Manner, Otlp, PATIENCE, Pod, RedisServer, Signal, eventually, pause,
     stream_for,
 };
 
@@ -41,12 +41,9 @@ async fn g11_the_exit_is_in_time_although_shard_collector_and_viewers_hang() {
         let begin = Instant::now();
         assert_eq!(listens.until_closed().await, Some(1001));
         assert!(listens.has("reconnect"));
-        assert_eq!(pod.exit(Duration::from_secs(30)).await, Some(0));
+        assert_eq!(pod.exit(PATIENCE).await, Some(0));
         let took = begin.elapsed();
-        assert!(
-            took < Duration::from_secs(10),
-            "1 s to settle, 3 s to drain, 5 s at the most to end: {took:?}"
-        );
+        assert!(took < EXIT, "1 s to settle, 3 s to drain, 5 s at the most to end: {took:?}");
     }
 }
 
@@ -70,12 +67,12 @@ async fn p5_a_rolling_restart_moves_each_viewer_once_for_each_pod_and_loses_noth
         for (number, pod) in old.iter().enumerate() {
             new.push(start(format!("new-{number}")));
             balancer.add(&new[number]);
-            eventually("the new one hears the shard", Duration::from_secs(20), async || {
+            eventually("the new one hears the shard", PATIENCE, async || {
                 (new[number].ready().await["shards"]["a"]["up"] == true).then_some(())
             })
             .await;
             pod.signal(Signal::Term);
-            assert_eq!(pod.exit(Duration::from_secs(20)).await, Some(0));
+            assert_eq!(pod.exit(PATIENCE).await, Some(0));
         }
     };
     let (ledger, journeys) = crowd.run(balancer.address, balancer.address, rolling).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Heater;
-use crate::world::{Join, Pod, eventually, pause, stream_for};
+use crate::world::{Join, PATIENCE, Pod, eventually, pause, stream_for};
 
 /// Leaves the process one processor; pods do not all get the same one.
 const ONE_PROCESSOR: &str = "taskset -p -c $(($$ % $(nproc))) $$ >&2";
@@ -19,12 +19,9 @@ pub(crate) fn touchy(settings: &[(&str, &str)]) -> Pod {
     Pod::start_after(ONE_PROCESSOR, &[&touchy, settings].concat())
 }
 
-/// How soon the load moves the pod: the means of 5 s, the dwell and the probe; on a busy machine.
-pub(crate) const SOON: Duration = Duration::from_secs(45);
-
 /// Waits until the pod is ready, or is not.
 pub(crate) async fn until_ready(pod: &Pod, ready: bool) -> serde_json::Value {
-    eventually(&format!("ready: {ready}"), SOON, async || {
+    eventually(&format!("ready: {ready}"), PATIENCE, async || {
         // Probes are work too, and this pod is touchy.
         pause(Duration::from_millis(200)).await;
         let answer = pod.probe("/ready").await;
@@ -45,7 +42,7 @@ async fn ready_tells_the_load_and_the_thresholds() {
     assert!(["cgroup2", "cgroup1", "processors"].contains(&source), "{ready}");
     assert!(ready["throttled_ms"].is_u64() && ready["hot"] == false, "{ready}");
     assert!(ready["max_viewers"].as_u64().is_some_and(|most| most > 0), "{ready}");
-    let fleet = eventually("a fleet of one", SOON, async || {
+    let fleet = eventually("a fleet of one", PATIENCE, async || {
         Some(pod.ready().await["fleet"].clone()).filter(|fleet| !fleet.is_null())
     });
     let fleet = fleet.await;
@@ -69,10 +66,10 @@ async fn a_hot_pod_is_unready_keeps_its_viewers_and_is_ready_again() {
     stays.say("still here").await;
 
     let refusal =
-        eventually("a refusal", SOON, async || Join::new(&pod, &stream).attempt().await.err().flatten());
+        eventually("a refusal", PATIENCE, async || Join::new(&pod, &stream).attempt().await.err().flatten());
     let refusal = refusal.await;
     assert!(refusal.status == 503 && refusal.retry_after_s.is_some_and(|wait| (5..=15).contains(&wait)));
-    let late = eventually("the trickle", SOON, async || Join::new(&pod, &stream).try_open().await);
+    let late = eventually("the trickle", PATIENCE, async || Join::new(&pod, &stream).try_open().await);
     let _late = late.await;
 
     drop(heater);

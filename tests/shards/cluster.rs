@@ -7,10 +7,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::world::{Pod, RedisServer, eventually};
+use crate::world::{PATIENCE, Pod, RedisServer, eventually};
 
-/// How soon a shard that lives is in use: the longest pause between attempts and the time to connect, three times.
-pub(crate) const HEALED: Duration = Duration::from_secs(20);
+/// How soon a shard that lives is in use, on a busy machine.
+pub(crate) const HEALED: Duration = PATIENCE;
 
 /// Some pods and the Redis servers that are their shards: `a`, `b`, and so on.
 pub(crate) struct Cluster {

@@ -5,9 +5,7 @@ use std::{process::Command, time::Duration};
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
-use crate::world::{Join, eventually, pause, stream_for};
-
-const SOON: Duration = Duration::from_secs(6);
+use crate::world::{Join, PATIENCE, eventually, pause, stream_for};
 
 fn channel(stream: &str) -> String {
     format!("ff:{{{stream}}}")
@@ -41,11 +39,11 @@ async fn a_channel_is_heard_only_while_watched_and_on_its_own_shard() {
     owners.sort_unstable();
     owners.dedup();
     assert_eq!(owners, [0, 1, 2], "twelve streams are on all shards");
-    eventually("nobody hears anything", SOON, async || {
+    eventually("nobody hears anything", PATIENCE, async || {
         streams.iter().all(|stream| heard_on(&cluster, stream).is_empty()).then_some(())
     })
     .await;
-    eventually("and nothing is left behind", SOON, async || {
+    eventually("and nothing is left behind", PATIENCE, async || {
         let ready = cluster.pods[0].probe("/ready").await.json();
         let none = |shard: &Value| shard["subscriptions"] == 0;
         (ready["streams"] == 0 && ready["shards"].as_object().unwrap().values().all(none)).then_some(())
@@ -103,15 +101,15 @@ async fn a_viewer_who_comes_back_within_the_linger_costs_nothing() {
     let mut viewer = Join::new(pod, &stream).open().await;
     // Longer than the linger.
     pause(Duration::from_millis(1_500)).await;
-    eventually("a hit", SOON, async || (shard().await["linger_hits"] == 1).then_some(())).await;
+    eventually("a hit", PATIENCE, async || (shard().await["linger_hits"] == 1).then_some(())).await;
     assert_eq!(shard().await["subscribe_churn"], 1);
     viewer.say("hi").await;
     viewer.comments(1).await;
     drop(viewer);
-    eventually("the end", SOON, async || (heard_on_first(&cluster, &stream) == 0).then_some(())).await;
+    eventually("the end", PATIENCE, async || (heard_on_first(&cluster, &stream) == 0).then_some(())).await;
     let mut viewer = Join::new(pod, &stream).open().await;
     viewer.comments(1).await;
-    eventually("again", SOON, async || (shard().await["subscribe_churn"] == 3).then_some(())).await;
+    eventually("again", PATIENCE, async || (shard().await["subscribe_churn"] == 3).then_some(())).await;
 }
 
 fn heard_on_first(cluster: &Cluster, stream: &str) -> usize {

@@ -1,9 +1,7 @@
 //! How a pod starts with a list of shards that is wrong, or that leads nowhere.
 
-use std::time::Duration;
-
 use super::cluster::Cluster;
-use crate::world::{Join, Pod, RedisServer, eventually, post, stream_for};
+use crate::world::{Join, PATIENCE, Pod, RedisServer, eventually, post, stream_for};
 
 /// The "Bad input": every fault of the list is named at once, with exit code 2 and without a password.
 #[test]
@@ -58,7 +56,7 @@ async fn a_shard_that_is_away_at_the_start_is_waited_for() {
     cluster.redis(0).restart();
     waiting.until("hello", |viewer| viewer.has("hello")).await;
     assert_eq!(waiting.all("error").count(), 1, "told once");
-    let posted = eventually("a post", Duration::from_secs(20), async || {
+    let posted = eventually("a post", PATIENCE, async || {
         Some(post(pod.public, &path, &comment).await).filter(|answer| answer.status == 201)
     });
     let (_, ()) = tokio::join!(posted, waiting.comments(1));

@@ -7,7 +7,7 @@ use tokio::{io::AsyncWriteExt as _, net::TcpListener, task::JoinSet};
 use super::cluster::{Cluster, HEALED};
 use crate::{
     checker::{Drill, Footprint, Ledger, Rest},
-    world::{Hitch, Join, RedisServer, Relay, Way, eventually, pause},
+    world::{Hitch, Join, PATIENCE, RedisServer, Relay, Way, eventually, pause},
 };
 
 /// Two pods on two shards; the way to the first leads through the fault proxy.
@@ -75,7 +75,7 @@ async fn r5_a_subscription_left_on_the_old_primary_moves_to_the_new_one() {
             scene.cluster.redis(0).cli(&["CLIENT", "KILL", "TYPE", "normal"]);
             assert_eq!(subscribers(&scene.cluster.redis(0)), 2, "they are left behind");
             // G9: within 3 s, here three times that.
-            eventually("both subscribe to the new one", Duration::from_secs(9), async || {
+            eventually("both subscribe to the new one", PATIENCE, async || {
                 (subscribers(&new) == 2).then_some(())
             })
             .await;

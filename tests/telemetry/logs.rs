@@ -157,7 +157,6 @@ async fn a_blocked_standard_error_stalls_nobody() {
     }
     let term = format!("kill -TERM {}", pod.0.id());
     assert!(Command::new("sh").args(["-c", &term]).status().unwrap().success());
-    let ended =
-        eventually("the pod leaves", Duration::from_secs(6), async || pod.0.try_wait().unwrap()).await;
+    let ended = eventually("the pod leaves", PATIENCE, async || pod.0.try_wait().unwrap()).await;
     assert_eq!(ended.code(), Some(0));
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::home;
-use crate::world::{Join, eventually, pause, stream_for};
+use crate::world::{Join, PATIENCE, eventually, pause, stream_for};
 
 /// README "Watching", `skipped`: who lags and catches up in time is told exactly how much it missed, and misses nothing else.
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn g8_who_never_reads_is_closed_and_harms_nobody() {
     let mut control = Join::new(&pod, &stream).open().await;
     pod.fill(&stream, 1_000, &"x".repeat(200)).await;
     let full = Instant::now();
-    let log = pod.logged(&["3008"], Duration::from_secs(30));
+    let log = pod.logged(&["3008"], PATIENCE);
     let posting = async {
         while full.elapsed() < Duration::from_secs(9) {
             control.say("tick").await;
@@ -59,7 +59,7 @@ async fn g8_who_never_reads_is_closed_and_harms_nobody() {
     control.say("last").await;
     control.until("the last", |viewer| viewer.seen.last().is_some_and(|seen| seen.body == "last")).await;
     control.assert_contiguous(1);
-    eventually("the stuck viewer is gone", Duration::from_secs(6), async || {
+    eventually("the stuck viewer is gone", PATIENCE, async || {
         (pod.probe("/ready").await.json()["viewers"] == 1).then_some(())
     })
     .await;

@@ -3,13 +3,13 @@
 mod lagging;
 mod resuming;
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::home;
-use crate::world::{Join, Viewer, eventually, post, request, stream_for};
+use crate::world::{Join, PATIENCE, Viewer, eventually, post, request, stream_for};
 
 /// README "Watching", `hello`: first, with every field; an empty stream has no history.
 #[tokio::test]
@@ -131,9 +131,7 @@ async fn viewers_are_counted() {
     let attributes = pod.get(&format!("/v1/streams/{stream}")).await.json();
     assert_eq!(attributes["viewers"], 2);
     drop(second);
-    let begin = std::time::Instant::now();
     first.until("one viewer", |viewer| count(viewer) == Some(json!(1))).await;
-    assert!(begin.elapsed() < Duration::from_secs(6), "three times the bound");
     assert!(first.all("viewers").count() <= 3, "and not more often than it changes");
 }
 
@@ -145,7 +143,7 @@ async fn a_ping_is_answered_with_the_time() {
     viewer.ping().await;
     let told = viewer.all("pong").next().unwrap()["server_time"].as_u64().unwrap();
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
-    assert!(now.abs_diff(told.into()) < 5_000, "{told}, {now}");
+    assert!(now.abs_diff(told.into()) < PATIENCE.as_millis(), "{told}, {now}");
 }
 
 /// G6 over WebSockets: the same id and body is one comment, another body is refused, authors never collide.
@@ -251,7 +249,7 @@ async fn those_who_leave_are_gone() {
     assert_eq!(pod.probe("/ready").await.json()["viewers"], 50);
     drop(viewers);
     pod.deserted().await;
-    eventually("the attributes say so", Duration::from_secs(5), async || {
+    eventually("the attributes say so", PATIENCE, async || {
         (pod.get(&format!("/v1/streams/{stream}")).await.json()["viewers"] == 0).then_some(())
     })
     .await;

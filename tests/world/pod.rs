@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{Answer, Authority, PATIENCE, RedisServer, eventually, http, private};
 
 /// How long a pod may take to say where it listens.
-const START: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_secs(60);
 
 /// A pod that runs. Dropping it ends its process.
 pub(crate) struct Pod {
