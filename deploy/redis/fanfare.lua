@@ -212,6 +212,18 @@ local function publish(keys, args)
   return { 'ok', seq, id }
 end
 
+-- The answer to a read: the head, and of the entries after a seq so many of the newest, the newest first.
+local function window_of(name, epoch, seq, id, after, newest)
+  local answer = { epoch, whole(seq), id }
+  if tonumber(newest) > 0 and tonumber(after) < seq then
+    local from, to = whole(seq) .. '-0', whole(after + 1) .. '-0'
+    for _, entry in ipairs(redis.call('XREVRANGE', name .. ':h', from, to, 'COUNT', newest)) do
+      answer[#answer + 1] = entry[2][2]
+    end
+  end
+  return answer
+end
+
 -- fanfare_read ff:{stream} <after seq> <how many of the newest> <candidate epoch> <TTL, ms>
 -- answers {epoch, seq, id, newest envelope, the one before it, ...}; a stream without an epoch gets the candidate, so
 -- that whoever watches an empty stream sees it when the shard is wiped.
@@ -224,30 +236,40 @@ local function read(keys, args)
     redis.call('SET', name .. ':m', epoch .. ' 0 ~ 0 0 0')
   end
   keep(name, args[4])
-  local answer = { epoch, whole(seq), id }
-  local after = tonumber(args[1])
-  if tonumber(args[2]) > 0 and after < seq then
-    local from, to = whole(seq) .. '-0', whole(after + 1) .. '-0'
-    for _, entry in ipairs(redis.call('XREVRANGE', name .. ':h', from, to, 'COUNT', args[2])) do
-      answer[#answer + 1] = entry[2][2]
+  return window_of(name, epoch, seq, id, args[1], args[2])
+end
+
+-- fanfare_peek ff:{stream} <after seq> <how many of the newest> <candidate epoch> answers as fanfare_read does and
+-- writes nothing, for a Redis that refuses writes: the candidate of a stream without an epoch is answered, not kept.
+local function peek(keys, args)
+  local epoch, seq, id = head_in(metas_of(keys)[1])
+  if not epoch then
+    return { args[3], '0', '' }
+  end
+  return window_of(keys[1], epoch, seq, id, args[1], args[2])
+end
+
+-- The heads of streams: {epoch, seq, id} for each, or {} where it has no history. Without a TTL nothing is written.
+local function heads_of(keys, ttl_ms)
+  local answer = {}
+  for index, meta in ipairs(metas_of(keys)) do
+    local epoch, seq, id = head_in(meta)
+    if epoch and ttl_ms then
+      keep(keys[index], ttl_ms)
     end
+    answer[index] = epoch and { epoch, whole(seq), id } or {}
   end
   return answer
 end
 
--- fanfare_heads ff:{stream} ... <TTL, ms> answers, for each stream, {epoch, seq, id}, or {} where it has no history.
+-- fanfare_heads ff:{stream} ... <TTL, ms> answers the heads of the streams, and keeps their histories for so long.
 local function heads(keys, args)
-  local answer = {}
-  for index, meta in ipairs(metas_of(keys)) do
-    local epoch, seq, id = head_in(meta)
-    if epoch then
-      keep(keys[index], args[1])
-      answer[index] = { epoch, whole(seq), id }
-    else
-      answer[index] = {}
-    end
-  end
-  return answer
+  return heads_of(keys, args[1])
+end
+
+-- fanfare_peek_heads ff:{stream} ... answers as fanfare_heads does and writes nothing.
+local function peek_heads(keys)
+  return heads_of(keys)
 end
 
 -- fanfare_tally ff:{stream} <kind> ... answers how many entries of each kind the stream took, or {} where it has no
@@ -292,8 +314,11 @@ local function revoked(keys, args)
   return answer
 end
 
--- Reading goes on when memory is full: it writes nothing that grows, but for a new stream's epoch.
+-- Reading goes on when memory is full: it writes nothing that grows, but for a new stream's epoch. Where Redis refuses
+-- every function that may write (a replica, too few replicas, a disk that fails), pods call fanfare_peek and its like.
 redis.register_function('fanfare_publish', publish)
+redis.register_function{ function_name = 'fanfare_peek', callback = peek, flags = { 'no-writes' } }
+redis.register_function{ function_name = 'fanfare_peek_heads', callback = peek_heads, flags = { 'no-writes' } }
 redis.register_function{ function_name = 'fanfare_read', callback = read, flags = { 'allow-oom' } }
 redis.register_function{ function_name = 'fanfare_heads', callback = heads, flags = { 'allow-oom' } }
 redis.register_function{ function_name = 'fanfare_tally', callback = tally, flags = { 'no-writes' } }
@@ -575,22 +600,34 @@ local function uncount(keys, args)
   return whole(take_out(keys[1], dead, living))
 end
 
--- fanfare_audience ff:{stream} <pod> answers {viewers on other pods, the most at once, about how many users}.
-local function audience(keys, args)
-  local name = keys[1]
+-- How many watch the stream on other pods, and the most at once.
+local function watched(name, pod)
   local stream = string.match(name, '^ff:{(.*)}$')
   local living = pods_of(AUDIENCE)
-  without(living, args[1])
+  without(living, pod)
   local elsewhere = 0
-  for _, pod in ipairs(living) do
-    elsewhere = elsewhere + (redis.call('HGET', audience_of(pod), stream) or 0)
+  for _, each in ipairs(living) do
+    elsewhere = elsewhere + (redis.call('HGET', audience_of(each), stream) or 0)
   end
   local peak = redis.call('MGET', name .. ':p')[1]
-  local users = redis.pcall('PFCOUNT', name .. ':u')
-  return { whole(elsewhere), whole(tonumber(peak or 0) or 0), whole(type(users) == 'number' and users or 0) }
+  return whole(elsewhere), whole(tonumber(peak or 0) or 0)
+end
+
+-- fanfare_audience ff:{stream} <pod> answers {viewers on other pods, the most at once, about how many users}.
+local function audience(keys, args)
+  local elsewhere, peak = watched(keys[1], args[1])
+  local users = redis.pcall('PFCOUNT', keys[1] .. ':u')
+  return { elsewhere, peak, whole(type(users) == 'number' and users or 0) }
+end
+
+-- fanfare_peek_audience ff:{stream} <pod> answers {viewers on other pods, the most at once}: PFCOUNT, which keeps its
+-- result in the key, counts as a write within a function, and may be called without one.
+local function peek_audience(keys, args)
+  return { watched(keys[1], args[1]) }
 end
 
 -- Counting goes on when memory is full: it writes little, and whoever does not call counts no more.
 redis.register_function{ function_name = 'fanfare_count', callback = count, flags = { 'allow-oom' } }
 redis.register_function{ function_name = 'fanfare_uncount', callback = uncount, flags = { 'allow-oom' } }
 redis.register_function{ function_name = 'fanfare_audience', callback = audience, flags = { 'allow-oom' } }
+redis.register_function{ function_name = 'fanfare_peek_audience', callback = peek_audience, flags = { 'no-writes' } }

@@ -9,8 +9,10 @@ mod calls;
 mod connection;
 mod faults;
 mod functions;
+mod info;
 mod listen;
 mod names;
+mod primary;
 mod pulse;
 mod replies;
 #[cfg(test)]
@@ -31,6 +33,7 @@ use self::{
     connection::{Address, Interest, set_interest},
     functions::{Caller, Library},
     listen::Listening,
+    primary::Primary,
     pulse::Pulse,
     wire::{Life, Upkeep, Wire},
 };
@@ -103,6 +106,8 @@ struct Inner {
     /// What this life of the pod is called among those that count viewers: a pod that is started again under its name
     /// is another one.
     member: String,
+    /// The epoch of streams without one while the shard refuses writes.
+    unkept_epoch: Epoch,
     history_entries: i64,
     history_ttl_ms: i64,
 }
@@ -126,23 +131,29 @@ impl Link {
         let (subscribing, listening) = Upkeep::new("subscribing", &shard, address.clone(), BACKLOG);
         let (posting, post_upkeep) = Upkeep::new("posting", &shard, address.clone(), NO_BACKLOG);
         let (reading, read_upkeep) = Upkeep::new("reading", &shard, address, NO_BACKLOG);
-        let clock = Clock::default();
-        let look = Beat::Look { clock: clock.clone(), pulse: Arc::clone(&pulse) };
+        let (clock, primary) = (Clock::default(), Primary::new());
+        let look = Beat::Look { clock: clock.clone() };
         let probe = Beat::Probe { channel: probe_channel.clone(), pulse: Arc::clone(&pulse) };
-        let answering = |beat| Answering { beat, library: Arc::clone(&library) };
+        let answering = |beat| Answering { beat, library: Arc::clone(&library), primary: primary.clone() };
         let work = futures_util::future::join3(
-            listening.keep(Listening { probe_channel, audience_channel, pulse: Arc::clone(&pulse), events }),
+            listening.keep(Listening {
+                probe_channel,
+                audience_channel,
+                pulse: Arc::clone(&pulse),
+                events,
+                primary: primary.clone(),
+            }),
             post_upkeep.keep(answering(probe)),
             read_upkeep.keep(answering(look)),
         );
-        let caller = |wire| Caller::new(wire, Arc::clone(&library));
         let link = Self(Arc::new(Inner {
-            posting: caller(posting),
-            reading: caller(reading),
+            posting: Caller::of_writes(posting, Arc::clone(&library)),
+            reading: Caller::of_reads(reading, library),
             subscribing,
             pulse,
             clock,
             member,
+            unkept_epoch: Epoch::random(),
             history_entries: i64::try_from(history_entries).unwrap_or(i64::MAX),
             history_ttl_ms: i64::try_from(history_ttl.as_millis()).unwrap_or(i64::MAX),
         }));

@@ -10,6 +10,7 @@ mod interest;
 mod joining;
 mod lists;
 mod outages;
+mod refusals;
 mod slow;
 mod starting;
 mod ways;

@@ -63,6 +63,11 @@ impl RedisServer {
         self.port
     }
 
+    /// The folder of its files.
+    pub fn folder(&self) -> &std::path::Path {
+        &self.folder
+    }
+
     /// The process's id.
     pub fn pid(&self) -> u32 {
         self.child.id()

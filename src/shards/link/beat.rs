@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fred::{
     clients::Client,
-    error::Error,
+    error::{Error, ErrorKind},
     interfaces::{ClientLike, PubsubInterface},
 };
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -13,6 +13,8 @@ use super::{
     connection::{Connection, command},
     faults::{Remedy, remedy},
     functions::Library,
+    info::ServerInfo,
+    primary::Primary,
     pulse::{BEAT_EVERY, DEAF_AFTER, Pulse},
     wire::{Duty, Life},
 };
@@ -20,14 +22,13 @@ use crate::shards::clock::Clock;
 
 /// What a heart sends.
 pub(super) enum Beat {
-    /// Asks for the time, and now and then how many clients there are: whether somebody is there shows in passing.
+    /// Asks for the time: whether somebody is there shows in passing.
     Look {
         /// Where the time is noted.
         clock: Clock,
-        /// Where the clients are noted.
-        pulse: Arc<Pulse>,
     },
-    /// Says something to this pod itself, so that the subscribing connection has something to hear.
+    /// Says something to this pod itself, so that the subscribing connection has something to hear, and asks the server
+    /// for its account of itself now and then.
     Probe {
         /// The pod's own channel.
         channel: String,
@@ -39,21 +40,30 @@ pub(super) enum Beat {
 impl Beat {
     async fn once(&self, client: &Client) -> Result<(), Error> {
         match self {
-            Self::Look { clock, pulse } => {
-                Box::pin(look_at_clock(client, clock)).await?;
-                if pulse.is_census_due() {
-                    let info: String = Box::pin(client.custom(command("INFO"), vec!["clients"])).await?;
-                    pulse.take_census(&info);
-                }
-                Ok(())
-            }
+            Self::Look { clock } => Box::pin(look_at_clock(client, clock)).await,
             Self::Probe { channel, pulse } => {
                 let _receivers: i64 =
                     Box::pin(client.publish(channel.as_str(), pulse.probe().as_str())).await?;
                 pulse.probe_taken();
+                if pulse.is_info_due() {
+                    self.look_at_primary(&ServerInfo::of(client).await?)?;
+                }
                 Ok(())
             }
         }
+    }
+
+    /// Takes the account of the server that posts go to.
+    ///
+    /// # Errors
+    /// The server is no primary, and the connection is of no use to posts.
+    fn look_at_primary(&self, info: &ServerInfo) -> Result<(), Error> {
+        let Self::Probe { pulse, .. } = self else { return Ok(()) };
+        pulse.note_clients(info);
+        if info.is_replica {
+            return Err(Error::new(ErrorKind::Protocol, "READONLY the server is a replica"));
+        }
+        Ok(())
     }
 
     /// Beats until no answer came for too long, or an answer says that the connection is of no use.
@@ -69,9 +79,9 @@ impl Beat {
             };
             match result {
                 Ok(()) => answered = Instant::now(),
-                Err(error) if remedy(&error) == Remedy::Reconnect => return error.to_string(),
+                Err(error) if ends_connection(&error) => return error.to_string(),
                 // Any reply is a sign of life; only a time-out is none.
-                Err(error) if *error.kind() != fred::error::ErrorKind::Timeout => answered = Instant::now(),
+                Err(error) if *error.kind() != ErrorKind::Timeout => answered = Instant::now(),
                 Err(_) => {}
             }
         }
@@ -85,22 +95,55 @@ async fn look_at_clock(client: &Client, clock: &Clock) -> Result<(), Error> {
     Ok(())
 }
 
+fn ends_connection(error: &Error) -> bool {
+    matches!(remedy(error), Remedy::Reconnect | Remedy::FindPrimary)
+}
+
 /// A connection for posting or reading.
 pub(super) struct Answering {
     /// What keeps it alive.
     pub(super) beat: Beat,
     /// What the server must know before anybody calls a function.
     pub(super) library: Arc<Library>,
+    /// The server that posts go to: told by the connection for posts, followed by the others.
+    pub(super) primary: Primary,
+}
+
+impl Answering {
+    /// Looks at the server before anybody uses the connection.
+    ///
+    /// # Errors
+    /// The server does not answer, or the connection is for posts and the server takes none.
+    async fn meet(&self, client: &Client) -> Result<Option<ServerInfo>, Error> {
+        let info = match ServerInfo::of(client).await {
+            Ok(info) => info,
+            Err(error) if ends_connection(&error) || *error.kind() == ErrorKind::Timeout => {
+                return Err(error);
+            }
+            // Whoever may not ask does without.
+            Err(_) => return Ok(None),
+        };
+        self.beat.look_at_primary(&info)?;
+        Ok(Some(info))
+    }
 }
 
 impl Duty for Answering {
     async fn serve(&mut self, connection: Connection, life: Life, lend: &(dyn Fn(Life) + Sync)) -> String {
         let Connection { client, mut router, .. } = connection;
+        let info = match self.meet(&client).await {
+            Ok(info) => info,
+            Err(error) => return error.to_string(),
+        };
         self.library.offer(&client).await;
         lend(life.clone());
+        if let (Beat::Probe { .. }, Some(info)) = (&self.beat, &info) {
+            self.primary.found(info);
+        }
         tokio::select! {
             cause = life.over(&mut router) => cause,
             cause = self.beat.until_silence(&client) => cause,
+            cause = self.primary.is_another_than(info.as_ref()) => cause,
         }
     }
 }

@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
-use fred::types::Value;
+use fred::{interfaces::ClientLike as _, types::Value};
 
-use super::{BATCH, Inner, Link, connection::Interest, functions::call_of, names, replies};
+use super::{
+    BATCH, Inner, Link,
+    connection::{Interest, command},
+    functions::call_of,
+    names, replies,
+};
 use crate::{
     domain::{Accepted, Epoch, Kind, Position, PublishError, StreamId},
     readiness::{FleetView, Heartbeat, Wish},
@@ -60,16 +65,18 @@ impl Link {
         candidate: Epoch,
     ) -> Result<Window, Unavailable> {
         let keys = [names::of_stream(stream)];
+        let part = |epoch: &Epoch| -> Vec<Value> {
+            let newest = i64::try_from(span.newest).unwrap_or(i64::MAX);
+            vec![span.after_seq.to_string().into(), newest.into(), epoch.as_str().into()]
+        };
         let args = || {
-            let args = vec![
-                span.after_seq.to_string().into(),
-                i64::try_from(span.newest).unwrap_or(i64::MAX).into(),
-                candidate.as_str().into(),
-                self.0.history_ttl_ms.into(),
-            ];
+            let mut args = part(&candidate);
+            args.push(self.0.history_ttl_ms.into());
             call_of("fanfare_read", &keys, args)
         };
-        replies::window(self.0.reading.call(args).await?)
+        // Not kept by the shard, and so the same one each time: else each look at an empty stream were a reset.
+        let read_only = || call_of("fanfare_peek", &keys, part(&self.0.unkept_epoch));
+        replies::window(self.0.reading.read(args, read_only).await?)
     }
 
     /// Where the order of each stream stands; none for a stream without a history.
@@ -84,7 +91,8 @@ impl Link {
         for batch in streams.chunks(BATCH) {
             let keys: Vec<String> = batch.iter().map(names::of_stream).collect();
             let args = || call_of("fanfare_heads", &keys, vec![self.0.history_ttl_ms.into()]);
-            heads.extend(replies::heads(self.0.reading.call(args).await?, batch.len())?);
+            let read_only = || call_of("fanfare_peek_heads", &keys, Vec::new());
+            heads.extend(replies::heads(self.0.reading.read(args, read_only).await?, batch.len())?);
         }
         Ok(heads)
     }
@@ -141,7 +149,18 @@ impl Link {
     pub(in crate::shards) async fn audience(&self, stream: &StreamId) -> Result<Audience, Unavailable> {
         let keys = [names::of_stream(stream)];
         let args = || call_of("fanfare_audience", &keys, vec![self.0.member.as_str().into()]);
-        replies::audience(self.0.reading.call(args).await?)
+        let read_only = || call_of("fanfare_peek_audience", &keys, vec![self.0.member.as_str().into()]);
+        match replies::audience(self.0.reading.read(args, read_only).await?)? {
+            (audience, true) => Ok(audience),
+            (audience, false) => Ok(Audience { users: self.users(stream).await?, ..audience }),
+        }
+    }
+
+    /// About how many users watched a stream, asked without a function.
+    async fn users(&self, stream: &StreamId) -> Result<u64, Unavailable> {
+        let life = self.0.reading.wire.life().await?;
+        let key = format!("{}:u", names::of_stream(stream));
+        Box::pin(life.client.custom(command("PFCOUNT"), vec![key])).await.map_err(|_| Unavailable)
     }
 
     /// Tells the pods of a track how this one fares, and asks for what it wishes, in one atomic step.

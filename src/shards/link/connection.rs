@@ -18,6 +18,8 @@ use fred::{
 };
 use tokio::sync::broadcast;
 
+use super::faults::refuses_writes;
+
 /// How long any command may take; the outcome of a slower one is unknown.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long it may take to resolve the name and connect, and again to introduce ourselves.
@@ -134,7 +136,8 @@ pub(super) enum Interest {
 /// fred answers a SUBSCRIBE before Redis does, and an error reply to it goes to whatever command waits next: sent in the
 /// same pipeline, so that nothing is read between the two, that is our PING. From then on every answer on the
 /// connection is one off, so that PING carries a word of its own: another call's answer is no barrier either. After any
-/// error but a time-out the connection must be given up.
+/// error but a time-out the connection must be given up. A Redis whose disk fails refuses PING like a write (MISCONF),
+/// and never SUBSCRIBE: that refusal is the PING's own answer.
 pub(super) async fn set_interest(
     client: &Client,
     interest: Interest,
@@ -148,8 +151,12 @@ pub(super) async fn set_interest(
     let word = rand::random::<u64>().to_string();
     let _queued: Value = pipeline.ping(Some(word.clone())).await?;
     // fred's future for a pipeline is some kilobytes.
-    let answer: String = Box::pin(pipeline.last()).await?;
-    if answer == word { Ok(()) } else { Err(Error::new(ErrorKind::Protocol, "an answer to something else")) }
+    match Box::pin(pipeline.last::<String>()).await {
+        Ok(answer) if answer == word => Ok(()),
+        Ok(_) => Err(Error::new(ErrorKind::Protocol, "an answer to something else")),
+        Err(error) if refuses_writes(&error) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// A command that fred has no method for, or only behind another feature.

@@ -9,6 +9,9 @@ pub(super) enum Remedy {
     Retry,
     /// This connection will not recover, or leads to the wrong server: make another, with the name resolved again.
     Reconnect,
+    /// The server refuses writes and may have been demoted: the connection for posts is made anew, with the name
+    /// resolved again. A connection that reads stays, since reading goes on.
+    FindPrimary,
     /// The server lacks the functions, or has older ones.
     LoadFunctions,
     /// The server says no for a reason that only a person can change: its rules, or this pod's credentials or version.
@@ -22,12 +25,12 @@ const REPLIES: &[(&str, Remedy)] = &[
     ("OOM", Remedy::Retry),
     ("MISCONF", Remedy::Retry),
     ("BUSY", Remedy::Retry),
-    ("NOREPLICAS", Remedy::Retry),
     ("TRYAGAIN", Remedy::Retry),
     // The library or the dump is on its way; the server closes nothing by itself.
     ("LOADING", Remedy::Reconnect),
-    // A primary that became a replica: the name may lead to the new primary by now.
-    ("READONLY", Remedy::Reconnect),
+    // A primary that became a replica, or whose replicas follow another one: the name may lead to the new primary.
+    ("READONLY", Remedy::FindPrimary),
+    ("NOREPLICAS", Remedy::FindPrimary),
     ("MASTERDOWN", Remedy::Reconnect),
     // The server was restarted with credentials, or ours were taken away.
     ("NOAUTH", Remedy::Reconnect),
@@ -63,6 +66,12 @@ pub(super) fn remedy(error: &Error) -> Remedy {
     }
 }
 
+/// Returns whether the server refuses whatever may write, for a reason of its own.
+pub(super) fn refuses_writes(error: &Error) -> bool {
+    const REFUSALS: [&str; 4] = ["READONLY", "NOREPLICAS", "MISCONF", "OOM"];
+    REFUSALS.iter().any(|start| error.details().starts_with(start))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,7 +83,9 @@ mod tests {
             ("OOM command not allowed when used memory > 'maxmemory'.", Remedy::Retry),
             ("MISCONF Redis is configured to save RDB snapshots", Remedy::Retry),
             ("LOADING Redis is loading the dataset in memory", Remedy::Reconnect),
-            ("READONLY You can't write against a read only replica.", Remedy::Reconnect),
+            ("READONLY You can't write against a read only replica.", Remedy::FindPrimary),
+            ("READONLY Can not run script with write flag on readonly replica.", Remedy::FindPrimary),
+            ("NOREPLICAS Not enough good replicas to write.", Remedy::FindPrimary),
             ("NOAUTH Authentication required.", Remedy::Reconnect),
             ("ERR Function not found", Remedy::LoadFunctions),
             ("ERR max number of clients reached", Remedy::Reconnect),

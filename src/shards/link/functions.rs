@@ -13,8 +13,8 @@ use tracing::{debug, error};
 
 use super::{
     connection::command,
-    faults::{Remedy, remedy},
-    wire::Wire,
+    faults::{Remedy, refuses_writes, remedy},
+    wire::{Life, Wire},
 };
 use crate::shards::shard::Unavailable;
 
@@ -36,11 +36,17 @@ impl Library {
         Self { shard, loaded: Mutex::default() }
     }
 
-    /// Loads the library if the server has none. A pod that may not load it leaves that to the deployment.
+    /// Loads the library if the server has none, or an older one that lacks the functions which are called only when
+    /// nothing can be loaded any more. A pod that may not load it leaves that to the deployment.
     pub(super) async fn offer(&self, client: &Client) {
         let args = vec!["LOAD", SOURCE];
         if let Err(error) = Box::pin(client.custom::<Value, _>(command("FUNCTION"), args)).await {
             debug!(%error, "the library of functions was not loaded, or is there already");
+            let no_heads = call_of("fanfare_peek_heads", &[], Vec::new());
+            let asked = Box::pin(client.custom::<Value, _>(command("FCALL"), no_heads)).await;
+            if matches!(&asked, Err(error) if remedy(error) == Remedy::LoadFunctions) {
+                self.renew(client).await;
+            }
         }
     }
 
@@ -62,31 +68,60 @@ pub(super) struct Caller {
     /// The wire.
     pub(super) wire: Wire,
     library: Arc<Library>,
+    /// Whether the wire must lead to a server that takes writes.
+    writes: bool,
     /// When an error was logged last.
     logged: parking_lot::Mutex<Option<Instant>>,
 }
 
 impl Caller {
-    /// A caller on a wire.
-    pub(super) fn new(wire: Wire, library: Arc<Library>) -> Self {
-        Self { wire, library, logged: parking_lot::Mutex::default() }
+    /// A caller of functions that write: its connection leaves a server that refuses them.
+    pub(super) fn of_writes(wire: Wire, library: Arc<Library>) -> Self {
+        Self { wire, library, writes: true, logged: parking_lot::Mutex::default() }
+    }
+
+    /// A caller whose connection stays at a server that refuses writes, since reading goes on there.
+    pub(super) fn of_reads(wire: Wire, library: Arc<Library>) -> Self {
+        Self { writes: false, ..Self::of_writes(wire, library) }
     }
 
     /// Calls a function, once; a second time only if the shard did not know it.
     pub(super) async fn call(&self, args: impl Fn() -> Vec<Value>) -> Result<Value, Unavailable> {
         let life = self.wire.life().await?;
-        let mut result = Box::pin(life.client.custom::<Value, _>(command("FCALL"), args())).await;
+        self.call_on(&life, &args).await.map_err(|error| self.unavailable(&life, &error))
+    }
+
+    /// Calls a function that reads and renews what it reads, or the one that only reads if the shard refuses writes.
+    pub(super) async fn read(
+        &self,
+        args: impl Fn() -> Vec<Value>,
+        read_only: impl Fn() -> Vec<Value>,
+    ) -> Result<Value, Unavailable> {
+        let life = self.wire.life().await?;
+        let mut result = self.call_on(&life, &args).await;
+        if matches!(&result, Err(error) if refuses_writes(error)) {
+            result = self.call_on(&life, &read_only).await;
+        }
+        result.map_err(|error| self.unavailable(&life, &error))
+    }
+
+    async fn call_on(&self, life: &Life, args: &impl Fn() -> Vec<Value>) -> Result<Value, Error> {
+        let result = Box::pin(life.client.custom::<Value, _>(command("FCALL"), args())).await;
         if matches!(&result, Err(error) if remedy(error) == Remedy::LoadFunctions) {
             self.library.renew(&life.client).await;
-            result = Box::pin(life.client.custom(command("FCALL"), args())).await;
+            return Box::pin(life.client.custom(command("FCALL"), args())).await;
         }
-        result.map_err(|error| {
-            if remedy(&error) == Remedy::Reconnect {
-                life.give_up();
-            }
-            self.log(&error);
-            Unavailable
-        })
+        result
+    }
+
+    fn unavailable(&self, life: &Life, error: &Error) -> Unavailable {
+        match remedy(error) {
+            Remedy::Reconnect => life.give_up(),
+            Remedy::FindPrimary if self.writes => life.give_up(),
+            _ => {}
+        }
+        self.log(error);
+        Unavailable
     }
 
     fn log(&self, error: &Error) {

@@ -23,7 +23,10 @@ use tokio::{
 
 use super::{
     connection::{Connection, Interest, set_interest},
+    faults::refuses_writes,
+    info::ServerInfo,
     names,
+    primary::Primary,
     pulse::{BEAT_EVERY, Pulse},
     replies,
     wire::{Duty, Life},
@@ -48,12 +51,16 @@ pub(super) struct Listening {
     pub(super) pulse: Arc<Pulse>,
     /// Where messages go. A full channel makes this task wait; then fred's backlog overruns, and that is told.
     pub(super) events: mpsc::Sender<Event>,
+    /// The server that posts go to.
+    pub(super) primary: Primary,
 }
 
 impl Duty for Listening {
     async fn serve(&mut self, connection: Connection, life: Life, lend: &(dyn Fn(Life) + Sync)) -> String {
         let Connection { client, mut messages, mut router } = connection;
         let own = vec![self.probe_channel.clone(), self.audience_channel.clone()];
+        // A user who may not ask for INFO does without.
+        let info = ServerInfo::of(&client).await.ok();
         if let Err(error) = set_interest(&client, Interest::Begin, own).await {
             return error.to_string();
         }
@@ -65,6 +72,7 @@ impl Duty for Listening {
             biased;
             cause = life.over(&mut router) => cause,
             cause = self.until_deaf(&client) => cause,
+            cause = self.primary.is_another_than(info.as_ref()) => cause,
             () = self.route(&mut messages) => "the keeper is gone".to_owned(),
         };
         drop(router);
@@ -176,7 +184,9 @@ impl Listening {
         let start = Instant::now();
         let pings = async {
             loop {
-                if Box::pin(client.ping::<Value>(None)).await.is_ok() {
+                let answer = Box::pin(client.ping::<Value>(None)).await;
+                // A server whose disk fails refuses PING like a write, and lives.
+                if answer.as_ref().err().is_none_or(refuses_writes) {
                     let since = start.elapsed().as_millis();
                     answered.store(u64::try_from(since).unwrap_or(u64::MAX), Relaxed);
                 }

@@ -7,6 +7,8 @@ use std::{
 
 use tokio::time::Instant;
 
+use super::info::ServerInfo;
+
 /// How long a shard may be silent on a connection before the connection is made anew.
 ///
 /// The promise is to notice within 3 s; the difference is for the steps between looks.
@@ -16,8 +18,8 @@ pub(super) const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// How long a probe that Redis took may be on its way back.
 const DELIVERY: Duration = Duration::from_millis(500);
 
-/// How many beats there are to one look at the shard's clients.
-const CENSUS_EVERY: u64 = 10;
+/// How many beats there are to one look at the server's account of itself.
+const INFO_EVERY: u64 = 10;
 
 /// What a link knows about its shard, and what it has counted; times are in microseconds since the link's start.
 #[derive(Debug)]
@@ -95,18 +97,14 @@ impl Pulse {
         Some(Duration::from_micros(took))
     }
 
-    /// Whether it is time to look how many clients the shard has.
-    pub(super) fn is_census_due(&self) -> bool {
-        self.beats.fetch_add(1, Relaxed).is_multiple_of(CENSUS_EVERY)
+    /// Whether it is time to ask the server for its account of itself.
+    pub(super) fn is_info_due(&self) -> bool {
+        self.beats.fetch_add(1, Relaxed) % INFO_EVERY == INFO_EVERY - 1
     }
 
-    /// Takes the answer to `INFO clients`.
-    pub(super) fn take_census(&self, info: &str) {
-        let number = |name: &str| {
-            let mut lines = info.lines().filter_map(|line| line.split_once(':'));
-            lines.find(|(key, _)| *key == name).and_then(|(_, value)| value.trim().parse().ok())
-        };
-        if let (Some(clients), Some(most)) = (number("connected_clients"), number("maxclients")) {
+    /// Records how many clients the server has.
+    pub(super) fn note_clients(&self, info: &ServerInfo) {
+        if let Some((clients, most)) = info.clients {
             self.clients.store(clients, Relaxed);
             self.max_clients.store(most, Relaxed);
         }

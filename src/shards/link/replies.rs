@@ -106,11 +106,12 @@ pub(super) fn counted(value: Value, asked: usize) -> Result<Counted, Unavailable
     }
 }
 
-/// The answer to `fanfare_audience`.
-pub(super) fn audience(value: Value) -> Result<Audience, Unavailable> {
+/// The answer to `fanfare_audience`, or to `fanfare_peek_audience`, which does not know the users: then `false`.
+pub(super) fn audience(value: Value) -> Result<(Audience, bool), Unavailable> {
     let counts: Option<Vec<u64>> = texts(value).iter().map(|word| parse(word)).collect();
     match counts.as_deref() {
-        Some(&[elsewhere, peak, users]) => Ok(Audience { elsewhere, peak, users }),
+        Some(&[elsewhere, peak, users]) => Ok((Audience { elsewhere, peak, users }, true)),
+        Some(&[elsewhere, peak]) => Ok((Audience { elsewhere, peak, users: 0 }, false)),
         _ => Err(Unavailable),
     }
 }
@@ -170,6 +171,6 @@ mod tests {
         {
             assert_eq!(counted(answer(odd), 2), Err(Unavailable), "{odd:?}");
         }
-        assert_eq!(audience(answer(&["1", "2"])), Err(Unavailable));
+        assert_eq!(audience(answer(&["1"])), Err(Unavailable));
     }
 }

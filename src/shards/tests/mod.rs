@@ -9,7 +9,13 @@ mod storms;
 #[path = "../../../tests/world"]
 pub(super) mod world {
     pub mod redis;
+    pub(in crate::shards) mod relay;
 
     mod patience;
     pub(in crate::shards) use patience::eventually;
+
+    /// Waits, where the time itself is the matter.
+    pub(in crate::shards) async fn pause(time: std::time::Duration) {
+        tokio::time::sleep(time).await;
+    }
 }

@@ -55,6 +55,7 @@ async fn s6_what_exceeds_the_backlog_is_told_as_one_overrun() {
         probe_channel: "ff:probe:p".into(),
         audience_channel: "ff:audience:p".into(),
         pulse: Arc::clone(&pulse),
+        primary: Primary::new(),
         events,
     };
     tokio::select! {

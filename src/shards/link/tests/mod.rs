@@ -7,6 +7,7 @@ mod fleet;
 mod functions;
 mod hearing;
 mod library_facts;
+mod refusals;
 
 use std::time::Duration;
 
