@@ -15,6 +15,7 @@ mod names;
 mod primary;
 mod pulse;
 mod replies;
+mod retry;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -35,7 +36,8 @@ use self::{
     listen::Listening,
     primary::Primary,
     pulse::Pulse,
-    wire::{Life, Upkeep, Wire},
+    retry::Recoveries,
+    wire::{Life, Purpose, Upkeep, Wire},
 };
 use super::clock::Clock;
 use super::shard::{Event, Unavailable};
@@ -43,10 +45,8 @@ use crate::domain::{Epoch, StreamId};
 
 /// How many channels one SUBSCRIBE or UNSUBSCRIBE names, and how many heads are asked for at once.
 const BATCH: usize = 500;
-/// How many messages wait to be routed, and how many events wait for the keeper.
+/// How many events wait for the keeper.
 const BACKLOG: usize = 16_384;
-/// The connections that only answer need no room for messages.
-const NO_BACKLOG: usize = 1;
 
 /// Whether a URL can be a shard's.
 ///
@@ -128,9 +128,11 @@ impl Link {
         let audience_channel = names::of_audience(&member);
         let (pulse, library) = (Arc::new(Pulse::new()), Arc::new(Library::new(shard.clone())));
         let (events, heard) = mpsc::channel(BACKLOG);
-        let (subscribing, listening) = Upkeep::new("subscribing", &shard, address.clone(), BACKLOG);
-        let (posting, post_upkeep) = Upkeep::new("posting", &shard, address.clone(), NO_BACKLOG);
-        let (reading, read_upkeep) = Upkeep::new("reading", &shard, address, NO_BACKLOG);
+        let recoveries = Recoveries::default();
+        let wire = |purpose| Upkeep::new(purpose, &shard, address.clone(), &recoveries);
+        let (subscribing, listening) = wire(Purpose::Subscribing);
+        let (posting, post_upkeep) = wire(Purpose::Posting);
+        let (reading, read_upkeep) = wire(Purpose::Reading);
         let (clock, primary) = (Clock::default(), Primary::new());
         let look = Beat::Look { clock: clock.clone() };
         let probe = Beat::Probe { channel: probe_channel.clone(), pulse: Arc::clone(&pulse) };

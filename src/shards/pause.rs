@@ -6,6 +6,9 @@ use std::time::Duration;
 const SHORTEST: Duration = Duration::from_millis(50);
 /// The longest pause of all.
 const LONGEST: Duration = Duration::from_secs(5);
+/// The longest pause of the first connection to a shard: with the time to connect and subscribe it makes the second
+/// within which deliveries resume.
+const LONGEST_OF_FIRST: Duration = Duration::from_millis(800);
 /// A connection that lived so long shows that the shard can be used.
 const PROVEN: Duration = Duration::from_millis(500);
 
@@ -14,22 +17,28 @@ const PROVEN: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Pauses {
     ceiling: Duration,
+    longest: Duration,
 }
 
 impl Default for Pauses {
     fn default() -> Self {
-        Self { ceiling: SHORTEST }
+        Self { ceiling: SHORTEST, longest: LONGEST }
     }
 }
 
 impl Pauses {
+    /// Pauses of the connection that finds out whether a shard answers again; the others follow it.
+    pub(super) fn of_first() -> Self {
+        Self { longest: LONGEST_OF_FIRST, ..Self::default() }
+    }
+
     /// The next pause, after a connection that lived so long; zero if it was never made.
     pub(super) fn next(&mut self, lived: Duration) -> Duration {
         if lived >= PROVEN {
             self.ceiling = SHORTEST;
         }
         let pause = self.ceiling.mul_f64(rand::random());
-        self.ceiling = (self.ceiling * 2).min(LONGEST);
+        self.ceiling = (self.ceiling * 2).min(self.longest);
         pause
     }
 }
@@ -52,7 +61,8 @@ mod tests {
 
     #[test]
     fn pauses_are_random_as_a_whole() {
-        let pauses: Vec<_> = (0..200).map(|_| Pauses { ceiling: LONGEST }.next(Duration::ZERO)).collect();
+        let pauses: Vec<_> =
+            (0..200).map(|_| Pauses { ceiling: LONGEST, ..Pauses::default() }.next(Duration::ZERO)).collect();
         assert!(pauses.iter().any(|pause| *pause < LONGEST / 4));
         assert!(pauses.iter().any(|pause| *pause > LONGEST * 3 / 4));
     }

@@ -5,11 +5,14 @@ use std::{sync::Arc, time::Duration};
 use fred::{clients::Client, error::Error};
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 use tracing::{info, warn};
 
-use super::connection::{Address, Connection, Router};
+use super::{
+    connection::{Address, Connection, Router},
+    retry::{Recoveries, Retry},
+};
 use crate::shards::{
     pause::Pauses,
     shard::{ConnectionId, Unavailable},
@@ -17,6 +20,10 @@ use crate::shards::{
 
 /// How long a command waits for a connection that is being made; longer outages are answered at once after that.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// How many messages wait to be routed.
+const BACKLOG: usize = 16_384;
+/// The connections that only answer need no room for messages.
+const NO_BACKLOG: usize = 1;
 /// How often a lasting outage is logged.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
@@ -66,6 +73,27 @@ impl Wire {
     }
 }
 
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Posts, and probes. It is the first to find out whether a dead shard answers again.
+    Posting,
+    /// Everything else that is called.
+    Reading,
+    /// Subscriptions.
+    Subscribing,
+}
+
+impl Purpose {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Posting => "posting",
+            Self::Reading => "reading",
+            Self::Subscribing => "subscribing",
+        }
+    }
+}
+
 /// The keeping end: what a wire does with its connections.
 pub(super) struct Upkeep {
     /// What it is for, in the log.
@@ -76,6 +104,8 @@ pub(super) struct Upkeep {
     pub(super) address: Address,
     /// How many messages may wait to be routed.
     pub(super) backlog: usize,
+    /// The waits between attempts.
+    pub(super) retry: Retry,
     lives: watch::Sender<Option<Life>>,
 }
 
@@ -92,27 +122,43 @@ pub(super) trait Duty: Send {
 
 impl Upkeep {
     /// Both ends of a wire that has no connection yet.
-    pub(super) fn new(purpose: &'static str, shard: &str, address: Address, backlog: usize) -> (Wire, Self) {
+    pub(super) fn new(
+        purpose: Purpose,
+        shard: &str,
+        address: Address,
+        recoveries: &Recoveries,
+    ) -> (Wire, Self) {
         let (lives, lent) = watch::channel(None);
-        (Wire(lent), Self { purpose, shard: shard.to_owned(), address, backlog, lives })
+        let (backlog, pauses) = match purpose {
+            Purpose::Posting => (NO_BACKLOG, Pauses::of_first()),
+            Purpose::Reading => (NO_BACKLOG, Pauses::default()),
+            Purpose::Subscribing => (BACKLOG, Pauses::default()),
+        };
+        let retry = Retry::new(pauses, recoveries.clone());
+        (
+            Wire(lent),
+            Self { purpose: purpose.name(), shard: shard.to_owned(), address, backlog, retry, lives },
+        )
     }
 
     /// Keeps the wire up for ever.
-    pub(super) async fn keep(self, mut duty: impl Duty) {
-        let mut pauses = Pauses::default();
+    pub(super) async fn keep(mut self, mut duty: impl Duty) {
         let mut logged = None;
         for id in 0.. {
+            self.retry.begins();
             let lived = match Box::pin(self.address.connect(self.backlog)).await {
                 Ok(connection) => {
                     logged = None;
+                    self.retry.succeeded();
                     self.one_life(ConnectionId(id), connection, &mut duty).await
                 }
                 Err(error) => {
                     self.log_failure(&error, &mut logged);
+                    self.retry.failed();
                     Duration::ZERO
                 }
             };
-            sleep(pauses.next(lived)).await;
+            self.retry.wait(lived).await;
         }
     }
 

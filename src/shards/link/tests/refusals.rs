@@ -34,7 +34,7 @@ async fn reading_goes_on(
     // More than one answer: the connection that reads does not end with the refusal.
     for _ in 0..20 {
         assert_eq!((kept.all(&known).await, kept.link.audience(&known).await.unwrap()), before);
-        assert_eq!(kept.link.heads(&[known.clone()]).await, Ok(vec![Some(before.0.head)]));
+        assert_eq!(kept.link.heads(std::slice::from_ref(&known)).await, Ok(vec![Some(before.0.head)]));
         assert_eq!(kept.link.tally(&known).await.unwrap().unwrap().total(), 3);
     }
     // MISCONF is Redis's answer to PING too, which is the barrier behind SUBSCRIBE.
