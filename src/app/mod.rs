@@ -21,7 +21,7 @@ use crate::{
     http::{self, Api, Door, Listener, Ops, Parts},
     hub::{Fanout, Hub, Totals},
     identity::Identity,
-    readiness::{Gate, Member, Readiness, Reason},
+    readiness::{Capacity, Gate, Member, Readiness, Reason},
     shards::{Nudges, Settings, Shards},
     shutdown::{Ending, Release, Tasks},
     telemetry::{Figures, Sli},
@@ -81,8 +81,8 @@ impl App {
             move |error: io::Error| io::Error::new(error.kind(), format!("{name}: {error}"))
         };
         let public = http::bind(config.listen).map_err(named("FANFARE_LISTEN"))?;
-        let ops = std::net::TcpListener::bind(config.ops_listen).map_err(named("FANFARE_OPS_LISTEN"))?;
-        ops.set_nonblocking(true)?;
+        let ops = http::bind(config.ops_listen).and_then(Listener::into_std);
+        let ops = ops.map_err(named("FANFARE_OPS_LISTEN"))?;
         let addresses = Addresses { public: public.local_addr()?, ops: ops.local_addr()? };
         Ok(Self { config, public, ops, addresses })
     }
@@ -142,8 +142,8 @@ impl App {
             demo: config.demo,
         });
         let (ending, private) = (Ending::default(), acceptor.is_some());
-        let ceiling = gate.capacity().requests;
-        let door = Door { listener: public, ceiling, tls: acceptor, http: config.edge.http };
+        let Capacity { requests: ceiling, connections: most, .. } = gate.capacity();
+        let door = Door { listener: public, ceiling, most, tls: acceptor, http: config.edge.http };
         open(door, api, &tasks, &ending);
         let decide = readiness.run(member);
         let ops =

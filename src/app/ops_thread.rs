@@ -9,6 +9,9 @@ use crate::{
     shutdown::{Ending, Tasks},
 };
 
+/// The most connections of the ops listener: probes, scrapers and people.
+const MAX_CONNECTIONS: usize = 256;
+
 /// The ops listener on a thread of its own, so that probes are answered while the workers are busy.
 pub(super) struct OpsThread {
     ending: Ending,
@@ -32,8 +35,13 @@ impl OpsThread {
                 tasks.core("readiness", beside);
                 match Listener::from_std(listener) {
                     Ok(listener) => {
-                        let door =
-                            Door { listener, ceiling: usize::MAX, tls: None, http: HttpLimits::default() };
+                        let door = Door {
+                            listener,
+                            ceiling: usize::MAX,
+                            most: MAX_CONNECTIONS,
+                            tls: None,
+                            http: HttpLimits::default(),
+                        };
                         http::serve(door, router, tasks, told).await;
                     }
                     Err(error) => tracing::error!(%error, "the ops listener is lost"),

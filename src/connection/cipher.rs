@@ -7,17 +7,18 @@ use tokio::net::TcpStream;
 use tokio_rustls::rustls::ServerConnection;
 
 /// The most encrypted bytes that wait for the socket: one record.
-const RECORD_BYTES: usize = 16 * 1024;
+pub(super) const RECORD_BYTES: usize = 16 * 1024;
 
 /// The session of one socket.
+///
+/// The TLS listener bounds what it keeps encrypted at [`RECORD_BYTES`].
 pub(super) struct Cipher {
     /// Guards the session: held for one read or write, never over an await.
     session: Mutex<ServerConnection>,
 }
 
 impl Cipher {
-    pub(super) fn new(mut session: ServerConnection) -> Box<Self> {
-        session.set_buffer_limit(Some(RECORD_BYTES));
+    pub(super) fn new(session: ServerConnection) -> Box<Self> {
         Box::new(Self { session: Mutex::new(session) })
     }
 

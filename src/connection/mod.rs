@@ -14,6 +14,7 @@ mod pulse;
 mod reader;
 mod session;
 mod socket;
+mod steady;
 mod tally;
 mod term;
 mod tls;

@@ -12,13 +12,23 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
+use super::steady::SteadyStream;
+
 /// A connection to a client.
 #[derive(Debug)]
 pub enum Socket {
     /// As it came.
-    Plain(TcpStream),
+    Plain(SteadyStream),
     /// Behind TLS.
-    Private(Box<TlsStream<TcpStream>>),
+    Private(Box<TlsStream<SteadyStream>>),
+}
+
+impl Socket {
+    /// A connection without TLS.
+    #[must_use]
+    pub const fn plain(socket: TcpStream) -> Self {
+        Self::Plain(SteadyStream::new(socket))
+    }
 }
 
 /// Calls a method of whichever stream it is.

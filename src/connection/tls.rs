@@ -26,7 +26,7 @@ use tokio_rustls::{
     },
 };
 
-use super::socket::Socket;
+use super::{cipher::RECORD_BYTES, socket::Socket, steady::SteadyStream};
 
 /// How long a client may take to begin: until its whole first message is here.
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
@@ -180,13 +180,15 @@ impl Acceptor {
     /// What is held until a client's first message is whole costs little and needs no turn, so that clients who never
     /// finish it hold up nobody else.
     pub async fn accept(&self, socket: TcpStream) -> Option<Socket> {
-        let begin = LazyConfigAcceptor::new(server::Acceptor::default(), socket);
+        let begin = LazyConfigAcceptor::new(server::Acceptor::default(), SteadyStream::new(socket));
         let begun = timeout(HELLO_WITHIN, begin).await.ok()?;
         let begun = begun.inspect_err(|error| tracing::trace!(%error, "no TLS handshake")).ok()?;
         let _turn = timeout(HELLO_WITHIN, self.0.handshakes.acquire()).await.ok()?.ok()?;
         let accept = begun.into_stream(Arc::clone(&self.0.config));
         let accepted = timeout(ANSWER_WITHIN, accept).await.ok()?;
-        let stream = accepted.inspect_err(|error| tracing::trace!(%error, "a TLS handshake failed")).ok()?;
+        let mut stream =
+            accepted.inspect_err(|error| tracing::trace!(%error, "a TLS handshake failed")).ok()?;
+        stream.get_mut().1.set_buffer_limit(Some(RECORD_BYTES));
         Some(Socket::Private(Box::new(stream)))
     }
 }

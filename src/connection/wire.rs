@@ -30,10 +30,10 @@ pub(super) struct Wire {
 impl Wire {
     pub(super) fn new(socket: Socket) -> io::Result<Self> {
         let (socket, cipher) = match socket {
-            Socket::Plain(socket) => (socket, None),
+            Socket::Plain(socket) => (socket.into_inner(), None),
             Socket::Private(stream) => {
                 let (socket, session) = stream.into_inner();
-                (socket, Some(Cipher::new(session)))
+                (socket.into_inner(), Some(Cipher::new(session)))
             }
         };
         let options = SockRef::from(&socket);

@@ -29,10 +29,11 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::Notify,
     time::{Sleep, sleep},
 };
 
-use super::listener::Arrived;
+use super::listener::{Arrived, Crowd};
 use crate::{connection::Socket, shutdown::Ending};
 
 /// The time from the first byte of a request to the end of its headers.
@@ -53,51 +54,65 @@ impl Default for HttpLimits {
     }
 }
 
-/// Serves the requests of a connection until one side ends it.
-pub(super) async fn exchange(
-    socket: Socket,
-    arrived: Arrived,
-    router: Router,
-    limits: HttpLimits,
-    ending: Ending,
-) {
-    let turn = Arc::new(Turn::default());
-    let stream = RequestStream::new(socket, Arc::clone(&turn));
-    let last = ending.clone();
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        turn.begin();
+/// The parts that serve the requests of one connection.
+pub(super) struct Exchange {
+    pub(super) arrived: Arrived,
+    pub(super) router: Router,
+    pub(super) limits: HttpLimits,
+    pub(super) ending: Ending,
+    pub(super) crowd: Crowd,
+}
+
+impl Exchange {
+    /// Serves the requests of a connection until one side ends it.
+    pub(super) async fn serve(self, socket: Socket) {
+        let turn = Arc::new(Turn::default());
+        let (limits, exchange) = (self.limits, Arc::new(self));
+        let ending = exchange.ending.clone();
+        let stream = RequestStream::new(socket, Arc::clone(&turn));
+        let service = service_fn(move |request| {
+            turn.begin();
+            let (exchange, turn) = (Arc::clone(&exchange), Arc::clone(&turn));
+            async move { exchange.answer(request, &turn).await }
+        });
+        let http = http1::Builder::new()
+            .timer(TokioTimer::new())
+            // The time that it waits for a head, which begins when the last answer is written.
+            .header_read_timeout(limits.idle)
+            .max_buf_size(limits.head_bytes)
+            // The buffer may be larger than it is asked to be.
+            .max_header_size(limits.head_bytes)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        let mut http = pin!(http);
+        let served = tokio::select! {
+            served = http.as_mut() => served,
+            () = ending.closed() => {
+                http.as_mut().graceful_shutdown();
+                http.await
+            }
+        };
+        if let Err(error) = served {
+            tracing::trace!(%error, "an HTTP connection ended early");
+        }
+    }
+
+    /// Answers a request, once the answers before it are on their way: for a client that reads none, no more are made.
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        turn: &Turn,
+    ) -> Result<Response<axum::body::Body>, Infallible> {
+        turn.writable().await;
         let wish = Wish::of(&request);
-        request.extensions_mut().insert(arrived);
+        request.extensions_mut().insert(self.arrived);
         let request = request.map(Inbound::new);
         let rest = request.body().rest.clone();
-        let answer = TowerToHyperService::new(router.clone()).call(request);
-        let (turn, last) = (Arc::clone(&turn), last.clone());
-        async move {
-            let mut answer = answer.await?;
-            turn.end();
-            wish.answer(&mut answer, last.is_announced() || rest.is_unread(), limits.idle);
-            Ok::<_, Infallible>(answer)
-        }
-    });
-    let http = http1::Builder::new()
-        .timer(TokioTimer::new())
-        // The time that it waits for a head, which begins when the last answer is written.
-        .header_read_timeout(limits.idle)
-        .max_buf_size(limits.head_bytes)
-        // The buffer may be larger than it is asked to be.
-        .max_header_size(limits.head_bytes)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut http = pin!(http);
-    let served = tokio::select! {
-        served = http.as_mut() => served,
-        () = ending.closed() => {
-            http.as_mut().graceful_shutdown();
-            http.await
-        }
-    };
-    if let Err(error) = served {
-        tracing::trace!(%error, "an HTTP connection ended early");
+        let mut answer = TowerToHyperService::new(self.router.clone()).call(request).await?;
+        turn.end();
+        let ends = self.ending.is_announced() || self.crowd.is_large() || rest.is_unread();
+        wish.answer(&mut answer, ends, self.limits.idle);
+        Ok(answer)
     }
 }
 
@@ -108,6 +123,10 @@ struct Turn {
     requests: AtomicUsize,
     /// Whether a request waits for its answer.
     is_busy: AtomicBool,
+    /// Whether the socket takes no bytes.
+    is_full: AtomicBool,
+    /// Told when it takes bytes again.
+    emptied: Notify,
 }
 
 impl Turn {
@@ -118,6 +137,25 @@ impl Turn {
 
     fn end(&self) {
         self.is_busy.store(false, Ordering::Relaxed);
+    }
+
+    /// Returns once the socket takes bytes.
+    async fn writable(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if !self.is_full.load(Ordering::Relaxed) {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// Passes on the outcome of a write.
+    fn note<T>(&self, wrote: Poll<T>) -> Poll<T> {
+        if self.is_full.swap(wrote.is_pending(), Ordering::Relaxed) && wrote.is_ready() {
+            self.emptied.notify_waiters();
+        }
+        wrote
     }
 }
 
@@ -185,7 +223,8 @@ impl AsyncRead for RequestStream {
 
 impl AsyncWrite for RequestStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
+        let wrote = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        self.turn.note(wrote)
     }
 
     fn poll_write_vectored(
@@ -193,7 +232,8 @@ impl AsyncWrite for RequestStream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
+        let wrote = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
+        self.turn.note(wrote)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -201,7 +241,8 @@ impl AsyncWrite for RequestStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        let wrote = Pin::new(&mut self.socket).poll_flush(cx);
+        self.turn.note(wrote)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,19 +1,22 @@
 //! The accept loop: every connection has deadlines from its first moment.
 
 use std::{
+    fmt::Display,
     io,
-    net::{IpAddr, SocketAddr},
+    mem::MaybeUninit,
+    net::{IpAddr, Shutdown, SocketAddr},
     os::fd::AsRawFd as _,
     time::Duration,
 };
 
 use axum::Router;
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     time::{Instant, sleep, timeout},
 };
 
-use super::exchange::{HEAD_DEADLINE, HttpLimits, exchange};
+use super::exchange::{Exchange, HEAD_DEADLINE, HttpLimits};
 use crate::{
     connection::{Acceptor, Socket},
     shutdown::{Ending, Tasks},
@@ -23,14 +26,24 @@ use crate::{
 const BACKLOG: u32 = 4_096;
 /// The time that a new connection may be silent.
 const SILENCE_DEADLINE: Duration = HEAD_DEADLINE;
+/// The same while connections are more than half of those that there may be.
+const CROWDED_DEADLINE: Duration = Duration::from_secs(1);
+/// The bytes that the kernel may hold for a connection: sent and not acknowledged, or not sent. It doubles the number
+/// for its own records.
+const SEND_BUFFER_BYTES: usize = 128 * 1024;
+/// The bytes of these that may be unsent: a client that reads nothing is noticed after so many.
+const UNSENT_BYTES: u32 = 16 * 1024;
+/// The time that the network may leave bytes unacknowledged, or a client its window closed, before the kernel gives the
+/// connection up. Viewers have their own.
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to wait when the process or the machine has no descriptor or memory left for another socket.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// The answer to who comes when the descriptors that are left are for others.
-const NO_DESCRIPTORS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 10\r\nconnection: close\r\n\
+/// The answer to a connection that finds no room.
+const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 10\r\nconnection: close\r\n\
     content-length: 0\r\n\r\n";
 
-/// How often that is logged while it lasts.
+/// The time between two log lines about one trouble that lasts.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// A socket that listens.
@@ -40,8 +53,11 @@ pub type Listener = TcpListener;
 pub struct Door {
     /// Where they come.
     pub listener: Listener,
-    /// Those whose descriptor has this number or a higher one are refused at once: these are for others.
+    /// Connections whose descriptor has this number or a higher one are refused at once: these are for others, such as
+    /// the ops listener.
     pub ceiling: usize,
+    /// The most connections that are no viewers.
+    pub most: usize,
     /// Makes them private; none for plain ones.
     pub tls: Option<Acceptor>,
     /// The limits of its HTTP connections.
@@ -55,6 +71,11 @@ pub struct Door {
 pub fn bind(address: SocketAddr) -> io::Result<Listener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
+    // Each accepted socket has these from its first moment.
+    let options = SockRef::from(&socket);
+    options.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    options.set_tcp_notsent_lowat(UNSENT_BYTES)?;
+    options.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -77,8 +98,8 @@ impl Arrived {
 
 /// Accepts connections until it is told to refuse them; open ones are served until they are told to close.
 pub async fn serve(door: Door, router: Router, tasks: Tasks, ending: Ending) {
-    let Door { listener, ceiling, tls, http } = door;
-    let mut warned = None;
+    let Door { listener, ceiling, most, tls, http } = door;
+    let mut trouble = Trouble::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -87,24 +108,69 @@ pub async fn serve(door: Door, router: Router, tasks: Tasks, ending: Ending) {
         match accepted {
             Ok((socket, peer)) => {
                 let arrived = Arrived::of(&socket, peer);
-                if arrived.descriptor < ceiling {
-                    let inside =
-                        Inside { router: router.clone(), tls: tls.clone(), http, ending: ending.clone() };
-                    tasks.request(inside.connection(socket, arrived));
-                } else if tls.is_none() {
-                    // As far as the client still reads it: there is nothing left to wait for it with.
-                    let _ = socket.try_write(NO_DESCRIPTORS);
+                let open = tasks.requests();
+                if arrived.descriptor < ceiling && open < most {
+                    let crowd = Crowd { tasks: tasks.clone(), many: most / 2 };
+                    let exchange = Exchange {
+                        arrived,
+                        router: router.clone(),
+                        limits: http,
+                        ending: ending.clone(),
+                        crowd,
+                    };
+                    tasks.request(connection(socket, tls.clone(), exchange));
+                } else {
+                    trouble.warn("connections are refused: there is no room for more", &open);
+                    refuse(&socket, tls.is_some());
                 }
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                if warned.is_none_or(|warned: Instant| warned.elapsed() >= WARN_EVERY) {
-                    warned = Some(Instant::now());
-                    tracing::warn!(%error, "no connection can be accepted at the moment");
-                }
+                trouble.warn("no connection can be accepted at the moment", &error);
                 sleep(EXHAUSTED_PAUSE).await;
             }
         }
+    }
+}
+
+/// Says that there is no room, as far as the client's buffer takes it: there is nothing to wait for it with.
+fn refuse(socket: &TcpStream, is_private: bool) {
+    let socket = SockRef::from(socket);
+    if !is_private {
+        // Not by way of the runtime, which may not know yet that the socket takes bytes.
+        let _ = socket.send(NO_ROOM);
+    }
+    let _ = socket.shutdown(Shutdown::Write);
+    // A request that is here already would turn the close into a reset, which may overtake the answer.
+    let mut unread = [MaybeUninit::uninit(); 4_096];
+    let _ = socket.recv(&mut unread);
+}
+
+/// The moment of the last log line about a trouble that lasts.
+#[derive(Default)]
+struct Trouble(Option<Instant>);
+
+impl Trouble {
+    fn warn(&mut self, trouble: &'static str, detail: &dyn Display) {
+        if self.0.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
+            self.0 = Some(Instant::now());
+            tracing::warn!(%detail, "{trouble}");
+        }
+    }
+}
+
+/// The connections of a listener that are no viewers. Cloning shares it.
+#[derive(Debug, Clone)]
+pub(super) struct Crowd {
+    tasks: Tasks,
+    /// From this number on, each answer is the last one of its connection.
+    many: usize,
+}
+
+impl Crowd {
+    /// Returns whether there are so many connections that none should be kept without a request.
+    pub(super) fn is_large(&self) -> bool {
+        self.tasks.requests() >= self.many
     }
 }
 
@@ -113,32 +179,23 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// What a connection meets inside.
-struct Inside {
-    router: Router,
-    tls: Option<Acceptor>,
-    http: HttpLimits,
-    ending: Ending,
-}
-
-impl Inside {
-    async fn connection(self, socket: TcpStream, arrived: Arrived) {
-        let _ = socket.set_nodelay(true);
-        // Before anything is allocated for it.
-        if !matches!(timeout(SILENCE_DEADLINE, socket.peek(&mut [0])).await, Ok(Ok(1))) {
-            return;
-        }
-        let socket = match &self.tls {
-            None => Some(Socket::Plain(socket)),
-            // In a box: the rest of the connection's life needs no room for it.
-            Some(acceptor) => tokio::select! {
-                socket = Box::pin(acceptor.accept(socket)) => socket,
-                () = self.ending.refused() => None,
-            },
-        };
-        if let Some(socket) = socket {
-            let Self { router, http, ending, .. } = self;
-            exchange(socket, arrived, router, http, ending).await;
-        }
+/// Serves a connection, behind TLS if there is a certificate.
+async fn connection(socket: TcpStream, tls: Option<Acceptor>, exchange: Exchange) {
+    let _ = socket.set_nodelay(true);
+    let silence = if exchange.crowd.is_large() { CROWDED_DEADLINE } else { SILENCE_DEADLINE };
+    // Before anything is allocated for it.
+    if !matches!(timeout(silence, socket.peek(&mut [0])).await, Ok(Ok(1))) {
+        return;
+    }
+    let socket = match &tls {
+        None => Some(Socket::plain(socket)),
+        // In a box: the rest of the connection's life needs no room for it.
+        Some(acceptor) => tokio::select! {
+            socket = Box::pin(acceptor.accept(socket)) => socket,
+            () = exchange.ending.refused() => None,
+        },
+    };
+    if let Some(socket) = socket {
+        exchange.serve(socket).await;
     }
 }

@@ -26,11 +26,19 @@ pub struct Capacity {
     pub descriptors: usize,
     /// Sockets with this number or a higher one are for nobody who comes by the public listener.
     pub requests: usize,
+    /// The most connections to the public listener that are no viewers, such as handshakes under way.
+    pub connections: usize,
 }
 
 impl Default for Capacity {
     fn default() -> Self {
-        Self { viewers: usize::MAX, accepts_per_second: None, descriptors: usize::MAX, requests: usize::MAX }
+        Self {
+            viewers: usize::MAX,
+            accepts_per_second: None,
+            descriptors: usize::MAX,
+            requests: usize::MAX,
+            connections: usize::MAX,
+        }
     }
 }
 
@@ -52,6 +60,7 @@ impl Capacity {
             accepts_per_second: (accepts_per_second > 0).then_some(accepts_per_second),
             descriptors,
             requests: open_files - kept / 4,
+            connections: open_files / 2,
         }
     }
 }
@@ -227,6 +236,7 @@ mod tests {
         assert_eq!((capacity(20_000, 0).viewers, capacity(20_000, 0).descriptors), (19_744, 19_744));
         assert_eq!((capacity(256, 0).viewers, capacity(256, 9).viewers), (192, 9));
         assert_eq!((capacity(20_000, 0).requests, capacity(256, 0).requests), (19_936, 240));
+        assert_eq!((capacity(20_000, 0).connections, capacity(256, 0).connections), (10_000, 128));
         assert_eq!(capacity(1_024, 5_000).viewers, 768, "more than the files allow");
         assert_eq!(capacity(usize::MAX, 0).accepts_per_second, None);
     }

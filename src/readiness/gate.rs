@@ -24,6 +24,8 @@ const MEMORY_HIGH: f64 = 0.80;
 const MEMORY_LOW: f64 = 0.75;
 /// Below this share of the most viewers, a pod that was full is ready again.
 const ROOM_AGAIN: f64 = 0.95;
+/// Below this share of the most connections that are no viewers, a pod that had as many is ready again.
+const CALM_AGAIN: f64 = 0.75;
 
 /// A reason for not being ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -37,6 +39,8 @@ pub enum Reason {
     Viewers,
     /// Its limit of memory is near.
     Memory,
+    /// Its descriptors run out, or it has as many connections that are no viewers as it may.
+    Descriptors,
     /// Nobody has read its load lately.
     Sampler,
     /// Its workers stand still.
@@ -63,6 +67,19 @@ struct Inner {
     admission: Admission,
     full: Sign,
     memory: Sign,
+    descriptors: Sign,
+    connections: Sign,
+}
+
+/// What comes in, at the moment of a reading.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Occupancy {
+    /// The viewers.
+    pub(super) viewers: usize,
+    /// The connections that are no viewers.
+    pub(super) connections: usize,
+    /// The number of the next descriptor: so many are in use.
+    pub(super) descriptors: usize,
 }
 
 /// What `/ready` shows of the gate.
@@ -100,6 +117,8 @@ impl Gate {
             admission: Admission::new(capacity, Instant::now()),
             full: Sign::default(),
             memory: Sign::default(),
+            descriptors: Sign::default(),
+            connections: Sign::default(),
         };
         Self { inner: Arc::new(Mutex::new(inner)) }
     }
@@ -164,12 +183,20 @@ impl Gate {
         inner.admission.admit(viewers, descriptor, is_memory_short, Instant::now())
     }
 
-    /// Publishes a reading of the load and the number of viewers at that moment: the one place that all readings pass.
-    pub(super) fn publish(&self, reading: Reading, viewers: usize) {
+    /// Publishes a reading of the load and what came in until then: the one place that all readings pass.
+    pub(super) fn publish(&self, reading: Reading, occupancy: Occupancy) {
         let mut inner = self.inner.lock();
-        let limit = inner.admission.capacity().viewers as f64;
+        let Occupancy { viewers, connections, descriptors } = occupancy;
+        let capacity = *inner.admission.capacity();
+        let limit = capacity.viewers as f64;
         let is_full = inner.full.note(viewers as f64, limit, limit * ROOM_AGAIN);
         inner.set(Reason::Viewers, is_full);
+        // A pod that is full of viewers has used its descriptors as it should.
+        let limit = capacity.descriptors as f64;
+        let are_few = inner.descriptors.note(descriptors as f64, limit, limit * ROOM_AGAIN) && !is_full;
+        let limit = capacity.connections as f64;
+        let are_many = inner.connections.note(connections as f64, limit, limit * CALM_AGAIN);
+        inner.set(Reason::Descriptors, are_few || are_many);
         let is_memory_short = inner.memory.note(reading.memory.unwrap_or(0.0), MEMORY_HIGH, MEMORY_LOW);
         inner.set(Reason::Memory, is_memory_short);
         inner.reading = Some((Instant::now(), reading));
@@ -229,13 +256,17 @@ mod tests {
     }
 
     fn gate() -> Gate {
+        gate_of(Capacity { viewers: 100, ..Capacity::default() })
+    }
+
+    fn gate_of(capacity: Capacity) -> Gate {
         let thresholds = Thresholds {
             high: 0.8,
             low: 0.6,
             hot_for: Duration::from_secs(5),
             cool_for: Duration::from_secs(30),
         };
-        let gate = Gate::new(Capacity { viewers: 100, ..Capacity::default() }, thresholds);
+        let gate = Gate::new(capacity, thresholds);
         gate.open(Reason::Starting);
         gate
     }
@@ -245,11 +276,11 @@ mod tests {
     async fn without_fresh_readings_the_pod_is_not_ready() {
         let gate = gate();
         assert_eq!(gate.reasons(), [Reason::Sampler], "before the first one");
-        gate.publish(reading(None), 0);
+        gate.publish(reading(None), Occupancy::default());
         assert_eq!(gate.reasons(), []);
         tokio::time::advance(STALE_AFTER).await;
         assert_eq!(gate.reasons(), [Reason::Sampler]);
-        gate.publish(reading(None), 0);
+        gate.publish(reading(None), Occupancy::default());
         assert!(gate.state().ready);
     }
 
@@ -260,7 +291,7 @@ mod tests {
         for _ in 0..2 {
             gate.worked();
             tokio::time::advance(STILL_AFTER - Duration::from_millis(1)).await;
-            gate.publish(reading(None), 0);
+            gate.publish(reading(None), Occupancy::default());
             assert!(gate.state().ready && !gate.stands_still());
             tokio::time::advance(Duration::from_millis(1)).await;
             assert!(gate.stands_still());
@@ -279,8 +310,29 @@ mod tests {
             (94, Some(0.74), vec![]),
             (94, None, vec![]),
         ] {
-            gate.publish(reading(memory), viewers);
+            gate.publish(reading(memory), Occupancy { viewers, ..Occupancy::default() });
             assert_eq!(gate.reasons(), expected, "{viewers} viewers, memory {memory:?}");
+        }
+    }
+
+    /// Symptom: 1,100 connections that asked and never read kept everybody out with 503, and `/ready` was 200. Cause:
+    /// descriptors were no reason.
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_short_of_descriptors_or_full_of_connections_is_not_ready_until_there_is_room_again() {
+        let capacity = Capacity { viewers: 80, descriptors: 100, connections: 40, ..Capacity::default() };
+        let gate = gate_of(capacity);
+        for (viewers, connections, descriptors, expected) in [
+            (10, 39, 99, vec![]),
+            (10, 39, 100, vec![Reason::Descriptors]),
+            (10, 39, 95, vec![Reason::Descriptors]),
+            (10, 39, 94, vec![]),
+            (10, 40, 60, vec![Reason::Descriptors]),
+            (10, 30, 60, vec![Reason::Descriptors]),
+            (10, 29, 60, vec![]),
+            (80, 10, 100, vec![Reason::Viewers]),
+        ] {
+            gate.publish(reading(None), Occupancy { viewers, connections, descriptors });
+            assert_eq!(gate.reasons(), expected, "{viewers}, {connections}, {descriptors}");
         }
     }
 }

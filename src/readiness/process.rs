@@ -1,6 +1,11 @@
 //! What this process has used of its limits. sysinfo is known here only.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    os::fd::{AsFd as _, AsRawFd as _},
+    path::Path,
+    time::Duration,
+};
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
@@ -28,6 +33,12 @@ impl Process {
         let process = self.system.process(self.own)?;
         Some(Duration::from_millis(process.accumulated_cpu_time()))
     }
+}
+
+/// The number of the next descriptor, the lowest that is free; the highest number there is if none is.
+pub(super) fn next_descriptor() -> usize {
+    let copy = std::io::stderr().as_fd().try_clone_to_owned();
+    copy.ok().and_then(|copy| usize::try_from(copy.as_raw_fd()).ok()).unwrap_or(usize::MAX)
 }
 
 /// How many descriptors this process may have, below a root, which is `/` but in tests.
@@ -59,6 +70,14 @@ mod tests {
             }
         }
         assert_ne!(bits, 0);
+    }
+
+    #[test]
+    fn the_next_descriptor_is_none_that_is_held() {
+        let held: Vec<_> = (0..50).map(|_| fs::File::open("/dev/null").unwrap()).collect();
+        let next = next_descriptor();
+        assert!(held.iter().all(|file| usize::try_from(file.as_raw_fd()) != Ok(next)));
+        assert!(next < open_files(Path::new("/")), "{next}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The rules on a paused clock: a load goes in, and the gate's moves come out.
 
 use super::*;
-use crate::readiness::{Capacity, QuotaSource, Reading};
+use crate::readiness::{Capacity, QuotaSource, Reading, gate::Occupancy};
 
 const THRESHOLDS: Thresholds =
     Thresholds { high: 0.80, low: 0.65, hot_for: Duration::from_secs(5), cool_for: Duration::from_secs(30) };
@@ -39,7 +39,7 @@ impl Rig {
     async fn load(&mut self, load: f64, seconds: u64) {
         for _ in 0..seconds {
             self.second += 1;
-            self.gate.publish(reading(load), 0);
+            self.gate.publish(reading(load), Occupancy::default());
             self.load.send_replace(load);
             tokio::time::advance(Duration::from_secs(1)).await;
             self.settle().await;

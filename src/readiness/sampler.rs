@@ -16,7 +16,7 @@ use super::{
     admission::Capacity,
     cgroup,
     fleet::{Fleet, Heartbeat, Wish},
-    gate::{Gate, Reason},
+    gate::{Gate, Occupancy, Reason},
     meter::{Meter, Reading},
     process::{self, Process},
     rules::{Rules, Thresholds, Word},
@@ -89,7 +89,7 @@ impl Readiness {
             meter: Meter::default(),
         };
         if let Some(reading) = readiness.read() {
-            readiness.gate.publish(reading, 0);
+            readiness.gate.publish(reading, Occupancy::default());
         }
         readiness
     }
@@ -138,7 +138,12 @@ async fn sample(mut readiness: Readiness, tasks: Tasks, load: watch::Sender<f64>
         tick.tick().await;
         if let Some(reading) = readiness.read() {
             let cpu = reading.cpu;
-            readiness.gate.publish(reading, tasks.sockets());
+            let occupancy = Occupancy {
+                viewers: tasks.sockets(),
+                connections: tasks.requests(),
+                descriptors: process::next_descriptor(),
+            };
+            readiness.gate.publish(reading, occupancy);
             load.send_replace(cpu);
         }
     }

@@ -255,6 +255,18 @@ async fn full() {
     eventually("503", PATIENCE, async || (pod.probe("/ready").await.status == 503).then_some(())).await;
 }
 
+/// A pod that has as many connections as it may.
+async fn crowded() {
+    let pod = Pod::start_after("ulimit -n 256", &[]);
+    let noticed = eventually("503", Duration::from_secs(20), async || {
+        (pod.probe("/ready").await.status == 503).then_some(())
+    });
+    tokio::select! {
+        () = noticed => {}
+        () = crate::listener::flood(&pod) => {}
+    }
+}
+
 /// Pages, handshakes and posts that are not let in.
 async fn limited() {
     let once = json!({"per_second": 0.01, "burst": 1});
@@ -315,6 +327,7 @@ async fn tour(start: fn(&[(&str, &str)]) -> Pod) {
         dead_shard(),
         slow_shard(),
         full(),
+        crowded(),
         limited(),
         at_a_glance(&pod),
     );

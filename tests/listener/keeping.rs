@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::world::{Join, PATIENCE, Peer, Pod, Signal, TempFile, pause, stream_for};
 
 /// A post as one sends it over a connection that is used again.
-fn post_to(stream: &str) -> String {
+pub(super) fn post_to(stream: &str) -> String {
     let body = r#"{"kind":"comment","body":"hi"}"#;
     format!(
         "POST /v1/streams/{stream}/comments HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\

@@ -2,3 +2,7 @@
 
 mod heads;
 mod keeping;
+mod room;
+mod unread;
+
+pub(crate) use room::flood;

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpSocket,
     time::timeout,
 };
 
@@ -34,6 +35,18 @@ pub(crate) enum Heard {
 impl Peer {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         Self { socket: private::dial(address).await.unwrap(), unread: Vec::new() }
+    }
+
+    /// Connects with little room for what it does not read.
+    pub(crate) async fn short_of_buffer(address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        Self { socket: private::dial_from(socket, address).await.unwrap(), unread: Vec::new() }
+    }
+
+    /// Sends bytes until the server has cut the connection, and reads nothing.
+    pub(crate) async fn send_until_cut(&mut self, bytes: &[u8]) {
+        while self.socket.write_all(bytes).await.is_ok() {}
     }
 
     /// Connects and becomes a viewer of the stream; what comes after the handshake is still to be heard.
