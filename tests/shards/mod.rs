@@ -6,6 +6,7 @@ mod cluster;
 mod connections;
 mod costs;
 mod dead;
+mod failover;
 mod interest;
 mod joining;
 mod lists;
