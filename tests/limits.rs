@@ -137,7 +137,7 @@ async fn posts_of_services_are_limited() {
     let statuses: Vec<_> =
         batch["results"].as_array().unwrap().iter().map(|result| &result["status"]).collect();
     assert_eq!(statuses, [201, 201, 201, 429, 429]);
-    let refused = post(pod.public, &path, &comment).await;
+    let refused = post(pod.public, &path, &json!({"kind": "comment", "body": "x"})).await;
     refused.assert_problem(429, "rate_limited");
     assert!(
         refused.header("retry-after").is_some_and(|seconds| (1..=10).contains(&seconds.parse().unwrap()))

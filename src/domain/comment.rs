@@ -48,6 +48,7 @@ impl<'de> Deserialize<'de> for Kind {
 
 /// Who is shown as having posted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Author {
     /// The app's id of the user, or a service's name.
     pub id: String,

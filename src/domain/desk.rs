@@ -175,7 +175,13 @@ fn accept(poster: Poster<'_>, stream: &StreamId, draft: Draft) -> Result<(Commen
         (None, Kind::Comment) => return Err(Refusal::BadRequest("a comment needs a body")),
         (raw, _) => rules::caption(raw.as_deref().unwrap_or_default())?,
     };
-    draft.data.as_ref().map_or(Ok(()), rules::data)?;
+    match (&draft.data, draft.kind) {
+        (Some(data), _) => rules::data(data)?,
+        (None, Kind::Gift) => {
+            return Err(Refusal::BadRequest("a gift needs data, such as its item and amount"));
+        }
+        (None, _) => {}
+    }
     let comment = Comment {
         id: EntryId::random(),
         kind: draft.kind,
@@ -210,6 +216,8 @@ fn digest(comment: &Comment) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Map;
+
     use super::*;
     use crate::domain::{Rights, Service, Streams, Viewer};
 
@@ -238,7 +246,7 @@ mod tests {
         let forged = [
             Draft { kind: Kind::Gift, ..plain.clone() },
             Draft { author: Some(Author { id: "u2".into(), name: "Bob".into() }), ..plain.clone() },
-            Draft { data: Some(serde_json::Map::new()), ..plain.clone() },
+            Draft { data: Some(Map::new()), ..plain.clone() },
         ];
         for draft in forged {
             assert!(matches!(accept(Poster::Viewer(&ann), &lobby(), draft), Err(Refusal::NotAllowed(_))));
@@ -254,12 +262,16 @@ mod tests {
     #[test]
     fn a_service_posts_the_kinds_of_its_key_in_its_streams_and_in_any_name() {
         let shop = Service { name: "shop".into(), ..Service::open() };
-        let gift = Draft { kind: Kind::Gift, body: None, ..Draft::comment("") };
+        let gift = Draft { kind: Kind::Gift, body: None, data: Some(Map::new()), ..Draft::comment("") };
         let (comment, _) = accept(Poster::Service(&shop), &lobby(), gift.clone()).unwrap();
         assert_eq!((comment.author.id.as_str(), comment.body.as_str()), ("shop", ""));
         let nothing = Draft { body: None, ..Draft::comment("") };
-        let refused = accept(Poster::Service(&shop), &lobby(), nothing);
-        assert!(matches!(refused, Err(Refusal::BadRequest(_))));
+        // Symptom: apps showed "null × null". Cause: a gift was taken without saying what is given.
+        let of_nothing = Draft { data: None, ..gift.clone() };
+        for draft in [nothing, of_nothing] {
+            let refused = accept(Poster::Service(&shop), &lobby(), draft);
+            assert!(matches!(refused, Err(Refusal::BadRequest(_))));
+        }
         let bell = Service { kinds: vec![Kind::Follow, Kind::Comment], ..shop.clone() };
         let cinema = Service { streams: Streams::parse(&["cinema*"]).unwrap(), ..shop };
         for service in [bell, cinema] {

@@ -11,7 +11,7 @@ use super::{
     Api, MAX_BATCH_BYTES, Problem,
     auth::{Backend, may_post},
     comments::{Posted, status},
-    extract::{JsonText, Trace},
+    extract::{JsonText, NoParams, Trace},
     items,
 };
 use crate::{
@@ -25,6 +25,7 @@ const MAX_COMMENTS: usize = 500;
 
 /// A post of a batch.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Line {
     stream: String,
     id: Option<String>,
@@ -65,10 +66,10 @@ impl From<Problem> for Outcome {
 pub(super) async fn post(
     State(api): State<Api>,
     Trace(parent): Trace,
-    Backend(service): Backend,
+    (Backend(service), NoParams): (Backend, NoParams),
     JsonText(batch): JsonText<MAX_BATCH_BYTES>,
 ) -> Result<(StatusCode, Json<Results>), Problem> {
-    let lines = items::split(&batch).map_err(|error| Problem::bad_body(&error))?;
+    let lines = items::split(&batch).map_err(|error| Problem::bad_json("body", &error))?;
     if lines.len() > MAX_COMMENTS {
         return Err(Problem::unprocessable("a batch has at most 500 comments"));
     }
@@ -97,7 +98,7 @@ pub(super) async fn post(
 /// Reads a post by itself, so that whatever is bad of it is its own.
 fn read(line: &[u8]) -> Result<(StreamId, Draft), Problem> {
     let Line { stream, id, kind, author, body, data } =
-        read_object(line).map_err(|error| Problem::bad_request(format!("comment: {error}")))?;
+        read_object(line).map_err(|error| Problem::bad_json("comment", &error))?;
     let stream = stream.parse().map_err(|error| Problem::bad_request(format!("{error}")))?;
     let id = id.map(|id| id.parse()).transpose().map_err(|error| Problem::bad_request(format!("{error}")))?;
     let author = author.map(|Object(author)| author);

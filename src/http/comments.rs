@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::{
     Api, MAX_BODY_BYTES, Problem,
     auth::Caller,
-    extract::{IdempotencyKey, JsonBody, Params, Stream, Trace},
+    extract::{IdempotencyKey, JsonBody, NoParams, Params, Stream, Trace},
 };
 use crate::{
     domain::{Accepted, Author, Draft, Epoch, Kind, Object, Position, PostId},
@@ -21,11 +21,14 @@ use crate::{
 
 /// The most comments in a page of history.
 const MAX_PAGE: usize = 200;
+/// The `after` of a page that begins with the oldest comment.
+const START: &str = "start";
 /// How many comments a page has unless the request says otherwise.
 const DEFAULT_PAGE: usize = 50;
 
-/// What a backend posts.
+/// What a backend posts. A field that is not known is refused: it is a slip of the pen, whose content would be lost.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Body {
     kind: Kind,
     author: Option<Object<Author>>,
@@ -63,7 +66,7 @@ pub(super) const fn status(accepted: &Accepted) -> StatusCode {
 pub(super) async fn post(
     State(api): State<Api>,
     caller: Caller,
-    Stream(stream): Stream,
+    (Stream(stream), NoParams): (Stream, NoParams),
     (Trace(parent), IdempotencyKey(id)): (Trace, IdempotencyKey),
     JsonBody(body): JsonBody<Body, MAX_BODY_BYTES>,
 ) -> Result<Response, Problem> {
@@ -74,6 +77,7 @@ pub(super) async fn post(
 
 /// Which page of history.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Which {
     after: Option<String>,
     limit: Option<usize>,
@@ -91,12 +95,21 @@ pub(super) async fn history(
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(Problem::bad_request("limit must be 1 to 200"));
     }
-    let after = which.after.filter(|after| !after.is_empty()).map(|after| after.parse());
-    // A position that no server told is of no history.
-    let nowhere = || Position::start_of(Epoch::random());
-    let after = after.map(|after| after.unwrap_or_else(|_| nowhere()));
+    let after = which.after.as_deref().map_or(Ok(None), place)?;
     let page = api.0.shards.page(&stream, after.as_ref(), limit).await?;
     Ok(json(&page).into_response())
+}
+
+/// Reads `after`: nothing, a position, or the word for the oldest comment.
+fn place(after: &str) -> Result<Option<Position>, Problem> {
+    match after {
+        "" => Ok(None),
+        // No history has this position, so that it is read from its oldest comment on.
+        START => Ok(Some(Position::start_of(Epoch::random()))),
+        _ => after.parse().map(Some).map_err(|_| {
+            Problem::bad_request("after must be a position that a page or frame had, or start, or absent")
+        }),
+    }
 }
 
 fn json(page: &HistoryPage) -> impl IntoResponse + use<> {

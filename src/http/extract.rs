@@ -49,6 +49,21 @@ impl<T: DeserializeOwned> FromRequestParts<Api> for Params<T> {
     }
 }
 
+/// The query of a route that has no parameters.
+pub(super) struct NoParams;
+
+impl FromRequestParts<Api> for NoParams {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        if parts.uri.query().unwrap_or_default().is_empty() {
+            Ok(Self)
+        } else {
+            Err(Problem::bad_request("this call has no query parameters"))
+        }
+    }
+}
+
 /// The `Idempotency-Key`, if there is one.
 pub(super) struct IdempotencyKey(pub(super) Option<PostId>);
 
@@ -90,7 +105,7 @@ impl<T: DeserializeOwned, const MAX_BYTES: usize> FromRequest<Api> for JsonBody<
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
         let JsonText(text) = JsonText::<MAX_BYTES>::from_request(request, api).await?;
-        read_object(&text).map(Self).map_err(|error| Problem::bad_body(&error))
+        read_object(&text).map(Self).map_err(|error| Problem::bad_json("body", &error))
     }
 }
 

@@ -17,6 +17,9 @@ use crate::{
     shards::Unavailable,
 };
 
+/// The longest description of a fault in JSON, in characters.
+const MAX_DETAIL_CHARS: usize = 300;
+
 /// An error answer.
 #[derive(Debug, Serialize)]
 pub(super) struct Problem {
@@ -51,8 +54,11 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, Code::BadRequest, detail)
     }
 
-    pub(super) fn bad_body(error: &serde_json::Error) -> Self {
-        Self::bad_request(format!("body: {error}"))
+    /// Names what is wrong with JSON, with the fields that there are where one is unknown. What is sent back of a
+    /// field's name is bounded.
+    pub(super) fn bad_json(of: &str, error: &serde_json::Error) -> Self {
+        let detail: String = format!("{of}: {error}").chars().take(MAX_DETAIL_CHARS).collect();
+        Self::bad_request(detail)
     }
 
     pub(super) fn unprocessable(detail: impl Into<String>) -> Self {

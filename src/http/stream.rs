@@ -3,7 +3,11 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
 
-use super::{Api, Problem, auth::Backend, extract::Stream};
+use super::{
+    Api, Problem,
+    auth::Backend,
+    extract::{NoParams, Stream},
+};
 use crate::shards::Tally;
 
 /// A stream's attributes, over all pods.
@@ -21,7 +25,7 @@ pub(super) struct Attributes {
 pub(super) async fn show(
     State(api): State<Api>,
     backend: Backend,
-    Stream(stream): Stream,
+    (Stream(stream), NoParams): (Stream, NoParams),
 ) -> Result<Json<Attributes>, Problem> {
     backend.may_see(&stream)?;
     let (shards, hub) = (&api.0.shards, &api.0.hub);

@@ -7,7 +7,7 @@ use axum::{
     http::{StatusCode, request::Parts},
 };
 
-use super::{Api, Problem, auth::Backend};
+use super::{Api, Problem, auth::Backend, extract::NoParams};
 
 /// The longest id of a user, in bytes, as of every author.
 const MAX_USER_BYTES: usize = 128;
@@ -31,7 +31,7 @@ impl FromRequestParts<Api> for User {
 pub(super) async fn revoke(
     State(api): State<Api>,
     Backend(service): Backend,
-    User(user): User,
+    (User(user), NoParams): (User, NoParams),
 ) -> Result<StatusCode, Problem> {
     // A user is in no stream: who is to keep some of them in order must not end a user's sockets in the others.
     if !service.streams.are_all() {

@@ -68,7 +68,7 @@ fn places(issuer: &Issuer, stream: &str) -> Vec<(String, String, (u16, &'static 
 type Call = (&'static str, &'static str, String, Option<String>, &'static str, (u16, &'static str));
 
 fn calls(issuer: &Issuer, stream: &str) -> Vec<Call> {
-    const GIFT: &str = r#"{"kind":"gift"}"#;
+    const GIFT: &str = r#"{"kind":"gift","data":{"n":1}}"#;
     const WORDS: &str = r#"{"kind":"comment","body":"x"}"#;
     const NONE: &str = "";
     let (comments, of_stream) = (format!("/v1/streams/{stream}/comments"), format!("/v1/streams/{stream}"));

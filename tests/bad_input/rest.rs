@@ -50,7 +50,7 @@ fn bodies() -> Vec<Case> {
     let bad = (400, "bad_request");
     let deep = format!(r#"{{"kind":"gift","data":{}1{}}}"#, r#"{"a":"#.repeat(200), "}".repeat(200));
     let with = |field: &str, value: Value| {
-        let mut body = json!({"kind": "gift", "body": "x"});
+        let mut body = json!({"kind": "gift", "body": "x", "data": {"n": 1}});
         body[field] = value;
         body.to_string()
     };
@@ -78,6 +78,33 @@ fn bodies() -> Vec<Case> {
         post("data a text", with("data", "x".into()), bad),
         post("data of 1e400", r#"{"kind":"gift","data":{"n":1e400}}"#, bad),
         post("data 200 deep", deep, bad),
+        post(
+            "64 KiB and a byte",
+            format!("{COMMENT}{}", " ".repeat(64 * 1024 - COMMENT.len() + 1)),
+            (413, "too_long"),
+        ),
+        post("a megabyte", " ".repeat(1024 * 1024), (413, "too_long")),
+    ]
+}
+
+/// Bodies of the right form whose content is refused.
+fn contents() -> Vec<Case> {
+    let with = |field: &str, value: Value| {
+        let mut body = json!({"kind": "gift", "body": "x", "data": {"n": 1}});
+        body[field] = value;
+        body.to_string()
+    };
+    let bad = (400, "bad_request");
+    vec![
+        post("a field misspelt", r#"{"kind":"comment","boddy":"x"}"#, bad),
+        post("a field too many", r#"{"kind":"comment","body":"x","id":"order-7781"}"#, bad),
+        post(
+            "author with a field too many",
+            with("author", json!({"id": "u", "name": "n", "avatar": "x"})),
+            bad,
+        ),
+        post("a gift of nothing", r#"{"kind":"gift","body":"x"}"#, (422, "bad_request")),
+        post("a gift of null", r#"{"kind":"gift","data":null}"#, (422, "bad_request")),
         post("no text", r#"{"kind":"comment"}"#, (422, "bad_request")),
         post("author id empty", with("author", json!({"id": "", "name": "n"})), (422, "bad_request")),
         post(
@@ -97,12 +124,6 @@ fn bodies() -> Vec<Case> {
             (422, "too_long"),
         ),
         post("data too long", with("data", json!({"x": "y".repeat(2_048)})), (422, "too_long")),
-        post(
-            "64 KiB and a byte",
-            format!("{COMMENT}{}", " ".repeat(64 * 1024 - COMMENT.len() + 1)),
-            (413, "too_long"),
-        ),
-        post("a megabyte", " ".repeat(1024 * 1024), (413, "too_long")),
     ]
 }
 
@@ -126,6 +147,20 @@ fn heads() -> Vec<Case> {
         page("limit empty", "limit="),
         page("limit twice", "limit=1&limit=2"),
         page("after twice", "after=a&after=b"),
+        page("after no position", "after=zzz"),
+        page("after half a position", "after=u2-qzDia.7"),
+        page("a parameter misspelt", "afer=start"),
+        page("a parameter too many", "limit=2&page=3"),
+        Case {
+            path: "/comments?after=start".into(),
+            ..post("a parameter of another call", COMMENT, (400, "bad_request"))
+        },
+        Case {
+            path: "/v1/comments?dry=1".into(),
+            ..post("a batch with a parameter", r#"{"comments":[]}"#, (400, "bad_request"))
+        },
+        Case { path: "?verbose".into(), ..page("a stream with a parameter", "") },
+        batch("a batch with a field too many", r#"{"comments":[],"comment":{}}"#, (400, "bad_request")),
         batch("a batch of nothing", "{}", (400, "bad_request")),
         batch("a batch that is a list", "[]", (400, "bad_request")),
         batch("a batch that is a list of its fields", "[[]]", (400, "bad_request")),
@@ -172,7 +207,7 @@ fn broken(stream: &str) -> Vec<(&'static str, String, u16)> {
 }
 
 pub(super) fn names() -> Vec<String> {
-    let requests = bodies().into_iter().chain(heads()).map(|case| case.name.to_owned());
+    let requests = bodies().into_iter().chain(contents()).chain(heads()).map(|case| case.name.to_owned());
     requests.chain(broken("lobby").into_iter().map(|(name, ..)| name.to_owned())).collect()
 }
 
@@ -181,7 +216,7 @@ pub(super) fn names() -> Vec<String> {
 async fn g14_requests() {
     let control = Control::begin("requests").await;
     let (address, stream) = (control.pod.public, &control.stream);
-    let cases = [bodies(), heads()].into_iter().flatten().collect::<Vec<_>>();
+    let cases = [bodies(), contents(), heads()].into_iter().flatten().collect::<Vec<_>>();
     let faults = join_all(cases.iter().map(|case| async move {
         let below = format!("/v1/streams/{stream}{}", case.path);
         let path = if case.path.starts_with("/v1") { &case.path } else { &below };

@@ -115,8 +115,10 @@ impl Speaker {
     async fn attempt(&self, place: usize, stream: &str, (kind, body): (&str, &str)) -> Posted {
         let (sent, key) = (Instant::now(), body.replace(' ', "-"));
         let headers = [("content-type", "application/json"), ("idempotency-key", key.as_str())];
-        let (path, text) =
-            (format!("/v1/streams/{stream}/comments"), json!({"kind": kind, "body": body}).to_string());
+        let (path, text) = (
+            format!("/v1/streams/{stream}/comments"),
+            json!({"kind": kind, "body": body, "data": {}}).to_string(),
+        );
         let asked = try_request(self.field.address(place), "POST", &path, &headers, text.as_bytes());
         let outcome =
             timeout(ANSWER, asked).await.ok().flatten().as_ref().map_or(Outcome::Unknown, outcome_of);

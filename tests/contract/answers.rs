@@ -125,7 +125,7 @@ async fn reading(start: fn(&[(&str, &str)]) -> Pod) {
     let (all, _) = resumed(&format!("after={position}")).await;
     pod.fill(&stream, 300, "").await;
     let (gap, _) = resumed(&format!("after={position}")).await;
-    let (reset, _) = resumed("after=nowhere").await;
+    let (reset, _) = resumed("after=start").await;
     assert_eq!([fresh, all, gap, reset], ["fresh", "all", "gap", "reset"]);
     pod.get(&format!("{path}?limit=0")).await.assert_problem(400, "bad_request");
     assert_eq!(pod.get(&format!("/v1/streams/{stream}")).await.status, 200);
@@ -173,9 +173,8 @@ async fn keys(start: fn(&[(&str, &str)]) -> Pod) {
     };
     let (one, of_stream, user) =
         (comments(&stream), format!("/v1/streams/{stream}"), "/v1/viewers/u7".to_owned());
-    let gift = json!({"kind": "gift"}).to_string();
-    let line =
-        json!({"comments": [{"stream": stream, "kind": "gift"}, {"stream": stream, "kind": "follow"}]});
+    let gift = json!({"kind": "gift", "data": {"n": 1}}).to_string();
+    let line = json!({"comments": [{"stream": stream, "kind": "gift", "data": {"n": 1}}, {"stream": stream, "kind": "follow"}]});
     for (method, path, body) in
         [("POST", &one, gift.as_str()), ("GET", &one, ""), ("GET", &of_stream, ""), ("DELETE", &user, "")]
     {
@@ -214,7 +213,8 @@ async fn leaving() {
 async fn dead_shard() {
     let pod = Pod::start(&[("FANFARE_SHARDS", "dead=redis://127.0.0.1:1")]);
     let comment = json!({"stream": "a", "kind": "comment", "body": "x"});
-    post(pod.public, &comments("a"), &comment).await.assert_problem(503, "shard_unavailable");
+    let single = json!({"kind": "comment", "body": "x"});
+    post(pod.public, &comments("a"), &single).await.assert_problem(503, "shard_unavailable");
     get(pod.public, &comments("a")).await.assert_problem(503, "shard_unavailable");
     get(pod.public, "/v1/streams/a").await.assert_problem(503, "shard_unavailable");
     let revoke = request(pod.public, "DELETE", "/v1/viewers/u7", &[], b"").await;
@@ -282,8 +282,9 @@ async fn limited() {
     let refused = exchange(pod.public, sample.as_bytes()).await.expect("an answer");
     refused.assert_problem(429, "rate_limited");
     let comment = json!({"stream": stream, "kind": "comment", "body": "x"});
-    assert_eq!(post(pod.public, &comments(&stream), &comment).await.status, 201);
-    post(pod.public, &comments(&stream), &comment).await.assert_problem(429, "rate_limited");
+    let single = json!({"kind": "comment", "body": "x"});
+    assert_eq!(post(pod.public, &comments(&stream), &single).await.status, 201);
+    post(pod.public, &comments(&stream), &single).await.assert_problem(429, "rate_limited");
     let batch = post(pod.public, "/v1/comments", &json!({"comments": [comment]})).await;
     assert_eq!(batch.json()["results"][0]["code"], "rate_limited");
 }

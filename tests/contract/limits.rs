@@ -99,7 +99,7 @@ async fn a_backends_limits_are_where_the_document_says() {
         let headers = [("content-type", "application/json"), ("idempotency-key", key.as_str())];
         let comment = br#"{"kind":"comment","body":"x"}"#;
         assert_eq!(request(pod.public, "POST", &path, &headers, comment).await.status, keyed);
-        let named = |id: usize, name: usize| json!({"kind": "gift", "author": {"id": "u".repeat(id), "name": "\u{1F600}".repeat(name)}});
+        let named = |id: usize, name: usize| json!({"kind": "follow", "author": {"id": "u".repeat(id), "name": "\u{1F600}".repeat(name)}});
         assert_eq!(post(pod.public, &path, &named(of_author + more, 1)).await.status, authored);
         assert_eq!(post(pod.public, &path, &named(1, of_name / 4 + more)).await.status, authored);
         let line = json!({"stream": stream, "kind": "follow"});

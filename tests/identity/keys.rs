@@ -16,7 +16,7 @@ async fn post(pod: &Pod, stream: &str, key: &str, id: &str) -> Answer {
     let headers =
         [("authorization", bearer.as_str()), ("content-type", "application/json"), ("idempotency-key", id)];
     let path = format!("/v1/streams/{stream}/comments");
-    request(pod.public, "POST", &path, &headers, br#"{"kind":"gift"}"#).await
+    request(pod.public, "POST", &path, &headers, br#"{"kind":"gift","data":{"n":1}}"#).await
 }
 
 async fn lets_in(pod: &Pod, stream: &str, token: &str) -> bool {
