@@ -10,7 +10,7 @@ use crate::identity::{self, Grant, Identity, LEAST_LIFETIME};
 /// Settings of keys and tokens as they were given.
 #[derive(Debug, Clone, Args)]
 pub(super) struct KeyFlags {
-    /// File with the keys that viewers' tokens are signed with: a JWK Set, each key with its kid and alg
+    /// File with the keys that viewers' tokens are signed with: a JWK Set
     #[arg(long, env = "FANFARE_VIEWER_KEYS", value_name = "FILE")]
     viewer_keys: Option<PathBuf>,
     /// File with the keys of services: name, SHA-256 of the key, kinds and streams of each
@@ -22,7 +22,7 @@ pub(super) struct KeyFlags {
     /// The aud that every token must have; without it tokens must have none
     #[arg(long, env = "FANFARE_TOKEN_AUDIENCE", value_name = "AUDIENCE")]
     token_audience: Option<String>,
-    /// The longest time from a token's iat to its exp; for so long a revoked user's tokens are refused
+    /// The longest time for which a token counts from its iat; for so long a revoked user's tokens are refused
     #[arg(long, env = "FANFARE_TOKEN_LIFETIME", value_name = "DURATION", default_value = "24h")]
     token_lifetime: String,
 }

@@ -76,6 +76,10 @@ pub(super) async fn keep_up(settings: &Settings, exchange: impl Fn(Verifier, Ser
         if texts != known {
             match parse(settings, &texts) {
                 Ok((viewers, services)) => {
+                    if !viewers.passed_over().is_empty() {
+                        let keys = viewers.passed_over().join("; ");
+                        tracing::warn!(keys, "keys that are not for viewers' tokens were passed over");
+                    }
                     exchange(viewers, services);
                     tracing::info!("the files of keys are read");
                 }

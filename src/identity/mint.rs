@@ -5,7 +5,7 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde::Serialize;
 
-use super::{Settings, provider, verifier};
+use super::{Settings, jwk, provider, verifier::Verifier};
 use crate::domain::now_ms;
 
 /// What a token is to say.
@@ -47,11 +47,17 @@ struct Claims<'a> {
 pub fn mint(settings: &Settings, grant: &Grant) -> Result<String, String> {
     let path = settings.viewer_keys.as_ref().ok_or("FANFARE_VIEWER_KEYS names no file")?;
     let text = std::fs::read(path).map_err(|error| format!("FANFARE_VIEWER_KEYS: {error}"))?;
-    let keys = verifier::jwks(&text).map_err(|faults| faults.join("; "))?;
-    let is_it = |key: &&verifier::Jwk| key.is_secret() && (grant.kid.is_none() || key.kid == grant.kid);
-    let key =
-        keys.iter().find(is_it).ok_or("the file has no such secret (HS256); other keys sign elsewhere")?;
-    let secret = verifier::secret_bytes(key)?;
+    let keys = jwk::members(&text).map_err(|faults| faults.join("; "))?;
+    let is_it = |key: &&jwk::Jwk| key.is_secret() && (grant.kid.is_none() || key.kid == grant.kid);
+    let key = keys
+        .iter()
+        .flatten()
+        .find(is_it)
+        .ok_or("the file has no such secret (HS256); other keys sign elsewhere")?;
+    if grant.lives > settings.lifetime {
+        return Err("a pod would end it sooner: it lives longer than FANFARE_TOKEN_LIFETIME".to_owned());
+    }
+    let secret = key.secret()?;
     provider::install();
     let now_s = now_ms() / 1_000;
     let claims = Claims {
@@ -67,7 +73,7 @@ pub fn mint(settings: &Settings, grant: &Grant) -> Result<String, String> {
     let header = Header { kid: key.kid.clone(), ..Header::new(Algorithm::HS256) };
     let token =
         encode(&header, &claims, &EncodingKey::from_secret(&secret)).map_err(|error| error.to_string())?;
-    let checks = verifier::Verifier::read(&text, settings).map_err(|faults| faults.join("; "))?;
+    let checks = Verifier::read(&text, settings).map_err(|faults| faults.join("; "))?;
     checks.check(&token, now_ms()).map_err(|bad| format!("a pod would refuse it: {bad}"))?;
     Ok(token)
 }

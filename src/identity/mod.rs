@@ -5,6 +5,7 @@
 //! whoever they say, and every backend is one service.
 
 mod files;
+mod jwk;
 mod mint;
 mod pass;
 mod provider;

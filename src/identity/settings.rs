@@ -20,7 +20,7 @@ pub struct Settings {
     pub issuer: Option<String>,
     /// The `aud` that every token must have; none: tokens must have none.
     pub audience: Option<String>,
-    /// The longest time between a token's `iat` and its `exp`.
+    /// The longest time for which a token counts from its `iat`.
     pub lifetime: Duration,
 }
 

@@ -1,5 +1,7 @@
 //! What a token says, and what is wrong with one.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -38,9 +40,6 @@ pub enum BadToken {
     /// It is for somebody else.
     #[error("the token's aud is not this server")]
     Audience,
-    /// It says that it counts for longer than tokens may.
-    #[error("the token lives longer than tokens may here")]
-    Lifetime,
     /// It is for later.
     #[error("the token does not count yet")]
     NotYet,
@@ -65,13 +64,26 @@ impl BadToken {
 pub(super) struct Terms {
     issuer: Option<String>,
     audience: Option<String>,
+    /// How long a token counts at the most, whatever its `exp` says.
     lifetime_ms: u64,
+    /// Whether it was logged that a token's `exp` is later than that.
+    is_shortening_told: AtomicBool,
 }
 
 impl Terms {
     pub(super) fn new(settings: &Settings) -> Self {
         let lifetime_ms = u64::try_from(settings.lifetime.as_millis()).unwrap_or(u64::MAX);
-        Self { issuer: settings.issuer.clone(), audience: settings.audience.clone(), lifetime_ms }
+        let (issuer, audience) = (settings.issuer.clone(), settings.audience.clone());
+        Self { issuer, audience, lifetime_ms, ..Self::default() }
+    }
+
+    /// The end of a token that says this of its issue and its end.
+    fn end_of(&self, issued_at_ms: u64, ends_at_ms: u64) -> u64 {
+        let latest_ms = issued_at_ms.saturating_add(self.lifetime_ms);
+        if ends_at_ms > latest_ms && !self.is_shortening_told.swap(true, Relaxed) {
+            tracing::warn!("tokens with a later exp are taken until FANFARE_TOKEN_LIFETIME after their iat");
+        }
+        ends_at_ms.min(latest_ms)
     }
 }
 
@@ -100,16 +112,14 @@ impl Claims {
         if !is_for(&self.aud, terms.audience.as_deref()) {
             return Err(BadToken::Audience);
         }
-        let (issued_at_ms, ends_at_ms) = (milliseconds(self.iat)?, milliseconds(self.exp)?);
+        let issued_at_ms = milliseconds(self.iat)?;
+        let ends_at_ms = terms.end_of(issued_at_ms, milliseconds(self.exp)?);
         let begins_at_ms = self.nbf.map_or(Ok(issued_at_ms), milliseconds)?;
         if ends_at_ms <= now_ms {
             return Err(BadToken::Expired);
         }
         if issued_at_ms.max(begins_at_ms) > now_ms + LEEWAY_MS {
             return Err(BadToken::NotYet);
-        }
-        if ends_at_ms.saturating_sub(issued_at_ms) > terms.lifetime_ms {
-            return Err(BadToken::Lifetime);
         }
         let name = self.name.unwrap_or_else(|| self.sub.clone());
         let rights = self.rights.iter().filter_map(|name| Right::named(name)).collect();

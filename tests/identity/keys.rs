@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::keyed;
 use crate::world::{
     Answer, Issuer, Join, PATIENCE, Pod, Signs, eventually,
-    issuer::{claims, encode, service, service_key},
+    issuer::{claims, claims_with, encode, header, now_s, service, service_key},
     request, stream_for,
 };
 
@@ -89,7 +89,8 @@ fn files_of_keys_that_are_wrong_stop_the_start() {
         }
         json!({"keys": [jwk]}).to_string()
     };
-    let twice = json!({"keys": [issuer.jwk(Signs::Hs256), issuer.jwk(Signs::Hs256)]}).to_string();
+    let private =
+        json!({"keys": [issuer.jwk(Signs::Hs256), {"kty": "RSA", "use": "enc", "d": "x"}]}).to_string();
     let short = encode([7; 31]);
     let cases = [
         (String::new(), "no JWK Set"),
@@ -100,12 +101,14 @@ fn files_of_keys_that_are_wrong_stop_the_start() {
                 r#"{{"keys":[["oct","HS256","k",null,null,null,null,null,"{}",null]]}}"#,
                 encode(issuer.secret)
             ),
-            "no JWK Set",
+            "a member of it has another type",
         ),
         ("{\"keys\":[]}".to_owned(), "the file names no key"),
-        (twice, "another one has the kid"),
-        (jwk(Signs::Hs256, "kid", Value::Null), "kid is absent"),
-        (jwk(Signs::Hs256, "alg", Value::Null), "alg is absent"),
+        ("{\"keys\":{}}".to_owned(), "no JWK Set"),
+        (private, "key 2: this is a private key"),
+        (jwk(Signs::Hs256, "kid", 7.into()), "a member of it has another type"),
+        (jwk(Signs::Es256, "use", "enc".into()), "its use is not sig"),
+        (jwk(Signs::Hs256, "key_ops", json!(["sign"])), "key_ops"),
         (jwk(Signs::Hs256, "alg", "none".into()), "none of"),
         (jwk(Signs::Hs256, "alg", "ES256".into()), "none of"),
         (jwk(Signs::Hs256, "k", short.into()), "less than 32 bytes"),
@@ -130,6 +133,119 @@ fn files_of_keys_that_are_wrong_stop_the_start() {
         );
         assert!(!ended.said.contains(&encode(issuer.secret)));
     }
+}
+
+/// Keys of kinds and for purposes that are not ours, as identity providers have them beside the ones that sign.
+fn foreign_keys(issuer: &Issuer) -> Vec<Value> {
+    let with = |signs: Signs, changes: Value| {
+        let mut jwk = issuer.jwk(signs);
+        for (name, value) in changes.as_object().unwrap() {
+            jwk[name] = value.clone();
+        }
+        jwk
+    };
+    vec![
+        with(Signs::Rs256, json!({"use": "enc", "alg": "RSA-OAEP", "kid": "encrypts"})),
+        with(Signs::Rs256, json!({"use": "enc"})),
+        with(Signs::Rs256, json!({"alg": "PS512", "kid": "pss"})),
+        with(Signs::Rs256, json!({"n": encode([255; 128]), "kid": "weak"})),
+        with(Signs::Es256, json!({"crv": "P-521", "alg": "ES512", "kid": "long"})),
+        with(Signs::Es256, json!({"crv": "secp256k1", "alg": "ES256K", "kid": "coins"})),
+        with(Signs::EdDsa, json!({"crv": "X25519", "alg": "ECDH-ES", "kid": "agrees"})),
+        json!({"kty": "AKP", "alg": "ML-DSA-44", "kid": "quantum", "pub": encode([7; 1_312])}),
+        json!({"kty": "oct", "alg": "A128KW", "kid": "wraps", "k": encode([7; 16])}),
+        json!({"kty": 7}),
+        json!("x"),
+    ]
+}
+
+/// Symptom: a pod exited with 2, and a running one refused every new key, since the identity provider's set held a key
+/// for encryption. Cause: each key of the set had to be one of ours (RFC 7517 section 5 has the others ignored).
+#[tokio::test]
+async fn keys_that_are_not_for_us_are_passed_over_with_one_line() {
+    let (issuer, newer, stream) = (Issuer::new(), Issuer::new(), stream_for("foreign"));
+    let set = |own: Value| {
+        let keys = [foreign_keys(&issuer), vec![own]].concat();
+        json!({"keys": keys})
+    };
+    issuer.write_viewer_keys(&set(issuer.jwk(Signs::Rs256)));
+    let pod = keyed(&issuer, &[]);
+    let with = |issuer: &Issuer, signs: Signs| issuer.token(signs, &header(signs), &claims("ann"));
+    assert!(lets_in(&pod, &stream, &with(&issuer, Signs::Rs256)).await);
+    let line = pod.logged(&["keys that are not for viewers' tokens were passed over"], PATIENCE).await;
+    assert!(line.contains("key 1: its use is not sig") && line.contains("key 11: "), "{line}");
+    assert!(!line.contains(&encode([7; 16])), "no part of a key: {line}");
+    issuer.write_viewer_keys(&set(newer.jwk(Signs::Es256)));
+    let rotated = async || lets_in(&pod, &stream, &with(&newer, Signs::Es256)).await.then_some(());
+    eventually("the new key counts", PATIENCE, rotated).await;
+    eventually("one line each time that the file is read", PATIENCE, async || {
+        let lines = pod.log_lines().iter().filter(|line| line.contains("were passed over")).count();
+        assert!(lines <= 2, "{lines} lines");
+        (lines == 2).then_some(())
+    })
+    .await;
+}
+
+/// Symptom: keys without `alg`, as several identity providers publish them, stopped the start. Cause: `alg` was required,
+/// which RFC 7517 section 4.4 leaves optional. The type and the curve leave one algorithm.
+#[tokio::test]
+async fn a_key_without_alg_is_for_the_one_algorithm_that_its_type_allows() {
+    let (issuer, stream) = (Issuer::new(), stream_for("no-alg"));
+    let bare = |signs: Signs| {
+        let mut jwk = issuer.jwk(signs);
+        jwk.as_object_mut().unwrap().remove("alg");
+        jwk
+    };
+    issuer.write_viewer_keys(&json!({"keys": Signs::ALL.map(bare)}));
+    let pod = keyed(&issuer, &[]);
+    for signs in Signs::ALL {
+        let token = issuer.token(signs, &header(signs), &claims("ann"));
+        assert!(lets_in(&pod, &stream, &token).await, "{signs:?}");
+    }
+    let confused = issuer.token(Signs::Hs256, &json!({"alg": "HS256", "kid": "RS256"}), &claims("ann"));
+    assert!(!lets_in(&pod, &stream, &confused).await);
+    let newer_name = issuer.token(Signs::EdDsa, &json!({"alg": "Ed25519", "kid": "EdDSA"}), &claims("ann"));
+    assert!(lets_in(&pod, &stream, &newer_name).await, "RFC 9864's name of EdDSA with Ed25519");
+}
+
+/// Symptom: two keys of one `kid`, or one without, stopped the start. Cause: `kid` was taken for a unique name, which
+/// RFC 7517 section 4.5 makes neither required nor unique.
+#[tokio::test]
+async fn keys_may_share_a_kid_or_have_none() {
+    let (issuer, newer, stream) = (Issuer::new(), Issuer::new(), stream_for("kids"));
+    let mut nameless = newer.jwk(Signs::EdDsa);
+    nameless.as_object_mut().unwrap().remove("kid");
+    let keys = [issuer.jwk(Signs::Es256), newer.jwk(Signs::Es256), nameless];
+    issuer.write_viewer_keys(&json!({"keys": keys}));
+    let pod = keyed(&issuer, &[]);
+    for signer in [&issuer, &newer] {
+        let token = signer.token(Signs::Es256, &header(Signs::Es256), &claims("ann"));
+        assert!(lets_in(&pod, &stream, &token).await);
+    }
+    for head in [json!({"alg": "EdDSA"}), json!({"alg": "EdDSA", "kid": "any"})] {
+        assert!(lets_in(&pod, &stream, &newer.token(Signs::EdDsa, &head, &claims("ann"))).await, "{head}");
+        assert!(!lets_in(&pod, &stream, &issuer.token(Signs::EdDsa, &head, &claims("ann"))).await);
+    }
+    let nameless = issuer.token(Signs::Es256, &json!({"alg": "ES256"}), &claims("ann"));
+    assert!(!lets_in(&pod, &stream, &nameless).await, "which of two keys it means is not said");
+}
+
+/// Symptom: tokens of an issuer that lets them live for a month were refused. Cause: a life above
+/// `FANFARE_TOKEN_LIFETIME` made a token invalid, although the pod can end it sooner.
+#[tokio::test]
+async fn a_token_that_lives_too_long_counts_for_the_longest_life() {
+    let (issuer, stream) = (Issuer::new(), stream_for("long"));
+    let pod = keyed(&issuer, &[("FANFARE_TOKEN_LIFETIME", "1h")]);
+    let month = |age_s: u64| {
+        let times = json!({"iat": now_s() - age_s, "exp": now_s() + 30 * 86_400});
+        issuer.good(&claims_with("ann", &times))
+    };
+    assert!(lets_in(&pod, &stream, &month(60)).await);
+    assert!(!lets_in(&pod, &stream, &month(3_601)).await, "its hour is over");
+    pod.logged(&["tokens with a later exp", "FANFARE_TOKEN_LIFETIME"], PATIENCE).await;
+    let mut viewer = Join::new(&pod, &stream).bearing(month(3_594)).open().await;
+    assert_eq!(viewer.until_closed().await, Some(3000));
+    assert!(viewer.has("expiring"));
 }
 
 /// `fanfare token` makes what pods with the same settings take, and nothing that they would not.
