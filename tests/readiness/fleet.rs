@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use super::{
     Crowd, Heater,
     load::{touchy, until_ready},
@@ -127,11 +129,21 @@ async fn without_shedding_a_hot_pod_keeps_its_viewers() {
     while viewers.len() < 10 {
         viewers.push(join.open().await);
     }
-    let _heater = Heater::on(&pods[0]);
-    until_ready(&pods[0], false).await;
-    for _ in 0..24 {
-        assert_eq!(pods[0].probe("/ready").await.json()["viewers"], 10);
-        pause(PROBE_EVERY).await;
+    let hot = async {
+        let _heater = Heater::on(&pods[0]);
+        until_ready(&pods[0], false).await;
+        for _ in 0..24 {
+            assert_eq!(pods[0].probe("/ready").await.json()["viewers"], 10);
+            pause(PROBE_EVERY).await;
+        }
+    };
+    // They read all the time, since a pod that hears no answer to its pings lets a viewer go.
+    let reading = join_all(
+        viewers.iter_mut().map(async |viewer| while viewer.try_read(PATIENCE).await != Some(false) {}),
+    );
+    tokio::select! {
+        () = hot => {}
+        _ = reading => panic!("every viewer was closed"),
     }
     for viewer in &mut viewers {
         viewer.ping().await;
