@@ -13,8 +13,6 @@ pub(super) struct Batch {
     /// The place before the first frame.
     pub(super) floor: Option<Position>,
     pub(super) frames: Vec<(SharedFrame, Mark)>,
-    /// From this index on the tape has everything; before it, only priority entries are kept.
-    pub(super) whole_from: u64,
     /// Whether it has everything that was on the tape when it was taken.
     pub(super) reaches_end: bool,
     /// The bytes of all frames in a row, for the seats at the first one; empty if they were not laid out.

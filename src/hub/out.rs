@@ -3,7 +3,6 @@
 use std::{
     collections::VecDeque,
     io::{self, IoSlice},
-    time::Duration,
 };
 
 use bytes::{Buf as _, Bytes};
@@ -23,8 +22,6 @@ pub(super) const WRITE_FRAMES: usize = 16;
 /// A viewer's own frames (answers, pongs, pages of history) wait here; when they exceed this, its next message is not
 /// read. A page of history and its neighbours fit.
 const OWN_BYTES: usize = 40 * 1024;
-/// A viewer that falls off the tape a third time within this is closed.
-const FALLS_WITHIN: Duration = Duration::from_secs(60);
 
 /// Who writes the stream's frames to this socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,10 +49,8 @@ pub(super) struct Out {
     own: VecDeque<Bytes>,
     own_bytes: usize,
     pub(super) full_since: Option<Instant>,
-    /// When the viewer last fell off the tape, and when before that.
-    falls: [Option<Instant>; 2],
-    /// Whether it is still among the entries kept from before the tape's oldest: the holes there are of one fall.
-    fallen: bool,
+    /// Up to this index of the tape the viewer gets only priority entries: it was too far behind.
+    pub(super) skip_to: u64,
     /// Whether the next write of a deferred seat stands for its lane's: how late its comments are is measured.
     pub(super) measures: bool,
     /// What was not yet counted.
@@ -96,7 +91,7 @@ pub(super) enum Wrote {
     All,
     Full,
     Broken,
-    /// Nothing: the viewer fell too far or too often behind to be served.
+    /// Nothing: the viewer fell so far behind that it would miss a priority entry.
     TooSlow,
 }
 
@@ -121,8 +116,7 @@ impl Out {
             own: VecDeque::new(),
             own_bytes: 0,
             full_since: None,
-            falls: [None; 2],
-            fallen: false,
+            skip_to: 0,
             measures: false,
             tally: Tally::ZERO,
         }
@@ -151,16 +145,18 @@ impl Out {
 
     /// Writes the viewer's own frames, then the batch's frames from the cursor on: the one place that writes.
     pub(super) fn drain(&mut self, outlet: &dyn Outlet, batch: &Batch, now: Instant) -> Wrote {
-        self.fallen &= self.cursor.index < batch.whole_from;
         if self.cursor.index < batch.first.index {
-            // When a prompt seat falls, it was the lane that was slow, not the viewer.
-            let is_fall = self.phase == Phase::Lagging && !self.fallen;
-            let misses_priority = self.cursor.priority < batch.first.priority;
-            if misses_priority || (is_fall && self.falls_too_often(now)) {
+            if self.cursor.priority < batch.first.priority {
                 return Wrote::TooSlow;
             }
-            self.skip_to(batch);
-            self.fallen = self.cursor.index < batch.whole_from;
+            // A full socket collects no more than one `skipped`, however long it stays full.
+            if !self.is_flushed() {
+                match self.write_all(outlet, &Batch::nothing_after(self.cursor), now) {
+                    Wrote::All => {}
+                    wrote => return wrote,
+                }
+            }
+            self.skip(batch);
         }
         let from = self.cursor;
         let wrote = self.write_all(outlet, batch, now);
@@ -246,15 +242,8 @@ impl Out {
         }
     }
 
-    /// Takes note of a fall; returns whether it is the third within [`FALLS_WITHIN`].
-    fn falls_too_often(&mut self, now: Instant) -> bool {
-        let [last, before] = self.falls;
-        self.falls = [Some(now), last];
-        before.is_some_and(|fell| now.saturating_duration_since(fell) <= FALLS_WITHIN)
-    }
-
-    /// The cursor fell off the tape: the viewer is told what it misses, and goes on at the oldest frame.
-    fn skip_to(&mut self, batch: &Batch) {
+    /// The batch begins after the cursor: the viewer is told what it misses, and goes on at the first frame.
+    fn skip(&mut self, batch: &Batch) {
         if let Some(position) = batch.floor {
             // The new history's first word is the reset: the position belongs to the new one already.
             if batch.first.resets > self.cursor.resets {

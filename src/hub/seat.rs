@@ -143,6 +143,10 @@ impl SeatCore {
         self.woken.notify_one();
     }
 
+    fn batch_behind(&self, out: &mut Out, stale: Option<Instant>, batch: &mut Batch) {
+        self.stream.batch_behind((out.cursor, stale), &mut out.skip_to, WRITE_FRAMES, batch);
+    }
+
     /// The viewer's task's way: writes what is due until the socket is full or the tape's end is reached.
     fn drain(&self, now: Instant, sent: &mut Sent, sli: &Sli) -> Drained {
         let mut batch = Batch::default();
@@ -150,7 +154,7 @@ impl SeatCore {
             let mut out = self.out.lock();
             match out.phase {
                 Phase::Shut(close) => return Drained::Shut(close),
-                Phase::Lagging | Phase::Due => self.stream.batch(out.cursor, WRITE_FRAMES, &mut batch),
+                Phase::Lagging | Phase::Due => self.batch_behind(&mut out, None, &mut batch),
                 Phase::Joining | Phase::Prompt | Phase::Closing => batch = Batch::nothing_after(out.cursor),
             }
             batch.timing.judge(now, sli.objectives().deliver);

@@ -142,6 +142,21 @@ impl Stream {
         into.notice.clone_from(&core.notice);
     }
 
+    /// The same for a viewer that is behind: see [`Tape::batch_behind`].
+    pub(super) fn batch_behind(
+        &self,
+        from: (Mark, Option<Instant>),
+        skip_to: &mut u64,
+        most: usize,
+        into: &mut Batch,
+    ) {
+        let core = self.core.lock();
+        if let Some(tape) = &core.tape {
+            tape.batch_behind(from, skip_to, most, into);
+        }
+        into.notice.clone_from(&core.notice);
+    }
+
     /// Runs `at_end` under the tape's lock if nothing comes after the place and the notice: nothing can come in
     /// between.
     pub(super) fn if_end(&self, mark: Mark, noticed: u64, at_end: impl FnOnce()) -> bool {

@@ -21,7 +21,7 @@ pub const RECENT_COMMENTS: u64 = 50;
 const MAX_FRAMES: usize = 2_048;
 /// The most bytes of frames that a tape holds beyond the recent comments.
 const MAX_BYTES: usize = 1024 * 1024;
-/// How long a frame stays on the tape beyond the recent comments. A viewer that accepts no byte for 10 s is closed.
+/// How long a frame stays on the tape beyond the recent comments.
 const MAX_AGE: Duration = Duration::from_secs(15);
 /// A place on a tape. The sums let a seat that fell off the tape know what it missed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -152,22 +152,49 @@ impl Tape {
     /// Up to `most` frames from a place on; from the oldest one, if the place fell off the tape. They are without a hole:
     /// a batch of kept entries ends where something between them is gone.
     pub(super) fn batch(&self, from: Mark, most: usize, into: &mut Batch) {
+        self.take(from, 0, most, into);
+    }
+
+    /// The same for a viewer that is behind. If its place fell off the tape, or the frame there came before `stale`, it
+    /// goes on at the newest comments: `skip_to` becomes the index where they begin. Up to that index a batch holds
+    /// only priority entries.
+    pub(super) fn batch_behind(
+        &self,
+        (from, stale): (Mark, Option<Instant>),
+        skip_to: &mut u64,
+        most: usize,
+        into: &mut Batch,
+    ) {
+        let is_stale = |slot: &Slot| stale.is_some_and(|stale| slot.came < stale);
+        if from.index < self.first.index || self.slots.get(self.slot_at(from.index)).is_some_and(is_stale) {
+            *skip_to = self.mark_before(self.newest()).index;
+        }
+        self.take(from, *skip_to, most, into);
+    }
+
+    fn take(&self, from: Mark, skip_to: u64, most: usize, into: &mut Batch) {
         into.frames.clear();
-        into.whole_from = self.first.index;
         if let Some((before, run)) = self.kept.run_after(from) {
             (into.first, into.floor) = (before.0, Some(before.1));
             into.fill(run.take(most));
         } else {
-            let start = self.slot_at(from);
-            into.first = if from.index < self.first.index { self.first } else { from };
-            into.floor = Some(self.position_at(start));
-            into.fill(self.slots.range(start..).take(most));
+            let (start, end) = (self.slot_at(from.index), self.slot_at(skip_to));
+            let priority = (start..end).find(|slot| self.slots[*slot].item.is_priority());
+            let slot = priority.unwrap_or(start.max(end));
+            into.first = if slot == start && from.index >= self.first.index { from } else { self.mark_before(slot) };
+            into.floor = Some(self.position_at(slot));
+            if priority.is_some() {
+                let run = self.slots.range(slot..end).take_while(|slot| slot.item.is_priority());
+                into.fill(run.take(most));
+            } else {
+                into.fill(self.slots.range(slot..).take(most));
+            }
         }
         into.reaches_end = into.end() == self.next;
     }
 
-    fn slot_at(&self, mark: Mark) -> usize {
-        let offset = mark.index.saturating_sub(self.first.index);
+    fn slot_at(&self, index: u64) -> usize {
+        let offset = index.saturating_sub(self.first.index);
         usize::try_from(offset).unwrap_or(usize::MAX).min(self.slots.len())
     }
 
@@ -186,14 +213,18 @@ impl Tape {
 
     /// The place in the stream's order that a mark stands for.
     pub(super) fn position(&self, mark: Mark) -> Position {
-        self.position_at(self.slot_at(mark))
+        self.position_at(self.slot_at(mark.index))
     }
 
     /// Where the newest comments of the present history begin.
     pub(super) fn recent(&self) -> Mark {
+        self.mark_before(self.newest().max(self.present()))
+    }
+
+    /// The slot where the newest comments begin, of whichever history.
+    fn newest(&self) -> usize {
         let enough = self.next.comments.saturating_sub(RECENT_COMMENTS);
-        let slot = self.slots.partition_point(|slot| slot.after.comments <= enough);
-        self.mark_before(slot.max(self.present()))
+        self.slots.partition_point(|slot| slot.after.comments <= enough)
     }
 
     /// The slot that the present history begins with: the one after the last reset.
@@ -231,7 +262,7 @@ impl Tape {
         if from.index < self.first.index {
             return None;
         }
-        let start = self.slot_at(from);
+        let start = self.slot_at(from.index);
         let mut page = Page::default();
         let mut end = None;
         for Slot { item, after, .. } in self.slots.range(start..) {

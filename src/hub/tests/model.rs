@@ -43,8 +43,6 @@ pub(super) struct Reading {
     pub(super) steps: usize,
     pub(super) live: u64,
     pub(super) skipped: u64,
-    /// How often it was told to have missed something.
-    pub(super) skips: u64,
     pub(super) own: u64,
     pub(super) viewers: u64,
 }
@@ -115,7 +113,6 @@ impl Order {
         let is_reset = missed.iter().any(|step| matches!(step, Step::Reset(_)));
         reading.steps = steps;
         reading.skipped += count;
-        reading.skips += 1;
         !is_recent
             && !is_gift
             && is_reset == knows_reset

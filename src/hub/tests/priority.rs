@@ -46,33 +46,6 @@ async fn who_lags_misses_comments_and_no_gift_and_is_told_each_hole() {
     assert_eq!((rig.sli.counts().skips, rig.sli.counts().deliveries), (46, 54));
 }
 
-/// Several holes between gifts are one time of being too slow.
-#[tokio::test(start_paused = true)]
-async fn the_holes_of_one_fall_count_once() {
-    let mut rig = Rig::new(1);
-    let viewer = rig.viewer();
-    let mut next = 1;
-    let mut drained = Vec::new();
-    for _ in 0..3 {
-        viewer.wire.take(0);
-        for _ in 0..4 {
-            rig.deliver(comments('a', next..=next + 9));
-            rig.deliver(gifts('a', next + 10..=next + 10));
-            next += 11;
-        }
-        rig.deliver(comments('a', next..=next + 59));
-        rig.turn();
-        let _ = viewer.drain();
-        age(&rig, next + 60).await;
-        next += 61;
-        viewer.wire.take_all();
-        drained.push(viewer.drain());
-    }
-    assert_eq!(drained, [Drained::All, Drained::All, SHUT]);
-    let skips = viewer.told().iter().filter(|told| matches!(told, Told::Skipped(..))).count();
-    assert_eq!(skips, 2 * 5);
-}
-
 #[tokio::test(start_paused = true)]
 async fn who_would_miss_a_gift_is_too_slow() {
     let mut rig = Rig::new(1);
