@@ -30,6 +30,7 @@ mod manifests;
 mod mesh;
 mod ops;
 mod page;
+mod paths;
 mod prometheus;
 mod proxy;
 mod readiness;

@@ -45,7 +45,7 @@ pub(super) async fn farewell(wire: &Wire, seat: &Seat, end: End) {
 async fn flush(wire: &Wire, seat: &Seat, deadline: Instant) -> bool {
     loop {
         match seat.drain(Instant::now()) {
-            Drained::All => return true,
+            Drained::All | Drained::Held => return true,
             Drained::Shut(_) => return false,
             Drained::Full(_) => {
                 tokio::select! {

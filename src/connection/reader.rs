@@ -42,7 +42,9 @@ pub fn accept_key(key: &[u8]) -> String {
 pub(super) enum Incoming {
     /// A text message.
     Text(Utf8Bytes),
-    /// A ping or pong; it is answered already.
+    /// A pong, and the number of the ping that it repeats; none if it repeats none.
+    Pong(Option<u32>),
+    /// A ping; it is answered already.
     Sign,
     /// The viewer closes; the answer is queued.
     Bye,
@@ -101,7 +103,10 @@ impl<'a> Reader<'a> {
             let incoming = match self.frames.read() {
                 Ok(Message::Text(text)) => Incoming::Text(text),
                 Ok(Message::Binary(_)) => Incoming::Broke(Close::BinaryMessage),
-                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Incoming::Sign,
+                Ok(Message::Pong(payload)) => {
+                    Incoming::Pong(payload[..].try_into().ok().map(u32::from_be_bytes))
+                }
+                Ok(Message::Ping(_) | Message::Frame(_)) => Incoming::Sign,
                 Ok(Message::Close(_)) => {
                     // The next read only queues the answer.
                     let _ = self.frames.read();

@@ -9,7 +9,7 @@ use super::{
     arrival::Arrival,
     catchup::{Catchup, Joining, Next},
     farewell::{End, farewell},
-    pulse::{Beat, Pulse},
+    pulse::{Answered, Beat, Pulse},
     reader::{Allowance, Incoming, Reader},
     term::{Term, Turn},
     wire::Wire,
@@ -85,7 +85,8 @@ struct Session<'a> {
     seat: &'a Seat,
     wire: &'a Wire,
     reader: Reader<'a>,
-    pulse: Pulse,
+    /// In a box: a task's memory comes in steps of 128 bytes, and this would make it one larger.
+    pulse: Box<Pulse>,
     /// The next step towards the stream's present; none while one is under way, and when there are no more.
     catchup: Option<Catchup>,
     step: Job<'a, (Vec<SharedFrame>, Next)>,
@@ -105,7 +106,7 @@ impl<'a> Session<'a> {
             seat: joining.seat,
             wire,
             reader,
-            pulse: Pulse::new(now),
+            pulse: Box::new(Pulse::new(now)),
             catchup: Some(Catchup::Closed { told: false }),
             step: None,
             post: None,
@@ -125,16 +126,18 @@ impl<'a> Session<'a> {
             return End::Close(Close::TokenEnded);
         }
         loop {
-            let full_since = match self.seat.drain(Instant::now()) {
+            let drained = self.seat.drain(Instant::now());
+            let full_since = match drained {
                 Drained::All => {
                     self.arrival.written();
                     None
                 }
+                Drained::Held => None,
                 Drained::Full(since) => Some(since),
                 Drained::Shut(Some(close)) => return End::Close(close),
                 Drained::Shut(None) => return End::Gone,
             };
-            if full_since.is_none()
+            if drained == Drained::All
                 && let Some(catchup) = self.catchup.take()
             {
                 let joining = self.joining;
@@ -189,6 +192,12 @@ impl<'a> Session<'a> {
         match incoming {
             Incoming::Text(text) => self.message(&text),
             Incoming::Sign => {}
+            Incoming::Pong(number) => {
+                if let Some(Answered { took, limit }) = self.pulse.answered(Instant::now(), number) {
+                    self.joining.context.sli.answered(took);
+                    self.seat.limit(limit);
+                }
+            }
             Incoming::Bye => return Some(End::Bye),
             Incoming::Gone => return Some(End::Gone),
             Incoming::Broke(close) => return Some(End::Close(close)),
@@ -269,14 +278,13 @@ impl<'a> Session<'a> {
         if self.post.is_none() && self.leave_by.is_some_and(|leave_by| now >= leave_by) {
             return Some(Close::Restart);
         }
-        match self.pulse.beat(now, || self.wire.take_heard()) {
-            Beat::Wait => None,
-            Beat::Ping => {
-                self.seat.push(&protocol::ping());
-                None
-            }
-            Beat::Dead => Some(Close::NoPong),
+        match self.pulse.beat(now, full_since.is_some(), || self.wire.take_heard()) {
+            Beat::Wait => {}
+            Beat::Ping(number) => self.pulse.pinged(now, self.seat.push_counted(&protocol::ping(number))),
+            Beat::Limit(bytes) => self.seat.limit(Some(bytes)),
+            Beat::Dead => return Some(Close::NoPong),
         }
+        None
     }
 }
 

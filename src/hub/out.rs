@@ -48,6 +48,10 @@ pub(super) struct Out {
     partial: Bytes,
     own: VecDeque<Bytes>,
     own_bytes: usize,
+    /// The bytes that the socket has taken.
+    written: u64,
+    /// The stream's frames are written until the socket has taken this many bytes: the viewer's path is slow.
+    limit: u64,
     pub(super) full_since: Option<Instant>,
     /// Up to this index of the tape the viewer gets only priority entries: it was too far behind.
     pub(super) skip_to: u64,
@@ -115,6 +119,8 @@ impl Out {
             partial: Bytes::new(),
             own: VecDeque::new(),
             own_bytes: 0,
+            written: 0,
+            limit: u64::MAX,
             full_since: None,
             skip_to: 0,
             measures: false,
@@ -133,6 +139,25 @@ impl Out {
     pub(super) fn drop_own(&mut self) {
         self.own.clear();
         self.own_bytes = 0;
+    }
+
+    /// The bytes that the socket will have taken when everything queued so far is written.
+    pub(super) fn end(&self) -> u64 {
+        self.written + (self.partial.len() + self.own_bytes) as u64
+    }
+
+    pub(super) const fn limit(&mut self, limit: u64) {
+        self.limit = limit;
+    }
+
+    /// Whether the viewer's path is slow: its task writes, as far as the limit allows.
+    pub(super) const fn is_limited(&self) -> bool {
+        self.limit != u64::MAX
+    }
+
+    /// Whether the stream's frames wait for the viewer to read what was written.
+    pub(super) const fn is_held(&self) -> bool {
+        self.written >= self.limit
     }
 
     pub(super) const fn has_room(&self) -> bool {
@@ -204,6 +229,7 @@ impl Out {
     /// Takes note of what a write took: first the rest of a frame, then own frames, then the stream's, then the notice.
     fn wrote(&mut self, written: usize, frames: &[(SharedFrame, Mark)], notice: Option<&Notice>) {
         let mut left = written;
+        self.written += written as u64;
         if left > 0 {
             self.full_since = None;
         }

@@ -29,6 +29,9 @@ use crate::{
     telemetry::{Seating, Sli},
 };
 
+/// A viewer whose path is slow goes on at the newest comments when its next frame is older than this.
+const STALE: Duration = Duration::from_secs(5);
+
 /// A viewer's place in a stream. Dropping it is leaving.
 pub struct Seat {
     hub: Hub,
@@ -62,6 +65,8 @@ pub enum Drained {
     All,
     /// The socket is full, since the given time.
     Full(Instant),
+    /// The limit of [`Seat::limit`] is reached; the stream's frames wait.
+    Held,
     /// The seat is shut: for a reason to tell the viewer, or because the socket is broken.
     Shut(Option<Close>),
 }
@@ -91,10 +96,14 @@ impl SeatCore {
         if out.phase != Phase::Prompt {
             return Served::Wrote(Tally::ZERO);
         }
-        if self.is_deferred {
+        if self.is_deferred || out.is_limited() {
             // Its task may have come further than this batch.
             let has_new = !batch.after(out.cursor).is_empty() || batch.notice_after(out.noticed).is_some();
             if !has_new {
+                return Served::Wrote(Tally::ZERO);
+            }
+            if out.is_limited() {
+                self.set_aside(&mut out, Phase::Lagging);
                 return Served::Wrote(Tally::ZERO);
             }
             self.set_aside(&mut out, Phase::Due);
@@ -134,7 +143,11 @@ impl SeatCore {
     pub(super) fn show(&self, next: Mark, now: Instant, into: &mut SeatsView) {
         let out = self.out.lock();
         let full = out.full_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        into.see(out.phase, next.index.saturating_sub(out.cursor.index), full);
+        let phase = match out.phase {
+            Phase::Prompt | Phase::Due if out.is_limited() => Phase::Lagging,
+            phase => phase,
+        };
+        into.see(phase, next.index.saturating_sub(out.cursor.index), full);
     }
 
     fn set_aside(&self, out: &mut Out, phase: Phase) {
@@ -143,7 +156,8 @@ impl SeatCore {
         self.woken.notify_one();
     }
 
-    fn batch_behind(&self, out: &mut Out, stale: Option<Instant>, batch: &mut Batch) {
+    fn batch_behind(&self, out: &mut Out, now: Instant, batch: &mut Batch) {
+        let stale = now.checked_sub(STALE).filter(|_| out.is_limited());
         self.stream.batch_behind((out.cursor, stale), &mut out.skip_to, WRITE_FRAMES, batch);
     }
 
@@ -152,15 +166,16 @@ impl SeatCore {
         let mut batch = Batch::default();
         loop {
             let mut out = self.out.lock();
+            let is_held = out.is_held();
             match out.phase {
                 Phase::Shut(close) => return Drained::Shut(close),
-                Phase::Lagging | Phase::Due => self.batch_behind(&mut out, None, &mut batch),
-                Phase::Joining | Phase::Prompt | Phase::Closing => batch = Batch::nothing_after(out.cursor),
+                Phase::Lagging | Phase::Due if !is_held => self.batch_behind(&mut out, now, &mut batch),
+                _ => batch = Batch::nothing_after(out.cursor),
             }
             batch.timing.judge(now, sli.objectives().deliver);
             let wrote = out.drain(&*self.outlet, &batch, now);
             let tally = std::mem::take(&mut out.tally);
-            if out.phase == Phase::Due {
+            if out.phase == Phase::Due && !out.is_limited() {
                 sent.prompt.add(tally);
                 if std::mem::take(&mut out.measures) {
                     batch.timing.measure(tally.span, sli);
@@ -178,6 +193,7 @@ impl SeatCore {
                     }
                     return Drained::Full(out.full_since.unwrap_or(now));
                 }
+                (Wrote::All, phase) if is_held && phase != Phase::Closing => return Drained::Held,
                 (Wrote::All, Phase::Lagging | Phase::Due) => {
                     // Under the tape's lock: what comes later finds a prompt seat.
                     let prompt = || self.aside.store(false, Ordering::Relaxed);
@@ -254,6 +270,20 @@ impl Seat {
     /// Queues bytes of complete frames for this viewer alone.
     pub fn push_bytes(&self, bytes: Bytes) {
         self.core.out.lock().push_own(bytes);
+    }
+
+    /// Queues a frame for this viewer alone; returns how many bytes the socket will have taken at its end.
+    #[must_use]
+    pub fn push_counted(&self, frame: &SharedFrame) -> u64 {
+        let mut out = self.core.out.lock();
+        out.push_own(frame.bytes().clone());
+        out.end()
+    }
+
+    /// Writes the stream's frames only until the socket has taken so many bytes since the beginning; none: without an
+    /// end. A viewer with a limit lags: its task writes, and what is too old by then is skipped.
+    pub fn limit(&self, bytes: Option<u64>) {
+        self.core.out.lock().limit(bytes.unwrap_or(u64::MAX));
     }
 
     /// Whether the viewer takes its own frames fast enough that its next message may be read.

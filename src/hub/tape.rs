@@ -181,7 +181,8 @@ impl Tape {
             let (start, end) = (self.slot_at(from.index), self.slot_at(skip_to));
             let priority = (start..end).find(|slot| self.slots[*slot].item.is_priority());
             let slot = priority.unwrap_or(start.max(end));
-            into.first = if slot == start && from.index >= self.first.index { from } else { self.mark_before(slot) };
+            into.first =
+                if slot == start && from.index >= self.first.index { from } else { self.mark_before(slot) };
             into.floor = Some(self.position_at(slot));
             if priority.is_some() {
                 let run = self.slots.range(slot..end).take_while(|slot| slot.item.is_priority());

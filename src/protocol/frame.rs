@@ -22,10 +22,10 @@ impl SharedFrame {
         Self::new(OP_TEXT, payload)
     }
 
-    /// An empty ping.
+    /// A ping of this number; its pong repeats it (RFC 6455 section 5.5.3).
     #[must_use]
-    pub const fn ping() -> Self {
-        Self(Bytes::from_static(&[FIN | OP_PING, 0]))
+    pub fn ping(number: u32) -> Self {
+        Self::new(OP_PING, &number.to_be_bytes())
     }
 
     /// A close frame with the reason's code and text.
@@ -106,6 +106,6 @@ mod tests {
     #[test]
     fn close_carries_code_and_reason() {
         assert_eq!(&SharedFrame::close(Close::TooSlow).bytes()[..], b"\x88\x0a\x0b\xc0too slow");
-        assert_eq!(&SharedFrame::ping().bytes()[..], b"\x89\x00");
+        assert_eq!(&SharedFrame::ping(7).bytes()[..], b"\x89\x04\x00\x00\x00\x07");
     }
 }

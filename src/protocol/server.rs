@@ -272,8 +272,8 @@ pub fn pong(server_time: u64) -> SharedFrame {
     frame("pong", Pong { server_time })
 }
 
-/// A WebSocket ping: whoever answers is there.
+/// A WebSocket ping of this number: its pong repeats it.
 #[must_use]
-pub const fn ping() -> SharedFrame {
-    SharedFrame::ping()
+pub fn ping(number: u32) -> SharedFrame {
+    SharedFrame::ping(number)
 }

@@ -15,6 +15,9 @@ use super::{
 /// The usual edges of all histograms of durations, in seconds.
 const EDGES: [f64; 13] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
 
+/// Further edges: a pong waits behind what its viewer has not read.
+const LONG_EDGES: [f64; 2] = [30.0, 90.0];
+
 /// The edges with both objectives among them, so that the share of what kept to them is a quotient of two counts and no
 /// guess.
 fn edges(Objectives { deliver, join }: Objectives) -> Vec<f64> {
@@ -39,6 +42,7 @@ pub(super) struct Durations {
     /// Once a second and shard: its attribute is looked up.
     pub(super) probe: Histogram<f64>,
     pub(super) lag: BoundHistogram<f64>,
+    pub(super) path: BoundHistogram<f64>,
 }
 
 impl Durations {
@@ -58,6 +62,10 @@ impl Durations {
         let join = histogram("fanfare.join.duration", "From a viewer's handshake to its first frames");
         let probe = histogram("fanfare.shard.probe.duration", "A message's way through a shard and back");
         let lag = histogram("fanfare.runtime.lag", "How late a timer fires on the workers");
+        let path = meter.f64_histogram("fanfare.viewer.path.duration").with_unit(SECONDS);
+        let path =
+            path.with_description("From a ping to the viewer's pong, behind everything written before it");
+        let path = path.with_boundaries(edges(objectives).into_iter().chain(LONG_EDGES).collect()).build();
         let in_stage = |name| stage.bind(&[KeyValue::new("stage", name)]);
         let from = |name| join.bind(&[KeyValue::new("source", name)]);
         Self {
@@ -70,6 +78,7 @@ impl Durations {
             history_join: from("history"),
             probe,
             lag: lag.bind(&[]),
+            path: path.bind(&[]),
         }
     }
 }

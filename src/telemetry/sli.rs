@@ -245,6 +245,11 @@ impl Sli {
         }
     }
 
+    /// A viewer answered a ping, so long after it was sent.
+    pub fn answered(&self, took: Duration) {
+        self.0.durations.path.record(took.as_secs_f64());
+    }
+
     /// A viewer's socket is closed.
     pub fn closed(&self, code: u16, reason: &'static str) {
         self.0.tally.close(code, reason);

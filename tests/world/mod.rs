@@ -7,6 +7,7 @@ mod balancer;
 mod collector;
 mod faketime;
 mod files;
+mod hoard;
 mod home;
 mod http;
 #[allow(dead_code, reason = "not every binary of tests has tokens")]
@@ -19,6 +20,7 @@ mod raw;
 #[expect(unreachable_pub, dead_code, reason = "shared with the tests inside the crate and the benchmarks")]
 mod redis;
 mod relay;
+mod throttle;
 mod viewer;
 
 use std::time::Duration;
@@ -27,6 +29,7 @@ pub(crate) use balancer::Balancer;
 pub(crate) use collector::{Collector, Manner, Otlp, Taken};
 pub(crate) use faketime::{clock_off_by, faketime};
 pub(crate) use files::TempFile;
+pub(crate) use hoard::Hoard;
 pub(crate) use home::{embedded, on_redis, over_tls};
 pub(crate) use http::{Answer, exchange, get, post, request, request_of_other, try_request};
 pub(crate) use issuer::{Issuer, Signs};

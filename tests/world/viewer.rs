@@ -20,6 +20,7 @@ use tokio_tungstenite::{
 use super::{
     PATIENCE, Pod,
     private::{self, Stream},
+    throttle::Throttled,
 };
 use crate::contract;
 
@@ -30,6 +31,7 @@ pub(crate) struct Join {
     path: String,
     headers: Vec<(HeaderName, HeaderValue)>,
     receive_buffer: Option<u32>,
+    reads: Option<usize>,
     token: Option<String>,
 }
 
@@ -85,7 +87,7 @@ impl Join {
     /// Joins wherever this address leads.
     pub(crate) fn at(address: SocketAddr, stream: &str) -> Self {
         let path = format!("{}?", Pod::watch_path(stream));
-        Self { address, path, headers: Vec::new(), receive_buffer: None, token: None }
+        Self { address, path, headers: Vec::new(), receive_buffer: None, reads: None, token: None }
     }
 
     /// Goes on after a position.
@@ -124,6 +126,12 @@ impl Join {
         self
     }
 
+    /// Reads at most so many bytes a second.
+    pub(crate) const fn reading(mut self, bytes_a_second: usize) -> Self {
+        self.reads = Some(bytes_a_second);
+        self
+    }
+
     /// Connects and waits for `hello`.
     pub(crate) async fn open(&self) -> Viewer {
         self.try_open().await.expect("a pod that takes viewers")
@@ -147,7 +155,10 @@ impl Join {
         if let Some(bytes) = self.receive_buffer {
             socket.set_recv_buffer_size(bytes).unwrap();
         }
-        let socket = private::dial_from(socket, self.address).await.map_err(|_| None)?;
+        let mut socket = private::dial_from(socket, self.address).await.map_err(|_| None)?;
+        if let Some(reads) = self.reads {
+            socket = Box::new(Throttled::new(socket, reads));
+        }
         let mut request = format!("ws://{}{}", self.address, self.path).into_client_request().unwrap();
         request.headers_mut().extend(self.headers.iter().cloned());
         if let Some(token) = &self.token {

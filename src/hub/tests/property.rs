@@ -34,6 +34,8 @@ enum Op {
     TellViewers,
     /// The socket takes so many bytes more, or any number.
     Room(Index, Option<usize>),
+    /// The viewer's path is slow: so many bytes may be written past those written; none: it is quick again.
+    Limit(Index, Option<u64>),
     ReadInbox(Index),
     WriteSlice(Index, usize),
     Drain(Index),
@@ -56,6 +58,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Reset),
         2 => Just(Op::TellViewers),
         4 => (any_index(), option::of(0..2_000_usize)).prop_map(|(viewer, room)| Op::Room(viewer, room)),
+        2 => (any_index(), option::of(0..20_000_u64)).prop_map(|(viewer, most)| Op::Limit(viewer, most)),
         6 => any_index().prop_map(Op::ReadInbox),
         12 => (any_index(), 1..4_usize).prop_map(|(lane, seats)| Op::WriteSlice(lane, seats)),
         8 => any_index().prop_map(Op::Drain),
@@ -142,6 +145,10 @@ impl World {
                 Some(bytes) => watcher.viewer.wire.take(bytes),
                 None => watcher.viewer.wire.take_all(),
             }),
+            Op::Limit(who, most) => self.with(who, |watcher| {
+                watcher.viewer.seat.limit(most.map(|most| most + watcher.viewer.wire.bytes()));
+                watcher.is_due = true;
+            }),
             Op::ReadInbox(lane) => self.rig.lanes[lane.index(2)].read_inbox(Instant::now()),
             Op::WriteSlice(lane, seats) => {
                 let _ = self.rig.lanes[lane.index(2)].write_slice(seats, Instant::now());
@@ -204,6 +211,8 @@ impl World {
     async fn settle(&mut self) {
         for watcher in &mut self.watchers {
             watcher.viewer.wire.take_all();
+            watcher.viewer.seat.limit(None);
+            watcher.is_due = true;
             while watcher.joining.is_some() {
                 watcher.page();
             }
@@ -273,7 +282,7 @@ impl Watcher {
 
     fn drain(&mut self) {
         let drained = self.viewer.drain();
-        self.is_due = matches!(drained, Drained::Full(_));
+        self.is_due = matches!(drained, Drained::Full(_) | Drained::Held);
         self.shut = drained == Drained::Shut(Some(Close::TooSlow));
         assert_ne!(drained, Drained::Shut(None), "no wire was cut");
     }

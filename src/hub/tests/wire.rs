@@ -92,6 +92,11 @@ impl Wire {
         self.0.lock().meanwhile = Some(Box::new(run));
     }
 
+    /// How many bytes it took.
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.lock().bytes.len() as u64
+    }
+
     /// How many writes took something.
     pub(super) fn writes(&self) -> usize {
         self.0.lock().writes
@@ -117,6 +122,8 @@ impl Wire {
             match opcode {
                 0x81 => read(&serde_json::from_slice(payload).unwrap(), &mut told),
                 0x88 => told.push(Told::Close),
+                // A ping is no news of the stream.
+                0x89 => {}
                 other => panic!("no frame begins with {other:#x}"),
             }
         }
