@@ -39,9 +39,9 @@ stop() {
   [ "$code" = 0 ] || { echo "the pod left with $code"; tail -5 "$work/log"; exit 1; }
 }
 
-echo "== 1,000 viewers at 50 comments/s for 20 s beside 10 that never read; 1 viewer resumes 100 times"
+echo "== 1,000 viewers at 50 comments/s for 60 s beside 10 that never read; 1 viewer resumes 100 times"
 start
-"$tester" run --url "$url" --viewers 1000 --rate 50 --seconds 20 --stuck 10 --resumers 1 --resume-times 100 --pid "$pid"
+"$tester" run --url "$url" --viewers 1000 --rate 50 --seconds 60 --stuck 10 --resumers 1 --resume-times 100 --pid "$pid"
 stuck=$(grep -c '"code":3008' "$work/log" || true)
 [ "$stuck" = 10 ] || { echo "closed for 3008: $stuck of 10"; exit 1; }
 

@@ -15,8 +15,8 @@ use crate::hub::Outlet;
 
 /// How much the kernel may hold that it has not sent: with more, "written" would say little about the viewer.
 const NOTSENT_LOWAT: u32 = 16 * 1024;
-/// How long the network may leave sent bytes unacknowledged before the kernel gives the socket up.
-const USER_TIMEOUT: Duration = Duration::from_secs(20);
+/// The time after which the kernel gives up a socket whose sent bytes nobody acknowledges.
+const USER_TIMEOUT: Duration = Duration::from_secs(36);
 
 /// A viewer's socket. Both sides share it: dropping an owned write half would end the connection.
 pub(super) struct Wire {
@@ -25,6 +25,8 @@ pub(super) struct Wire {
     cipher: Option<Box<Cipher>>,
     /// Whether any byte came since somebody asked.
     heard: AtomicBool,
+    /// Whether the socket was ever full.
+    was_full: AtomicBool,
 }
 
 impl Wire {
@@ -39,7 +41,7 @@ impl Wire {
         let options = SockRef::from(&socket);
         options.set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
         options.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-        Ok(Self { socket, cipher, heard: AtomicBool::new(false) })
+        Ok(Self { socket, cipher, heard: AtomicBool::new(false), was_full: AtomicBool::new(false) })
     }
 
     pub(super) const fn socket(&self) -> &TcpStream {
@@ -54,7 +56,14 @@ impl Wire {
         }
     }
 
+    /// Waits until a full socket takes something.
+    ///
+    /// While a receive window is shut, Linux measures the user timeout from the first probe until the next segment fits as
+    /// a whole. It ends a viewer with a small window that reads all the time. From here on the session's deadlines count.
     pub(super) async fn writable(&self) {
+        if !self.was_full.swap(true, Ordering::Relaxed) {
+            let _ = SockRef::from(&self.socket).set_tcp_user_timeout(None);
+        }
         // An error shows at the write that follows.
         let _ = self.socket.writable().await;
     }

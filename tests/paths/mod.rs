@@ -1,5 +1,6 @@
 //! Viewers on slow paths: with a socket of their own, behind a proxy that takes everything, and behind a real one.
 
+mod direct;
 mod nginx;
 mod proxied;
 

@@ -36,7 +36,8 @@ async fn who_lags_is_told_exactly_what_it_missed() {
     }
 }
 
-/// G8 and the table of closes: who takes nothing for 10 s is closed for 3008, as the log says, and harms nobody.
+/// G8 and the table of closes: a viewer whose socket takes no byte for 36 s is closed for 3008, as the log says, and no
+/// other viewer is affected.
 #[tokio::test]
 async fn g8_who_never_reads_is_closed_and_harms_nobody() {
     let (pod, stream) = (home::start(&[]), stream_for("stuck"));
@@ -46,14 +47,14 @@ async fn g8_who_never_reads_is_closed_and_harms_nobody() {
     let full = Instant::now();
     let log = pod.logged(&["3008"], PATIENCE);
     let posting = async {
-        while full.elapsed() < Duration::from_secs(9) {
+        while full.elapsed() < Duration::from_secs(30) {
             control.say("tick").await;
             pause(Duration::from_millis(100)).await;
         }
     };
     let (line, ()) = tokio::join!(log, posting);
     let took = full.elapsed();
-    assert!((8..=20).contains(&took.as_secs()), "closed after {took:?}");
+    assert!((34..=55).contains(&took.as_secs()), "closed after {took:?}");
     let session = stuck.hello()["session"].as_str().unwrap();
     assert!(line.contains("too slow") && line.contains(session) && !line.contains("xxxx"), "{line}");
     control.say("last").await;
