@@ -127,10 +127,9 @@ impl<'a> Session<'a> {
             return End::Close(Close::TokenEnded);
         }
         loop {
-            let drained = self.seat.drain(Instant::now());
-            let full_since = match drained {
+            let full_since = match self.seat.drain(Instant::now()) {
                 Drained::All => {
-                    self.arrival.written();
+                    self.written();
                     None
                 }
                 Drained::Held => None,
@@ -138,12 +137,6 @@ impl<'a> Session<'a> {
                 Drained::Shut(Some(close)) => return End::Close(close),
                 Drained::Shut(None) => return End::Gone,
             };
-            if drained == Drained::All
-                && let Some(catchup) = self.catchup.take()
-            {
-                let joining = self.joining;
-                self.step = Some(Box::pin(joining.step(catchup)));
-            }
             let due = self.due(full_since);
             // A timer that comes too early costs a look; setting it anew costs that each time.
             if due < timer.deadline() || timer.is_elapsed() {
@@ -176,6 +169,15 @@ impl<'a> Session<'a> {
                     }
                 }
             }
+        }
+    }
+
+    /// Everything that is due is written: the next step towards the stream's present begins.
+    fn written(&mut self) {
+        self.arrival.written();
+        if let Some(catchup) = self.catchup.take() {
+            let joining = self.joining;
+            self.step = Some(Box::pin(joining.step(catchup)));
         }
     }
 
