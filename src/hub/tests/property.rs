@@ -145,10 +145,7 @@ impl World {
                 Some(bytes) => watcher.viewer.wire.take(bytes),
                 None => watcher.viewer.wire.take_all(),
             }),
-            Op::Limit(who, most) => self.with(who, |watcher| {
-                watcher.viewer.seat.limit(most.map(|most| most + watcher.viewer.wire.bytes()));
-                watcher.is_due = true;
-            }),
+            Op::Limit(who, most) => self.with(who, |watcher| watcher.limit(most)),
             Op::ReadInbox(lane) => self.rig.lanes[lane.index(2)].read_inbox(Instant::now()),
             Op::WriteSlice(lane, seats) => {
                 let _ = self.rig.lanes[lane.index(2)].write_slice(seats, Instant::now());
@@ -278,6 +275,11 @@ impl Watcher {
             self.viewer.seat.enter(mark);
             self.joining = None;
         }
+    }
+
+    fn limit(&mut self, most: Option<u64>) {
+        self.viewer.seat.limit(most.map(|most| most + self.viewer.wire.bytes()));
+        self.is_due = true;
     }
 
     fn drain(&mut self) {
