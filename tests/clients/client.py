@@ -2,19 +2,13 @@
 import asyncio, contextlib, json, random, sys, uuid, websockets
 
 AGAIN = {1000, 1001, 1005, 1006, 1011, 1012, 1013, 3008, 3012}
+LATER = {"rate_limited", "shard_unavailable"}
 URL, STREAM, *TOKEN = sys.argv[1:]
-current, position, seen, unanswered, repeats, wait = None, "", {}, {}, {}, {"min_ms": 100, "max_ms": 3000}
-
-async def send(ref, after=0.0):
-    await asyncio.sleep(after)
-    with contextlib.suppress(AttributeError, KeyError, websockets.WebSocketException):  # without a socket, the next hello sends it
-        await current.send(json.dumps(unanswered[ref]))
+current, position, seen, waits_for, wait = None, "", {}, (None, None), {"min_ms": 100, "max_ms": 3000}
 
 def take(frame):
-    if frame.get("code") == "shard_unavailable" and "ref" in frame:  # it may be posted or not; its id makes repeating safe
-        repeats[frame["ref"]] = asyncio.create_task(send(frame["ref"], 1 + random.random()))
-    else:
-        unanswered.pop(frame.get("ref"), None)
+    if "ref" in frame and frame["ref"] == waits_for[0] and not waits_for[1].done():
+        waits_for[1].set_result(frame)
     seen.clear() if frame["type"] == "reset" else None
     for comment in frame.get("comments", []):
         if comment["id"] not in seen:
@@ -24,10 +18,10 @@ def take(frame):
 
 async def watch(delay=0.0):
     global current, position, wait
-    failures, moving, socket = 0, None, None
-    while not moving and (socket is None or socket.close_code in AGAIN):
+    failures, moving, socket, later = 0, None, None, 0
+    while not moving and (socket is None or later or socket.close_code in AGAIN):
         await asyncio.sleep(delay)
-        address, socket = f"{URL}/v1/streams/{STREAM}/watch?name=python&after={position}", None
+        address, socket, later = f"{URL}/v1/streams/{STREAM}/watch?name=python&after={position}", None, 0
         with contextlib.suppress(OSError, asyncio.TimeoutError, websockets.WebSocketException):
             async with websockets.connect(address, subprotocols=["fanfare.v1", *map("bearer.{}".format, TOKEN)]) as socket:
                 async for frame in (json.loads(text) async for text in socket):
@@ -35,21 +29,36 @@ async def watch(delay=0.0):
                         failures, old, current, wait = 0, current, socket, frame["reconnect"]
                         position = position or frame["position"]
                         print(json.dumps({"state": "live", "resumed": frame["resumed"]}), flush=True)
-                        await asyncio.gather(*map(send, unanswered))
+                        waits_for[1].set_result({}) if waits_for[1] and not waits_for[1].done() else None  # ask here again
                         await old.close() if old else None
+                    elif frame["type"] == "reconnect" and socket is not current:  # the pod is full
+                        later = frame["within_ms"]
                     elif frame["type"] == "reconnect":
                         moving = asyncio.create_task(watch(random.random() * frame["within_ms"] / 2000))
                     elif socket is current:
                         take(frame)
                         position = frame.get("position", position)
-        delay = random.uniform(wait["min_ms"], min(30_000, wait["max_ms"] * 2**failures)) / 1000
+        delay = (later + random.uniform(wait["min_ms"], min(30_000, wait["max_ms"] * 2**failures))) / 1000
         failures, current = failures + 1, None if current is socket else current
 
+async def post(body):
+    global waits_for
+    message, answer = {"type": "post", "ref": str(uuid.uuid4()), "id": str(uuid.uuid4()), "body": body}, {}
+    while not answer or answer.get("code") in LATER:  # its id makes repeating safe
+        await asyncio.sleep(answer.get("retry_ms", 1000 + random.random() * 1000) / 1000 if answer else 0)
+        waits_for = message["ref"], asyncio.get_running_loop().create_future()
+        with contextlib.suppress(AttributeError, websockets.WebSocketException):  # without a socket the next hello asks again
+            await current.send(json.dumps(message))
+        answer = await waits_for[1]
+
+async def post_each(bodies):
+    while True:  # one at a time, in the order typed
+        await post(await bodies.get())
+
 async def main():
-    watching = asyncio.create_task(watch())
+    bodies, _tasks = asyncio.Queue(), [asyncio.create_task(watch())]
+    _tasks.append(asyncio.create_task(post_each(bodies)))
     while line := await asyncio.to_thread(sys.stdin.readline):
-        ref = str(uuid.uuid4())
-        unanswered[ref] = {"type": "post", "ref": ref, "id": str(uuid.uuid4()), "body": line.strip()}
-        await send(ref)
+        bodies.put_nowait(line.strip())
 
 asyncio.run(main())

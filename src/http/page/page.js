@@ -95,7 +95,7 @@ function takeFrame(frame) {
     case 'viewers': $('viewers').textContent = number.format(frame.viewers); break;
     case 'pong': $('rtt').textContent = duration(frame.rtt_ms); break;
     case 'posted': return answered(visit.pending.find(({ ref }) => ref === frame.ref), frame.id);
-    case 'error': return frame.code === 'shard_unavailable' ? repeated(frame) : frame.ref ? failed(visit.pending.find(({ ref }) => ref === frame.ref), frame) : notice(frame);
+    case 'error': return frame.retry_ms && frame.ref ? repeated(frame) : frame.ref ? failed(visit.pending.find(({ ref }) => ref === frame.ref), frame) : notice(frame);
     case 'skipped': miss(frame.count); return mark('', 'loss', { skipped: frame.count });
     case 'gap': miss(frame.to - frame.from + 1); return mark(`Comments are missing here: the history no longer holds numbers ${frame.from} to ${frame.to}`, 'loss');
     case 'reset': return mark('The history began anew. What is above is no longer in it.', 'reset');

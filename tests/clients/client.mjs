@@ -1,0 +1,12 @@
+// Runs the documented client on a runtime that has a `WebSocket` (Node 22 or newer, Deno, Bun):
+// node client.mjs MODULE URL STREAM [TOKEN]. Reads lines and prints a JSON object a line, as drive.mjs says.
+import process from 'node:process';
+import { createInterface } from 'node:readline';
+import { pathToFileURL } from 'node:url';
+import { drive } from './drive.mjs';
+
+const [path, url, stream, token] = process.argv.slice(2);
+const { watchStream } = await import(pathToFileURL(path));
+const print = (value) => console.log(JSON.stringify(value));
+const take = drive({ watchStream, url, stream, token, whenLive: process.env.POST_WHEN_LIVE, print });
+createInterface({ input: process.stdin }).on('line', take);

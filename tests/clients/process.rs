@@ -1,0 +1,79 @@
+//! A client in a process of its own.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::SocketAddr,
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc,
+    thread,
+};
+
+use serde_json::Value;
+
+use crate::world::{PATIENCE, eventually};
+
+/// A client in a process: it posts each line of its input, and prints a JSON object a line.
+pub(crate) struct Client {
+    child: Child,
+    stdin: ChildStdin,
+    lines: mpsc::Receiver<String>,
+    /// The lines that it printed.
+    pub(crate) told: Vec<Value>,
+}
+
+impl Client {
+    pub(crate) fn start(command: &mut Command, address: SocketAddr, stream: &str) -> Self {
+        Self::run(command.args([&format!("ws://{address}"), stream]))
+    }
+
+    pub(crate) fn run(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (stdin, stdout) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let (tell, lines) = mpsc::channel();
+        thread::spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(tell.send(line))));
+        Self { child, stdin, lines, told: Vec::new() }
+    }
+
+    pub(crate) fn say(&mut self, text: &str) {
+        writeln!(self.stdin, "{text}").unwrap();
+    }
+
+    /// Waits until the lines that it printed satisfy a condition.
+    pub(crate) async fn until(&mut self, what: &str, wanted: impl Fn(&[Value]) -> bool) {
+        eventually(what, PATIENCE, async || {
+            for line in self.lines.try_iter() {
+                self.told.push(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")));
+            }
+            assert!(self.child.try_wait().unwrap().is_none(), "the client ended: {:?}", self.told);
+            wanted(&self.told).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until it shows this text.
+    pub(crate) async fn shows(&mut self, text: &str) {
+        self.until(text, |told| told.iter().any(|told| told["body"] == text)).await;
+    }
+
+    /// How many of the lines that it printed have this value.
+    pub(crate) fn count(&self, name: &str, value: &str) -> usize {
+        self.told.iter().filter(|told| told[name] == value).count()
+    }
+
+    /// The texts that it shows, in order.
+    pub(crate) fn texts(&self) -> Vec<&str> {
+        self.told.iter().filter_map(|told| told["body"].as_str()).collect()
+    }
+}
+
+/// Returns whether a client printed that it is connected.
+pub(crate) fn is_live(told: &[Value]) -> bool {
+    told.iter().any(|told| told["state"] == "live")
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,149 @@
+//! The behaviour of every client, in each language and on each runtime.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::process::{Client, is_live};
+use crate::world::{Join, PATIENCE, Pod, RedisServer, Relay, Signal, TempFile, eventually, stream_for};
+
+/// Joins, posts, resumes after cuts, and shows everything once, in the stream's order.
+pub(crate) async fn shows_everything_once(command: impl Fn() -> Command) {
+    let (pod, stream) = (Pod::shared(), stream_for("client"));
+    pod.fill(&stream, 3, "").await;
+    let relay = Relay::to(pod.public).await;
+    let mut client = Client::start(&mut command(), relay.address, &stream);
+    client.shows("2").await;
+    client.say("posted by the client");
+    client.shows("posted by the client").await;
+    for number in 3..40 {
+        pod.post(&stream, &number.to_string()).await;
+        if number % 15 == 5 {
+            client.shows(&number.to_string()).await;
+            relay.cut();
+            client.say(&format!("typed at the cut at {number}"));
+        }
+    }
+    for last in ["39", "typed at the cut at 5", "typed at the cut at 20", "typed at the cut at 35"] {
+        client.shows(last).await;
+    }
+    // Away for more than what a newcomer is shown.
+    relay.cut_off();
+    pod.fill(&stream, 100, " later").await;
+    relay.lead_to(pod.public);
+    client.shows("99 later").await;
+    let page = pod.get(&format!("/v1/streams/{stream}/comments?limit=200")).await.json();
+    let stored: Vec<_> =
+        page["comments"].as_array().unwrap().iter().map(|c| c["body"].as_str().unwrap()).collect();
+    assert_eq!(stored.len(), 144);
+    assert_eq!(client.texts(), stored);
+}
+
+/// A pod asks its viewers to move: the client shows everything once, and was never without a connection.
+pub(crate) async fn moves_at_a_drain(command: impl Fn() -> Command) {
+    let (redis, stream) = (RedisServer::start(), stream_for("moving"));
+    let shards = format!("a={}", redis.url());
+    let pod = || Pod::start(&[("FANFARE_SHARDS", &shards), ("FANFARE_DRAIN", "18s")]);
+    let (old, new) = (pod(), pod());
+    let relay = Relay::to(old.public).await;
+    let mut client = Client::start(&mut command(), relay.address, &stream);
+    client.until("hello", is_live).await;
+    relay.lead_to(new.public);
+    relay.hold(Some(new.public));
+    old.signal(Signal::Term);
+    new.has_viewers(1).await;
+    // It has asked at the new pod, and hears these from the old one; the new one brings them again.
+    new.fill(&stream, 10, " from the old").await;
+    client.shows("9 from the old").await;
+    relay.hold(None);
+    let moved = |told: &[Value]| told.iter().filter(|told| told["state"] == "live").count() == 2;
+    client.until("the move", moved).await;
+    new.post(&stream, "after the move").await;
+    client.shows("after the move").await;
+    let expected = (0..10).map(|number| format!("{number} from the old"));
+    let expected: Vec<_> = expected.chain(["after the move".to_owned()]).collect();
+    assert_eq!(client.texts(), expected);
+    let states: Vec<_> = client.told.iter().filter_map(|told| told["state"].as_str()).collect();
+    assert!(!states.contains(&"waiting"), "{states:?}");
+}
+
+/// The texts of a stream, as the server stored them.
+async fn stored(pod: &Pod, stream: &str) -> Vec<String> {
+    let page = pod.get(&format!("/v1/streams/{stream}/comments?limit=200")).await.json();
+    page["comments"].as_array().unwrap().iter().map(|c| c["body"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Waits until so many posts were given up by the pod, because their shard did not answer.
+async fn unanswered(pod: &Pod, posts: f64) {
+    eventually("posts without an answer of the shard", PATIENCE, async || {
+        let metrics = pod.probe("/metrics").await.body;
+        let unknown = metrics.lines().find(|line| line.contains(r#"outcome="unknown""#))?;
+        (unknown.rsplit(' ').next()?.parse::<f64>().ok()? >= posts).then_some(())
+    })
+    .await;
+}
+
+/// Symptom: of 12 comments typed while a shard was frozen, 4 or 5 arrived.
+/// Cause: each was sent again by itself, against the limits, and dropped when the answer was `rate_limited`.
+pub(crate) async fn posts_survive_a_frozen_shard(command: impl Fn() -> Command) {
+    let (redis, stream) = (RedisServer::start(), stream_for("frozen"));
+    let pod = Pod::start(&[
+        ("FANFARE_SHARDS", &format!("a={}", redis.url())),
+        ("FANFARE_LIMITS", concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/limits.json")),
+    ]);
+    let mut client = Client::start(&mut command(), pod.public, &stream);
+    client.say("before");
+    client.shows("before").await;
+    redis.freeze();
+    for number in 0..12 {
+        client.say(&format!("typed {number}"));
+    }
+    unanswered(&pod, 3.0).await;
+    redis.thaw();
+    client.shows("typed 11").await;
+    client.say("after");
+    client.shows("after").await;
+    let typed = (0..12).map(|number| format!("typed {number}"));
+    let expected: Vec<_> =
+        ["before".to_owned()].into_iter().chain(typed).chain(["after".to_owned()]).collect();
+    assert_eq!(stored(&pod, &stream).await, expected);
+    assert_eq!(client.texts(), expected);
+}
+
+/// Symptom: of 15 comments typed while offline, 10 arrived; and their order was another one.
+/// Cause: all were sent at once after the `hello`, and those answered with `rate_limited` were dropped.
+pub(crate) async fn posts_typed_while_offline_arrive_in_order(command: impl Fn() -> Command) {
+    let limits = TempFile::with(&json!({"posts": {"viewer": {"per_second": 5, "burst": 5}}}).to_string());
+    let (pod, stream) = (Pod::start(&[("FANFARE_LIMITS", limits.path())]), stream_for("offline"));
+    let relay = Relay::to(pod.public).await;
+    let mut client = Client::start(&mut command(), relay.address, &stream);
+    client.until("hello", is_live).await;
+    relay.cut_off();
+    for number in 0..15 {
+        client.say(&format!("typed {number}"));
+    }
+    relay.lead_to(pod.public);
+    client.shows("typed 14").await;
+    let expected: Vec<_> = (0..15).map(|number| format!("typed {number}")).collect();
+    assert_eq!(stored(&pod, &stream).await, expected);
+    assert_eq!(client.texts(), expected);
+}
+
+/// Symptom: in Deno a client stopped for ever at its first lost connection; in Node 20 and 22 at a refused handshake.
+/// Cause: Deno shows code 0 for a lost connection, and those versions of Node send no `close` after a refused handshake.
+pub(crate) async fn comes_back_after_a_loss_and_a_refusal(command: impl Fn() -> Command) {
+    let (pod, full) = (Pod::shared(), Pod::start(&[("FANFARE_MAX_VIEWERS", "1")]));
+    let stream = stream_for("back");
+    let _only = Join::new(&full, &stream).open().await;
+    let relay = Relay::to(pod.public).await;
+    let mut client = Client::start(&mut command(), relay.address, &stream);
+    client.until("hello", is_live).await;
+    let came = relay.came();
+    relay.lead_to(full.public);
+    relay.cut();
+    client.until("two refused handshakes", |_| relay.came() >= came + 2).await;
+    relay.lead_to(pod.public);
+    client.until("hello again", |told| told.iter().filter(|told| told["state"] == "live").count() == 2).await;
+    client.say("back again");
+    client.shows("back again").await;
+}
