@@ -172,6 +172,11 @@ impl Interest {
         self.granted.iter()
     }
 
+    /// The streams that are watched on this pod.
+    pub(super) fn wanted(&self) -> impl Iterator<Item = &StreamId> {
+        self.wanted.iter()
+    }
+
     pub(super) fn subscriptions(&self) -> usize {
         self.granted.len()
     }

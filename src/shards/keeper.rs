@@ -3,6 +3,7 @@
 mod census;
 mod compare;
 mod explain;
+mod outage;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -28,6 +29,7 @@ use super::{
     kept::Kept,
     kinds::{OfShard, Shard},
     nudges::Dirty,
+    outage::Outage,
     questions::Question,
     reads::{Read, Reads},
     report::{Report, count},
@@ -44,6 +46,8 @@ use crate::{
 const TICK: Duration = Duration::from_millis(100);
 /// How long a stream is quiet before it is audited: a lost last message is found so.
 const QUIET: Duration = Duration::from_secs(10);
+/// An outage that is shorter is not logged.
+const BLIP: Duration = Duration::from_secs(1);
 /// The most events that are handled before anything else has its turn.
 const BURST: usize = 256;
 
@@ -72,6 +76,7 @@ pub(super) struct Keeper {
     step_pause: Backoff,
     under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send>>>,
     report: Arc<Report>,
+    outage: Outage,
 }
 
 /// A command that was answered.
@@ -107,6 +112,7 @@ impl Keeper {
             step_pause: Backoff::default(),
             under_way: FuturesUnordered::new(),
             report,
+            outage: Outage::with_grace(BLIP),
         }
     }
 
@@ -300,6 +306,7 @@ impl Keeper {
     }
 
     fn tick(&mut self, now: Instant) {
+        self.look_at_health(now);
         while self.audits.front().is_some_and(|(due, _)| *due <= now) {
             let Some((_, stream)) = self.audits.pop_front() else { break };
             let Some(kept) = self.streams.get_mut(&stream) else { continue };

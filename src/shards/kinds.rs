@@ -144,6 +144,22 @@ impl Shard {
         }
     }
 
+    /// Its host and port, for the log.
+    pub(super) fn address(&self) -> &str {
+        match self {
+            Self::Embedded(_) => "embedded",
+            Self::Redis(link) => link.address(),
+        }
+    }
+
+    /// The reason for which a connection to it ended, or was not made, last.
+    pub(super) fn last_error(&self) -> String {
+        match self {
+            Self::Embedded(_) => String::new(),
+            Self::Redis(link) => link.last_error(),
+        }
+    }
+
     /// Whether it answers, and how fast.
     pub(super) fn health(&self) -> Health {
         match self {

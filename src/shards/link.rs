@@ -37,7 +37,7 @@ use self::{
     primary::Primary,
     pulse::Pulse,
     retry::Recoveries,
-    wire::{Life, Purpose, Upkeep, Wire},
+    wire::{LastError, Life, Purpose, Upkeep, Wire},
 };
 use super::clock::Clock;
 use super::shard::{Event, Unavailable};
@@ -102,6 +102,9 @@ struct Inner {
     reading: Caller,
     subscribing: Wire,
     pulse: Arc<Pulse>,
+    /// Host and port, for the log.
+    address: String,
+    last_error: LastError,
     clock: Clock,
     /// What this life of the pod is called among those that count viewers: a pod that is started again under its name
     /// is another one.
@@ -126,10 +129,11 @@ impl Link {
         let probe_channel = names::of_probe(&pod);
         let member = format!("{pod}.{}", Epoch::random());
         let audience_channel = names::of_audience(&member);
-        let (pulse, library) = (Arc::new(Pulse::new()), Arc::new(Library::new(shard.clone())));
+        let (pulse, library) =
+            (Arc::new(Pulse::new()), Arc::new(Library::new(shard.clone(), address.place())));
         let (events, heard) = mpsc::channel(BACKLOG);
-        let recoveries = Recoveries::default();
-        let wire = |purpose| Upkeep::new(purpose, &shard, address.clone(), &recoveries);
+        let (recoveries, last_error) = (Recoveries::default(), LastError::default());
+        let wire = |purpose| Upkeep::new(purpose, &shard, address.clone(), &recoveries, &last_error);
         let (subscribing, listening) = wire(Purpose::Subscribing);
         let (posting, post_upkeep) = wire(Purpose::Posting);
         let (reading, read_upkeep) = wire(Purpose::Reading);
@@ -153,6 +157,8 @@ impl Link {
             reading: Caller::of_reads(reading, library),
             subscribing,
             pulse,
+            address: address.place(),
+            last_error,
             clock,
             member,
             unkept_epoch: Epoch::random(),
@@ -177,6 +183,16 @@ impl Link {
             overrun: pulse.overrun.load(Relaxed),
             connections: pulse.connections.load(Relaxed),
         }
+    }
+
+    /// The shard's host and port.
+    pub(super) fn address(&self) -> &str {
+        &self.0.address
+    }
+
+    /// The reason for which a connection ended, or was not made, last.
+    pub(super) fn last_error(&self) -> String {
+        self.0.last_error.get()
     }
 
     /// The shard's clock.

@@ -21,6 +21,7 @@ mod link;
 mod list;
 mod newcomers;
 mod nudges;
+mod outage;
 mod pause;
 mod questions;
 mod reads;
@@ -30,6 +31,7 @@ mod ring;
 mod shard;
 #[cfg(test)]
 mod tests;
+mod track;
 mod windows;
 
 use std::{
@@ -37,6 +39,7 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
 pub use history::{HistoryPage, Past};
@@ -50,6 +53,7 @@ use crate::{
     domain::{Accepted, Comment, Epoch, Key, Position, Publish, PublishError, StreamId},
     hub::Hub,
     protocol::Fragment,
+    readiness::Heartbeat,
     shutdown::Tasks,
     telemetry::{Sli, Traceparent},
 };
@@ -63,6 +67,7 @@ use newcomers::Newcomers;
 use questions::Questions;
 use report::Report;
 use shard::{Events, Post};
+use track::Track;
 use windows::Windows;
 
 /// How long it may take to take leave of the shards.
@@ -94,6 +99,10 @@ struct Inner {
     shards: Box<[Member]>,
     ring_epoch: u64,
     sli: Sli,
+    /// The pods of this one's track; held for a look.
+    track: Mutex<Track>,
+    /// What this pod told the fleet last; held for a copy.
+    last_beat: Mutex<Option<Heartbeat>>,
 }
 
 /// One shard, as the handle sees it.
@@ -154,7 +163,14 @@ impl Shards {
         #[cfg(feature = "hear-everything")]
         heard::hear(hub)?;
         let (ring_epoch, sli) = (settings.ring_epoch, hub.sli().clone());
-        Ok(Self(Arc::new(Inner { nudges: nudges.clone(), shards, ring_epoch, sli })))
+        Ok(Self(Arc::new(Inner {
+            nudges: nudges.clone(),
+            shards,
+            ring_epoch,
+            sli,
+            track: Mutex::default(),
+            last_beat: Mutex::default(),
+        })))
     }
 
     fn of(&self, stream: &StreamId) -> &Member {
@@ -224,7 +240,8 @@ impl Shards {
     pub async fn leave(&self) {
         let counted = self.0.shards.iter().filter(|member| member.report.counts.load(Relaxed));
         let leave = counted.map(async |Member { shard, .. }| while shard.uncount().await == Ok(true) {});
-        let _ = timeout(LEAVE, futures_util::future::join_all(leave)).await;
+        let leave = futures_util::future::join(futures_util::future::join_all(leave), self.leave_fleet());
+        let _ = timeout(LEAVE, leave).await;
     }
 
     /// The name of the shard that owns the stream.

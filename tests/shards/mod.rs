@@ -10,6 +10,7 @@ mod failover;
 mod interest;
 mod joining;
 mod lists;
+mod outage_lines;
 mod outages;
 mod refusals;
 mod slow;

@@ -75,7 +75,7 @@ impl Beat {
             ticks.tick().await;
             let result = tokio::select! {
                 result = self.once(client) => result,
-                () = sleep_until(answered + DEAF_AFTER) => return "it does not answer".to_owned(),
+                () = sleep_until(answered + DEAF_AFTER) => return format!("no answer for {DEAF_AFTER:?}"),
             };
             match result {
                 Ok(()) => answered = Instant::now(),

@@ -1,6 +1,6 @@
 //! What a shard does when it is asked: the functions' calls, with their arguments in the order that they want.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use fred::{interfaces::ClientLike as _, types::Value};
 
@@ -16,6 +16,7 @@ use crate::{
     shards::{
         revocations::{MOST, Revocation},
         shard::{Audience, ConnectionId, Count, Counted, Post, Span, Tally, Unavailable, Window},
+        track::Seen,
     },
 };
 
@@ -191,6 +192,17 @@ impl Link {
             call_of("fanfare_beat", &keys, args)
         };
         replies::fleet(self.0.reading.call(args).await?)
+    }
+
+    /// The pods of a track, and when each reported last.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub(in crate::shards) async fn track(&self, track: &str) -> Result<Seen, Unavailable> {
+        let life = self.0.reading.wire.life().await?;
+        let asked = life.client.custom(command("HGETALL"), vec![names::of_fleet(track)]);
+        let pods: HashMap<String, String> = Box::pin(asked).await.map_err(|_| Unavailable)?;
+        Ok(replies::seen(pods))
     }
 
     /// Keeps a revocation of a user's tokens, for as long as tokens live.

@@ -13,7 +13,7 @@ use fred::{
     interfaces::{ClientLike, EventInterface, PubsubInterface},
     types::{
         ConnectHandle, CustomCommand, Message, RespVersion, Value,
-        config::{Config, ConnectionConfig, PerformanceConfig, TcpConfig},
+        config::{Config, ConnectionConfig, PerformanceConfig, Server, TcpConfig},
     },
 };
 use tokio::sync::broadcast;
@@ -60,6 +60,12 @@ impl Address {
         // Database 0 is where a connection begins: no SELECT, which the ACL then need not allow.
         config.database = config.database.filter(|database| *database != 0);
         Ok(Self(config))
+    }
+
+    /// The host and the port, without credentials.
+    pub(super) fn place(&self) -> String {
+        let place = |server: &Server| format!("{}:{}", server.host, server.port);
+        self.0.server.hosts().iter().map(place).collect::<Vec<_>>().join(",")
     }
 
     /// Connects. `backlog` is how many messages may wait to be routed, at about 160 bytes each that are laid out at once.

@@ -1,6 +1,12 @@
 //! Calls of Fanfare's functions on the shard, and the library that they are in.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use fred::{
     clients::Client,
@@ -9,31 +15,38 @@ use fred::{
     types::Value,
 };
 use tokio::{sync::Mutex, time::Instant};
-use tracing::{debug, error};
+use tracing::{debug, error, info};
 
 use super::{
     connection::command,
     faults::{Remedy, refuses_writes, remedy},
     wire::{Life, Wire},
 };
-use crate::shards::shard::Unavailable;
+use crate::shards::{
+    outage::{Notice, Outage},
+    shard::Unavailable,
+};
 
 /// The functions' source, which a deployment may load instead of the pods.
 const SOURCE: &str = include_str!("../../../deploy/redis/fanfare.lua");
-/// How often the library is loaded, and an error logged, at most.
+/// How often the library is loaded at most.
 const AT_MOST_EVERY: Duration = Duration::from_secs(1);
+/// Refusals that follow each other within this time belong together: one line when they begin, and one when they end.
+const QUIET: Duration = Duration::from_secs(10);
 
 /// The library of functions on one shard.
 pub(super) struct Library {
     /// The shard's name, for the log.
     shard: String,
+    /// Its host and port, for the log.
+    address: String,
     /// When it was loaded last; held while it is being loaded, so that many callers load it once.
     loaded: Mutex<Option<Instant>>,
 }
 
 impl Library {
-    pub(super) fn new(shard: String) -> Self {
-        Self { shard, loaded: Mutex::default() }
+    pub(super) fn new(shard: String, address: String) -> Self {
+        Self { shard, address, loaded: Mutex::default() }
     }
 
     /// Loads the library if the server has none, or an older one that lacks the functions which are called only when
@@ -57,7 +70,7 @@ impl Library {
             *loaded = Some(Instant::now());
             let args = vec!["LOAD", "REPLACE", SOURCE];
             if let Err(error) = Box::pin(client.custom::<Value, _>(command("FUNCTION"), args)).await {
-                error!(shard = self.shard, %error, "the shard lacks Fanfare's functions, and this pod could not load them");
+                debug!(shard = self.shard, %error, "FUNCTION LOAD failed");
             }
         }
     }
@@ -70,14 +83,23 @@ pub(super) struct Caller {
     library: Arc<Library>,
     /// Whether the wire must lead to a server that takes writes.
     writes: bool,
-    /// When an error was logged last.
-    logged: parking_lot::Mutex<Option<Instant>>,
+    /// Whether calls are refused, as far as the log knows.
+    is_refused: AtomicBool,
+    refusals: parking_lot::Mutex<Refusals>,
+}
+
+/// Refusals that follow each other.
+#[derive(Default)]
+struct Refusals {
+    outage: Outage,
+    last: Option<Instant>,
 }
 
 impl Caller {
     /// A caller of functions that write: its connection leaves a server that refuses them.
     pub(super) fn of_writes(wire: Wire, library: Arc<Library>) -> Self {
-        Self { wire, library, writes: true, logged: parking_lot::Mutex::default() }
+        let (is_refused, refusals) = (AtomicBool::new(false), parking_lot::Mutex::default());
+        Self { wire, library, writes: true, is_refused, refusals }
     }
 
     /// A caller whose connection stays at a server that refuses writes, since reading goes on there.
@@ -88,7 +110,8 @@ impl Caller {
     /// Calls a function, once; a second time only if the shard did not know it.
     pub(super) async fn call(&self, args: impl Fn() -> Vec<Value>) -> Result<Value, Unavailable> {
         let life = self.wire.life().await?;
-        self.call_on(&life, &args).await.map_err(|error| self.unavailable(&life, &error))
+        let result = self.call_on(&life, &args).await;
+        self.judge(&life, result)
     }
 
     /// Calls a function that reads and renews what it reads, or the one that only reads if the shard refuses writes.
@@ -102,7 +125,7 @@ impl Caller {
         if matches!(&result, Err(error) if refuses_writes(error)) {
             result = self.call_on(&life, &read_only).await;
         }
-        result.map_err(|error| self.unavailable(&life, &error))
+        self.judge(&life, result)
     }
 
     async fn call_on(&self, life: &Life, args: &impl Fn() -> Vec<Value>) -> Result<Value, Error> {
@@ -114,25 +137,54 @@ impl Caller {
         result
     }
 
-    fn unavailable(&self, life: &Life, error: &Error) -> Unavailable {
-        match remedy(error) {
-            Remedy::Reconnect => life.give_up(),
-            Remedy::FindPrimary if self.writes => life.give_up(),
-            _ => {}
+    fn judge(&self, life: &Life, result: Result<Value, Error>) -> Result<Value, Unavailable> {
+        match result {
+            Ok(value) => {
+                if self.is_refused.load(Relaxed) {
+                    self.log_success();
+                }
+                Ok(value)
+            }
+            Err(error) => {
+                match remedy(&error) {
+                    Remedy::Reconnect => life.give_up(),
+                    Remedy::FindPrimary if self.writes => life.give_up(),
+                    _ => {}
+                }
+                self.log_refusal(&error);
+                Err(Unavailable)
+            }
         }
-        self.log(error);
-        Unavailable
     }
 
-    fn log(&self, error: &Error) {
-        // What waits for a connection that then ends is told of by the connection itself.
-        if matches!(error.kind(), ErrorKind::Canceled | ErrorKind::IO) {
+    fn log_refusal(&self, error: &Error) {
+        // The line of the shard's outage tells of calls that were not answered.
+        if matches!(error.kind(), ErrorKind::Canceled | ErrorKind::IO | ErrorKind::Timeout) {
             return;
         }
-        let mut logged = self.logged.lock();
-        if logged.is_none_or(|at| at.elapsed() >= AT_MOST_EVERY) {
-            *logged = Some(Instant::now());
-            error!(shard = self.library.shard, %error, "the shard refused a call");
+        let (now, Library { shard, address, .. }) = (Instant::now(), &*self.library);
+        self.is_refused.store(true, Relaxed);
+        let mut refusals = self.refusals.lock();
+        refusals.last = Some(now);
+        match refusals.outage.goes_on(now) {
+            Some(Notice::Began) => error!(shard, address, %error, "the shard refused a call"),
+            Some(Notice::Lasts(time)) => {
+                let lasts_s = time.as_secs();
+                error!(shard, address, %error, lasts_s, "the shard goes on refusing calls");
+            }
+            Some(Notice::Ended(_)) | None => {}
+        }
+    }
+
+    fn log_success(&self) {
+        let mut refusals = self.refusals.lock();
+        let is_quiet = |last: Instant| last.elapsed() >= QUIET;
+        if let Some(last) = refusals.last.take_if(|last| is_quiet(*last)) {
+            self.is_refused.store(false, Relaxed);
+            if let Some(Notice::Ended(time)) = refusals.outage.is_over(last) {
+                let Library { shard, address, .. } = &*self.library;
+                info!(shard, address, lasted_s = time.as_secs(), "the shard refuses calls no more");
+            }
         }
     }
 }

@@ -27,7 +27,7 @@ use super::{
     info::ServerInfo,
     names,
     primary::Primary,
-    pulse::{BEAT_EVERY, Pulse},
+    pulse::{BEAT_EVERY, DEAF_AFTER, Pulse},
     replies,
     wire::{Duty, Life},
 };
@@ -200,7 +200,7 @@ impl Listening {
                 let answered = start + Duration::from_millis(answered.load(Relaxed));
                 // A keeper that does not keep up is no fault of the connection.
                 if self.events.capacity() > 0 && self.pulse.is_deaf(answered) {
-                    return "it is deaf".to_owned();
+                    return format!("no message and no probe for {DEAF_AFTER:?}");
                 }
             }
         };

@@ -1,5 +1,7 @@
 //! What the functions' answers say.
 
+use std::collections::HashMap;
+
 use fred::types::Value;
 
 use crate::{
@@ -9,6 +11,7 @@ use crate::{
     shards::{
         revocations::Revocation,
         shard::{Audience, Counted, Tally, Unavailable, Window},
+        track::Seen,
     },
 };
 
@@ -138,6 +141,12 @@ pub(super) fn fleet(value: Value) -> Result<FleetView, Unavailable> {
         mean_viewers: parse(mean_viewers).ok_or(Unavailable)?,
         verdict: if &verdict[..] == b"leave" { Verdict::Leave } else { Verdict::Stay },
     })
+}
+
+/// The fields of a track's hash: pods, and when each reported last. A field of another form is passed over.
+pub(super) fn seen(pods: HashMap<String, String>) -> Seen {
+    let at_ms = |text: &str| text.split(' ').next()?.parse().ok();
+    pods.into_iter().filter_map(|(pod, text)| Some((pod, at_ms(&text)?))).collect()
 }
 
 /// The answer to `fanfare_revoked`: places and users in turns.

@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use fred::{clients::Client, error::Error};
+use fred::clients::Client;
+use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, timeout},
 };
-use tracing::{info, warn};
+use tracing::debug;
 
 use super::{
     connection::{Address, Connection, Router},
@@ -24,8 +25,6 @@ const PATIENCE: Duration = Duration::from_millis(250);
 const BACKLOG: usize = 16_384;
 /// The connections that only answer need no room for messages.
 const NO_BACKLOG: usize = 1;
-/// How often a lasting outage is logged.
-const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// One life of a connection, as others may use it.
 #[derive(Clone)]
@@ -47,7 +46,7 @@ impl Life {
     pub(super) async fn over(&self, router: &mut Router) -> String {
         tokio::select! {
             error = router.ended() => error.to_string(),
-            () = self.unusable.notified() => "it was of no use any more".to_owned(),
+            () = self.unusable.notified() => "connection discarded after an error reply".to_owned(),
         }
     }
 }
@@ -84,20 +83,25 @@ pub(super) enum Purpose {
     Subscribing,
 }
 
-impl Purpose {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Posting => "posting",
-            Self::Reading => "reading",
-            Self::Subscribing => "subscribing",
-        }
+/// The reason for which one of a link's connections ended, or was not made, last. Cloning shares it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LastError(Arc<Mutex<String>>);
+
+impl LastError {
+    /// The reason, in words; empty if there was none yet.
+    pub(super) fn get(&self) -> String {
+        self.0.lock().clone()
+    }
+
+    fn set(&self, error: String) {
+        *self.0.lock() = error;
     }
 }
 
 /// The keeping end: what a wire does with its connections.
 pub(super) struct Upkeep {
     /// What it is for, in the log.
-    pub(super) purpose: &'static str,
+    pub(super) purpose: Purpose,
     /// The shard's name, in the log.
     pub(super) shard: String,
     /// Where it leads.
@@ -106,6 +110,7 @@ pub(super) struct Upkeep {
     pub(super) backlog: usize,
     /// The waits between attempts.
     pub(super) retry: Retry,
+    last_error: LastError,
     lives: watch::Sender<Option<Life>>,
 }
 
@@ -127,6 +132,7 @@ impl Upkeep {
         shard: &str,
         address: Address,
         recoveries: &Recoveries,
+        last_error: &LastError,
     ) -> (Wire, Self) {
         let (lives, lent) = watch::channel(None);
         let (backlog, pauses) = match purpose {
@@ -135,25 +141,23 @@ impl Upkeep {
             Purpose::Subscribing => (BACKLOG, Pauses::default()),
         };
         let retry = Retry::new(pauses, recoveries.clone());
-        (
-            Wire(lent),
-            Self { purpose: purpose.name(), shard: shard.to_owned(), address, backlog, retry, lives },
-        )
+        let (shard, last_error) = (shard.to_owned(), last_error.clone());
+        (Wire(lent), Self { purpose, shard, address, backlog, retry, last_error, lives })
     }
 
     /// Keeps the wire up for ever.
     pub(super) async fn keep(mut self, mut duty: impl Duty) {
-        let mut logged = None;
         for id in 0.. {
             self.retry.begins();
             let lived = match Box::pin(self.address.connect(self.backlog)).await {
                 Ok(connection) => {
-                    logged = None;
                     self.retry.succeeded();
                     self.one_life(ConnectionId(id), connection, &mut duty).await
                 }
                 Err(error) => {
-                    self.log_failure(&error, &mut logged);
+                    let (shard, purpose) = (&self.shard, self.purpose);
+                    debug!(shard, ?purpose, %error, "connection attempt failed");
+                    self.last_error.set(error.to_string());
                     self.retry.failed();
                     Duration::ZERO
                 }
@@ -166,21 +170,14 @@ impl Upkeep {
         let (shard, purpose) = (&self.shard, self.purpose);
         let life = Life { id, client: connection.client.clone(), unusable: Arc::default() };
         let lend = |life: Life| {
-            info!(shard, purpose, "connected to the shard");
+            debug!(shard, ?purpose, "connected");
             self.lives.send_replace(Some(life));
         };
         let began = Instant::now();
         let cause = duty.serve(connection, life, &lend).await;
         self.lives.send_replace(None);
-        warn!(shard, purpose, cause, "the connection to the shard is gone");
+        debug!(shard, ?purpose, cause, "connection ended");
+        self.last_error.set(cause);
         began.elapsed()
-    }
-
-    fn log_failure(&self, error: &Error, logged: &mut Option<Instant>) {
-        if logged.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
-            *logged = Some(Instant::now());
-            let (shard, purpose) = (&self.shard, self.purpose);
-            warn!(shard, purpose, %error, "the shard cannot be reached");
-        }
     }
 }
