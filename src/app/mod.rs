@@ -203,7 +203,8 @@ fn figures(gate: &Gate, hub: &Hub, shards: &Shards) -> impl Fn() -> Figures + Se
         let shards = shards.status().into_iter().map(Into::into).collect();
         let gate = gate.state();
         let cpu = gate.reading.map_or(0.0, |reading| reading.cpu);
-        Figures { viewers, streams, ready: gate.ready, cpu, shards }
+        let draining = gate.reasons.contains(&Reason::Draining);
+        Figures { viewers, streams, ready: gate.ready, draining, cpu, shards }
     }
 }
 

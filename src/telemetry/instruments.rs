@@ -261,6 +261,9 @@ impl Eyes<'_> {
         self.gauge("fanfare.ready", "Whether the pod takes new viewers", |figures, gauge| {
             gauge.observe(figures.ready.into(), &[]);
         });
+        self.gauge("fanfare.draining", "Whether the pod was told to end", |figures, gauge| {
+            gauge.observe(figures.draining.into(), &[]);
+        });
         let about = ("{time}", "Times that came out negative, and were taken for none: clocks differ");
         self.counter("fanfare.clock.negative", about, |tally, counts| {
             counts.observe(tally.negative_clocks(), &[]);

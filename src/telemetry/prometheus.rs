@@ -193,6 +193,7 @@ mod tests {
             "# TYPE fanfare_viewers gauge",
             "fanfare_viewers 5",
             "fanfare_ready 1",
+            "fanfare_draining 0",
             "fanfare_cpu_utilization 0",
             r#"fanfare_shard_up{shard="a"} 0"#,
             r#"fanfare_redis_connections{shard="a"} 7"#,

@@ -129,6 +129,8 @@ pub struct Figures {
     pub streams: usize,
     /// Whether the pod takes new viewers.
     pub ready: bool,
+    /// Whether the pod was told to end: what comes after is no fault of it.
+    pub draining: bool,
     /// The share of the pod's CPU that it uses; 0 until it is measured.
     pub cpu: f64,
     /// Every shard.

@@ -148,6 +148,12 @@ async fn metrics_arrive(otlp: Otlp, compression: &str) {
         Some(4),
         "what is left is pushed at the end"
     );
+    let draining = match &last["fanfare.draining"].data {
+        Some(Data::Gauge(gauge)) => gauge.data_points[0].value,
+        other => panic!("fanfare.draining is {other:?}"),
+    };
+    // The alerts know by it that the pod was told to end, however its samples come.
+    assert_eq!(draining, Some(number_data_point::Value::AsInt(1)), "the last push says why");
 }
 
 #[tokio::test]
