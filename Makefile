@@ -3,7 +3,8 @@
 # What the tests need from Debian: package names, each with the command or the file that shows it is there.
 PACKAGES := redis-server:redis-server openssl:openssl chromium:chromium chromium-driver:chromedriver nodejs:node \
   node-ws:/usr/share/nodejs/ws/package.json python3-websockets:/usr/lib/python3/dist-packages/websockets/__init__.py \
-  prometheus:promtool faketime:faketime python3-venv:/usr/share/doc/python3-venv nginx-light:/usr/sbin/nginx
+  prometheus:promtool prometheus-alertmanager:prometheus-alertmanager faketime:faketime \
+  python3-venv:/usr/share/doc/python3-venv nginx-light:/usr/sbin/nginx
 
 CARGO_FLAGS := --workspace --locked
 # Every feature of Cargo.toml: each is linted alone, so that a build that few people make does not break unseen.
@@ -13,7 +14,7 @@ export CARGO_INCREMENTAL := 0
 # Most tests wait for servers and clocks: four at a time keep two processors busy.
 export RUST_TEST_THREADS ?= 4
 
-.PHONY: help run test tools lint unit docs verify chaos bench coverage fuzz deny
+.PHONY: help run test tools lint unit docs operators verify chaos bench coverage fuzz deny
 
 help: ## List the recipes
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -44,6 +45,9 @@ unit: ## Unit, property and integration tests
 
 docs: ## The documentation builds without a warning
 	RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --no-deps --document-private-items
+
+operators: tools ## The rules and Alertmanager's configuration under today's promtool and Alertmanager
+	./tests/operators.sh
 
 # Only the longer recipes need these.
 verify: PACKAGES += curl:curl

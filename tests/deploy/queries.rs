@@ -32,11 +32,15 @@ async fn every_query_of_the_dashboard_returns_data() {
     }
     for rule in prometheus.rules() {
         assert_eq!((&rule["health"], rule.get("lastError")), (&"ok".into(), None), "{rule}");
-        if rule["type"] == "recording" {
-            prometheus.answers("a recording rule", rule["name"].as_str().unwrap(), PATIENCE).await;
+        let name = rule["name"].as_str().unwrap();
+        if rule["type"] == "recording" && !OF_PODS_THAT_END.contains(&name) {
+            prometheus.answers("a recording rule", name, PATIENCE).await;
         }
     }
 }
+
+/// Recorded only while pods end, or when they are missing.
+const OF_PODS_THAT_END: [&str; 3] = ["fanfare:track:told_at", "fanfare:pods:silent", "fanfare:pods:missing"];
 
 /// How long a figure may take to come: some scrapes, on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(40);

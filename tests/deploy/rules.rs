@@ -1,10 +1,17 @@
 //! Prometheus' rules, their tests, and the document about the alerts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
+
+use serde_yaml_ng::Value;
 
 use super::{files, path, promtool, read};
 
 const ALERTS: &str = "deploy/prometheus/alerts.yaml";
+/// The address of docs/alerts.md, to be replaced by everybody's own.
+pub(crate) const RUNBOOKS: &str = "https://runbooks.example.com/fanfare/docs/alerts.md";
 
 /// The alerts' names, each with the lines of its rules.
 fn alerts() -> BTreeMap<String, Vec<String>> {
@@ -35,7 +42,8 @@ fn the_rules_do_what_their_tests_say() {
 /// Each alert is among the expectations of the rules' tests, with its labels and as absent.
 #[test]
 fn every_alert_is_tested() {
-    let tests = read("deploy/prometheus/alerts_test.yaml");
+    let files = files("deploy", "test", ".yaml");
+    let tests: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
     for name in alerts().into_keys() {
         let by_name: Vec<_> = tests.split(&format!("alertname: {name}\n")).skip(1).collect();
         let by_series = tests.contains(&format!("alertname=\"{name}\""));
@@ -80,7 +88,8 @@ fn every_alert_has_a_section_and_every_section_an_alert() {
     assert!(broken.is_empty(), "docs/alerts.md links to sections that are not there: {broken:?}");
 }
 
-/// Each rule says how urgent it is, what it is, and where to read on.
+/// Each rule says how urgent it is, what it is, and where to read on: at an absolute address, since a path in a
+/// repository opens in no pager.
 #[test]
 fn every_alert_has_severity_summary_and_runbook() {
     for (name, lines) in alerts() {
@@ -90,9 +99,35 @@ fn every_alert_has_severity_summary_and_runbook() {
             line.starts_with("labels: ")
                 && ["page", "ticket"].iter().any(|of| line.contains(&format!("severity: {of}")))
         });
-        let runbook = format!("runbook_url: docs/alerts.md#{}", name.to_lowercase());
+        let runbook = format!("runbook_url: {RUNBOOKS}#{}", name.to_lowercase());
         let parts = [severities.count(), count("summary: \""), count("description: \""), count(&runbook)];
         assert_eq!(parts, [rules; 4], "{name}: severity, summary, description, runbook");
+    }
+}
+
+/// docs/alerts.md says of each alert whether it is a page or a ticket, and holds its query: at night nobody wants to
+/// look for the rule.
+#[test]
+fn every_section_has_the_alerts_severity_and_query() {
+    let rules: Value = serde_yaml_ng::from_str(&read(ALERTS)).unwrap();
+    let document = read("docs/alerts.md");
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for rule in
+        rules["groups"].as_sequence().unwrap().iter().flat_map(|group| group["rules"].as_sequence().unwrap())
+    {
+        let [name, query, severity] =
+            [&rule["alert"], &rule["expr"], &rule["labels"]["severity"]].map(|text| text.as_str().unwrap());
+        let section = document.split("\n## ").find(|section| section.lines().next() == Some(name)).unwrap();
+        let (_, said) =
+            section.split_once("**Severity**: ").unwrap_or_else(|| panic!("{name} has no severity"));
+        let said = said.lines().next().unwrap();
+        let expected = match rule["labels"]["burn"].as_str() {
+            Some(burn) => format!("{severity} at a burn rate of {burn}"),
+            None => format!("{severity}."),
+        };
+        assert!(said.contains(&expected), "{name}: {said:?} does not hold {expected:?}");
+        let (_, queries) = section.split_once("```promql").unwrap_or_else(|| panic!("{name} has no query"));
+        assert!(words(queries).contains(&words(query)), "{name} has another query than\n{query}");
     }
 }
 

@@ -4,6 +4,7 @@
 mod compose;
 mod istio;
 mod keys;
+mod monitoring;
 mod numbers;
 mod selectors;
 

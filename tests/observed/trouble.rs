@@ -11,11 +11,13 @@ use crate::{
 /// How long an alert may take to fire or to end, its window included.
 const SOON: Duration = Duration::from_secs(40);
 
-/// Two pods, blue and green, which reach one Redis under names of their own; and who looks at them.
+/// Two pods, blue and green, which reach one Redis under names of their own; a pod with room for one viewer; and the
+/// Prometheus that scrapes them.
 struct Scene {
     prometheus: Prometheus,
     blue: Pod,
     green: Pod,
+    full: Pod,
     redis: RedisServer,
 }
 
@@ -44,8 +46,9 @@ impl Scene {
         });
         blue.ready().await;
         green.ready().await;
-        let prometheus = Prometheus::start(&[&blue, &green]).await;
-        Self { prometheus, blue, green, redis }
+        let full = Pod::start(&[("FANFARE_TRACK", "full"), ("FANFARE_MAX_VIEWERS", "1"), NEVER_HOT]);
+        let prometheus = Prometheus::start(&[&blue, &green, &full]).await;
+        Self { prometheus, blue, green, full, redis }
     }
 
     async fn fires(&self, alert: &str) {
@@ -135,12 +138,22 @@ async fn every_alert_fires_in_its_trouble() {
     drop(slow);
 
     // No pod is pushed to its limit here: the threshold is tested with the rules, that there is a figure, here.
-    let coolest = "min by (fanfare_track) (fanfare_cpu_utilization * on (job, instance) group_left (fanfare_track) target_info)";
-    assert_eq!(prometheus.ask(coolest).len(), 2);
-    for pod in [&scene.blue, &scene.green] {
-        pod.signal(Signal::Term);
-    }
+    let coolest = "min by (fanfare_track) (fanfare_cpu_utilization * on (job, instance) group_left (fanfare_track) fanfare:pod:alive)";
+    assert_eq!(prometheus.ask(coolest).len(), 3);
+    // A pod that is full is not ready, and is the only one of its track.
+    let _last = Join::new(&scene.full, "full").open().await;
     scene.fires("FanfareNoPodReady").await;
+
+    // A pod that is told to end pages nobody; one that is killed does, and is missed.
+    scene.blue.signal(Signal::Term);
+    let gone = "absent(fanfare:pods:alive{fanfare_track=\"blue\"})";
+    prometheus.answers("blue is gone", gone, SOON).await;
+    scene.green.signal(Signal::Kill);
+    scene.fires("FanfareTrackDown").await;
+    scene.fires("FanfarePodDown").await;
+    let of_blue = "ALERTS{alertname=~\"FanfareNoPodReady|FanfareTrackDown\", fanfare_track=\"blue\", alertstate=\"firing\"}";
+    assert_eq!(prometheus.ask(&format!("count_over_time({of_blue}[1m])")), [0.0; 0]);
     drop(crowd);
+    scene.full.signal(Signal::Kill);
     scene.fires("FanfareNoData").await;
 }
