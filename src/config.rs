@@ -2,8 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 
+mod command;
 mod edge;
 mod faults;
 mod keys;
@@ -11,6 +12,7 @@ mod objectives;
 mod ready;
 
 use crate::{identity, readiness::Setup, shards::ShardAddress, telemetry::Objectives};
+pub use command::{CommandLine, Tool, Typed};
 pub use edge::Edge;
 use edge::EdgeFlags;
 use faults::{Faults, MAX_NAME_BYTES, is_name_char};
@@ -18,26 +20,6 @@ use keys::KeyFlags;
 pub use keys::TokenFlags;
 use objectives::ObjectiveFlags;
 use ready::ReadyFlags;
-
-/// The command line: settings of a pod, or another command.
-#[derive(Debug, Clone, Parser)]
-#[command(name = "fanfare", version, about = "Fans live-stream comments out to viewers over WebSockets")]
-#[command(args_conflicts_with_subcommands = true)]
-pub struct CommandLine {
-    /// Another command than serving.
-    #[command(subcommand)]
-    pub tool: Option<Tool>,
-    /// Settings of a pod.
-    #[command(flatten)]
-    pub flags: Flags,
-}
-
-/// What else the program does.
-#[derive(Debug, Clone, Subcommand)]
-pub enum Tool {
-    /// Make a viewer's token for development, with a secret of the file that pods read
-    Token(Box<TokenFlags>),
-}
 
 /// Every setting as it was given. Each flag has an environment variable of the same name.
 #[derive(Debug, Clone, Parser)]
@@ -61,7 +43,7 @@ pub struct Flags {
     #[arg(long, env = "FANFARE_SHARDS", value_name = "LIST", hide_env_values = true)]
     shards: Option<String>,
     /// File that holds the list of shards instead, so that passwords stay out of the environment
-    #[arg(long, env = "FANFARE_SHARDS_FILE", value_name = "FILE", conflicts_with = "shards")]
+    #[arg(long, env = "FANFARE_SHARDS_FILE", value_name = "FILE")]
     shards_file: Option<PathBuf>,
     /// Number of changes of the list of shards: raise it at each, so that pods with an older list cannot post
     #[arg(long, env = "FANFARE_RING_EPOCH", value_name = "NUMBER", default_value = "1")]
@@ -258,8 +240,12 @@ mod tests {
     #[test]
     fn a_file_that_names_no_shard_is_a_fault() {
         let Err(BadConfig(faults)) = check(&["--shards-file=/dev/null"]) else { panic!("accepted") };
-        assert_eq!(faults, ["FANFARE_SHARDS_FILE: the file names no shard"]);
+        assert_eq!(faults, ["FANFARE_SHARDS_FILE: /dev/null: the file names no shard"]);
         assert_eq!(check(&["--shards="]).unwrap().shards, []);
+        let Err(BadConfig(faults)) = check(&["--shards-file=/dev/null", "--shards=a=redis://h"]) else {
+            panic!("accepted")
+        };
+        assert_eq!(faults, ["FANFARE_SHARDS_FILE: there is FANFARE_SHARDS as well; leave one of them out"]);
     }
 
     #[test]

@@ -7,7 +7,6 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser as _;
 use fanfare::{
     app::{Addresses, App, ExitCause, Manner, Pod},
     config::{CommandLine, Tool},
@@ -21,7 +20,8 @@ const USAGE: u8 = 2;
 const INTERRUPTED: i32 = 130;
 
 fn main() -> ExitCode {
-    let CommandLine { tool, flags } = CommandLine::parse();
+    let (CommandLine { tool, flags }, typed) = CommandLine::read();
+    let fail = |code, text: &str| fail(code, &typed.in_words_of_user(text));
     if let Some(Tool::Token(wanted)) = tool {
         return wanted.mint().map_or_else(|faults| fail(USAGE, &faults.to_string()), |token| print(&token));
     }

@@ -7,6 +7,8 @@ use std::{
     process::Command,
 };
 
+use crate::world::Pod;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -129,4 +131,86 @@ fn the_readme_lists_the_settings_that_exist_and_no_others() {
     sources(root().join("src/config"), &mut config);
     let declared: String = config.lines().filter(|line| line.contains("env = ")).collect();
     assert_eq!(variables(&read("README.md")), variables(&declared));
+}
+
+/// Symptom: `fanfare --help` told nothing of `RUST_LOG` and of OpenTelemetry's variables. Cause: help lists flags, and
+/// these have none.
+#[test]
+fn help_lists_every_setting() {
+    let help = Command::new(env!("CARGO_BIN_EXE_fanfare")).env_clear().arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let variables = |text: &str| -> BTreeSet<String> {
+        let words = text.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
+        let is_setting =
+            |word: &&str| ["FANFARE_", "OTEL_", "RUST_LOG"].iter().any(|start| word.starts_with(start));
+        words.filter(is_setting).filter(|word| !word.ends_with('_')).map(str::to_owned).collect()
+    };
+    let (told, listed) = (variables(&help), variables(&read("README.md")));
+    let absent: Vec<_> = listed.difference(&told).collect();
+    assert!(absent.is_empty() && told.contains("RUST_LOG"), "--help does not list {absent:?}");
+    let mut source = String::new();
+    sources(root().join("src"), &mut source);
+    // The exporter's and the log's libraries read the others.
+    let is_read = |name: &&String| source.contains(&format!("\"{name}\""));
+    let unread: Vec<_> =
+        told.iter().filter(|name| name.starts_with("FANFARE_")).filter(|name| !is_read(name)).collect();
+    assert!(unread.is_empty(), "--help lists what nothing reads: {unread:?}");
+}
+
+/// Symptom: a deployment's template that leaves a variable empty stopped the pod. Cause: an empty value was read as one.
+#[test]
+fn empty_variables_are_unset() {
+    let mut config = read("src/config.rs");
+    sources(root().join("src/config"), &mut config);
+    let names = config.split("env = \"").skip(1).filter_map(|after| after.split('"').next());
+    let empty: Vec<_> = names.map(|name| (name, "")).filter(|(name, _)| !name.ends_with("LISTEN")).collect();
+    assert!(empty.len() > 30, "{empty:?}");
+    let others = [("RUST_LOG", ""), ("OTEL_TRACES_SAMPLER", ""), ("OTEL_EXPORTER_OTLP_ENDPOINT", "")];
+    let settled = [("FANFARE_SETTLE", "0s"), ("FANFARE_DRAIN", "1s"), ("FANFARE_GRACE", "1h")];
+    let pod = Pod::start(&[&empty[..], &others, &settled].concat());
+    drop(pod);
+    let bare = Command::new(env!("CARGO_BIN_EXE_fanfare"))
+        .env_clear()
+        .envs(empty)
+        .envs([("FANFARE_LISTEN", ""), ("FANFARE_OPS_LISTEN", "nowhere")])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(bare.stderr).unwrap();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains("FANFARE_OPS_LISTEN: \"nowhere\""), "{said}");
+}
+
+/// Symptom: "No such file or directory" and "Address in use" without the file and the address, and under a variable's
+/// name that nobody had set. Cause: errors of the operating system hold neither.
+#[test]
+fn an_error_at_the_start_names_the_file_the_address_and_what_was_typed() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let said = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fanfare"));
+        let variables = variables.iter().copied();
+        let run = command.env_clear().envs(variables).args(arguments).output().unwrap();
+        assert!(!run.status.success());
+        String::from_utf8(run.stderr).unwrap()
+    };
+    let listen = format!("--listen={address}");
+    for (flag, variable) in [
+        ("--viewer-keys=/no/such", ("FANFARE_VIEWER_KEYS", "/no/such")),
+        ("--service-keys=/no/such", ("FANFARE_SERVICE_KEYS", "/no/such")),
+        ("--shards-file=/no/such", ("FANFARE_SHARDS_FILE", "/no/such")),
+        ("--limits=/no/such", ("FANFARE_LIMITS", "/no/such")),
+        ("--listen=nowhere", ("FANFARE_LISTEN", "nowhere")),
+        (&listen, ("FANFARE_LISTEN", &address)),
+    ] {
+        let (name, value) = flag.split_once('=').unwrap();
+        let (by_flag, by_variable) = (said(&[flag], &[]), said(&[], &[variable]));
+        let (as_flag, as_variable) = (format!("fanfare: {name}: "), format!("fanfare: {}: ", variable.0));
+        assert!(by_flag.starts_with(&as_flag) && by_flag.contains(value), "{by_flag}");
+        assert!(!by_flag.contains(variable.0), "{by_flag}");
+        assert!(by_variable.starts_with(&as_variable) && by_variable.contains(value), "{by_variable}");
+    }
+    let both = said(&["--shards=a=redis://h"], &[("FANFARE_SHARDS_FILE", "/no/such")]);
+    assert!(both.contains("FANFARE_SHARDS_FILE: there is --shards as well"), "{both}");
+    let minted = said(&["token", "--sub=u", "--viewer-keys=/no/such"], &[]);
+    assert!(minted.contains("--viewer-keys: /no/such: "), "{minted}");
 }

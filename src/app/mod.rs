@@ -77,12 +77,12 @@ impl App {
     /// # Errors
     /// An address that cannot be had, with its setting's name.
     pub fn bind(config: Config) -> io::Result<Self> {
-        let named = |name: &'static str| {
-            move |error: io::Error| io::Error::new(error.kind(), format!("{name}: {error}"))
+        let named = |name: &'static str, address: SocketAddr| {
+            move |error: io::Error| io::Error::new(error.kind(), format!("{name}: {address}: {error}"))
         };
-        let public = http::bind(config.listen).map_err(named("FANFARE_LISTEN"))?;
+        let public = http::bind(config.listen).map_err(named("FANFARE_LISTEN", config.listen))?;
         let ops = http::bind(config.ops_listen).and_then(Listener::into_std);
-        let ops = ops.map_err(named("FANFARE_OPS_LISTEN"))?;
+        let ops = ops.map_err(named("FANFARE_OPS_LISTEN", config.ops_listen))?;
         let addresses = Addresses { public: public.local_addr()?, ops: ops.local_addr()? };
         Ok(Self { config, public, ops, addresses })
     }

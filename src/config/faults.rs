@@ -53,13 +53,20 @@ impl Faults {
 
     pub(super) fn shards(&mut self, list: Option<String>, file: Option<PathBuf>) -> Vec<ShardAddress> {
         let (name, text) = match (list, file) {
-            (Some(list), _) => ("FANFARE_SHARDS", Ok(list)),
-            (None, Some(file)) => ("FANFARE_SHARDS_FILE", std::fs::read_to_string(file)),
+            (Some(list), Some(_)) if !list.is_empty() => {
+                let fault = "FANFARE_SHARDS_FILE: there is FANFARE_SHARDS as well; leave one of them out";
+                self.0.push(fault.to_owned());
+                return Vec::new();
+            }
+            (_, Some(file)) => {
+                (format!("FANFARE_SHARDS_FILE: {}", file.display()), std::fs::read_to_string(file))
+            }
+            (Some(list), None) => ("FANFARE_SHARDS".to_owned(), Ok(list)),
             (None, None) => return Vec::new(),
         };
         match text {
             // A file that was never filled must not make a fleet of pods that know nothing of each other.
-            Ok(text) if name == "FANFARE_SHARDS_FILE" && text.trim().is_empty() => {
+            Ok(text) if name.starts_with("FANFARE_SHARDS_FILE") && text.trim().is_empty() => {
                 self.0.push(format!("{name}: the file names no shard"));
                 Vec::new()
             }

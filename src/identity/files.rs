@@ -28,7 +28,7 @@ pub(super) fn read(settings: &Settings) -> Result<(Verifier, ServiceKeys), Vec<S
     let mut text = |name: &str, path: Option<&Path>| match path.map(std::fs::read).transpose() {
         Ok(text) => text,
         Err(error) => {
-            faults.push(format!("{name}: {error}"));
+            faults.push(format!("{}: {error}", named(name, path)));
             None
         }
     };
@@ -52,13 +52,19 @@ fn parse(settings: &Settings, texts: &Texts) -> Result<(Verifier, ServiceKeys), 
     match (viewers, services) {
         (Ok(viewers), Ok(services)) => Ok((viewers, services)),
         (viewers, services) => {
-            let named = |name: &'static str, faults: Vec<String>| {
-                faults.into_iter().map(move |fault| format!("{name}: {fault}"))
+            let all = |name: String, faults: Option<Vec<String>>| {
+                faults.into_iter().flatten().map(move |fault| format!("{name}: {fault}"))
             };
-            let of_viewers = named(VIEWER_KEYS, viewers.err().unwrap_or_default());
-            Err(of_viewers.chain(named(SERVICE_KEYS, services.err().unwrap_or_default())).collect())
+            let of_viewers = all(named(VIEWER_KEYS, settings.viewer_keys.as_deref()), viewers.err());
+            let of_services = all(named(SERVICE_KEYS, settings.service_keys.as_deref()), services.err());
+            Err(of_viewers.chain(of_services).collect())
         }
     }
+}
+
+/// A setting, with the file that it names.
+fn named(setting: &str, path: Option<&Path>) -> String {
+    path.map_or_else(|| setting.to_owned(), |path| format!("{setting}: {}", path.display()))
 }
 
 /// Looks for ever whether a file has changed, and hands on what stands in both then.

@@ -46,8 +46,11 @@ struct Claims<'a> {
 /// What is missing, or what a pod with these settings would refuse the token for.
 pub fn mint(settings: &Settings, grant: &Grant) -> Result<String, String> {
     let path = settings.viewer_keys.as_ref().ok_or("FANFARE_VIEWER_KEYS names no file")?;
-    let text = std::fs::read(path).map_err(|error| format!("FANFARE_VIEWER_KEYS: {error}"))?;
-    let keys = jwk::members(&text).map_err(|faults| faults.join("; "))?;
+    let text =
+        std::fs::read(path).map_err(|error| format!("FANFARE_VIEWER_KEYS: {}: {error}", path.display()))?;
+    let named =
+        |faults: Vec<String>| format!("FANFARE_VIEWER_KEYS: {}: {}", path.display(), faults.join("; "));
+    let keys = jwk::members(&text).map_err(named)?;
     let is_it = |key: &&jwk::Jwk| key.is_secret() && (grant.kid.is_none() || key.kid == grant.kid);
     let key = keys
         .iter()
@@ -73,7 +76,7 @@ pub fn mint(settings: &Settings, grant: &Grant) -> Result<String, String> {
     let header = Header { kid: key.kid.clone(), ..Header::new(Algorithm::HS256) };
     let token =
         encode(&header, &claims, &EncodingKey::from_secret(&secret)).map_err(|error| error.to_string())?;
-    let checks = Verifier::read(&text, settings).map_err(|faults| faults.join("; "))?;
+    let checks = Verifier::read(&text, settings).map_err(named)?;
     checks.check(&token, now_ms()).map_err(|bad| format!("a pod would refuse it: {bad}"))?;
     Ok(token)
 }
