@@ -140,7 +140,8 @@ pub(super) fn pass(headers: &HeaderMap, query: Option<&str>, identity: &Identity
     let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     let entries = offered.flat_map(|value| value.split(',')).map(str::trim);
     let by_entry = entries.filter_map(|entry| entry.strip_prefix(BEARER_ENTRY));
-    let mut tokens = authorization(headers)?.into_iter().chain(by_entry).chain(query);
+    let mut tokens =
+        authorization(headers)?.into_iter().chain(by_entry).chain(query.filter(|token| !token.is_empty()));
     match (tokens.next(), tokens.next()) {
         (Some(token), None) => Ok(identity.check(token)?),
         (Some(_), Some(_)) => Err(Problem::bad_request("there is more than one token")),
@@ -148,15 +149,22 @@ pub(super) fn pass(headers: &HeaderMap, query: Option<&str>, identity: &Identity
     }
 }
 
-/// What `Authorization` holds, if it is there.
+/// The credential of `Authorization`, if it is there. That of another scheme is for somebody else, such as a proxy that asks
+/// for a password (RFC 9110 section 11.6.2).
 fn authorization(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         return Err(Problem::bad_request("Authorization must be one value"));
     }
-    let (scheme, credential) = value.to_str().ok().and_then(|text| text.split_once(' ')).unwrap_or_default();
-    if !scheme.eq_ignore_ascii_case(BEARER_SCHEME) || credential.is_empty() {
+    let text = value.to_str().unwrap_or_default();
+    let (scheme, credential) = text.split_once(' ').unwrap_or((text, ""));
+    if !scheme.is_empty() && !scheme.eq_ignore_ascii_case(BEARER_SCHEME) {
+        return Ok(None);
+    }
+    // One or more spaces (RFC 9110 section 11.4).
+    let credential = credential.trim_matches(' ');
+    if credential.is_empty() {
         return Err(Problem::bad_token("Authorization must be Bearer, and a key or token"));
     }
     Ok(Some(credential))

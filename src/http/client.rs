@@ -109,12 +109,25 @@ fn origin(word: &str) -> Option<String> {
     let usual = match scheme {
         "http" => ":80",
         "https" => ":443",
+        _ if is_scheme_of_pages(scheme) => "",
         _ => return None,
     };
+    let authority = authority.strip_suffix('/').unwrap_or(authority);
     let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
     let is_good = !authority.is_empty() && !authority.starts_with(':') && authority.bytes().all(is_host);
     let authority = authority.strip_suffix(usual).unwrap_or(authority);
     is_good.then(|| format!("{scheme}://{authority}"))
+}
+
+/// Whether pages of this scheme have an origin: those of the web views of apps and of browsers' extensions do, such as
+/// `capacitor://localhost`.
+fn is_scheme_of_pages(scheme: &str) -> bool {
+    const WITHOUT: [&str; 7] = ["file", "ftp", "ws", "wss", "data", "blob", "about"];
+    let is_scheme_char =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
+    scheme.starts_with(|c: char| c.is_ascii_lowercase())
+        && scheme.bytes().all(is_scheme_char)
+        && !WITHOUT.contains(&scheme)
 }
 
 impl Origins {
@@ -188,9 +201,18 @@ mod tests {
     #[test]
     fn an_origin_is_allowed_exactly() {
         let origins: Origins =
-            "https://live.example, http://127.0.0.1:8080,HTTPS://App.Example:443".parse().unwrap();
+            "https://live.example, http://127.0.0.1:8080,HTTPS://App.Example:443/,capacitor://localhost,\
+             chrome-extension://abc"
+                .parse()
+                .unwrap();
         let allows = |values: &[&str]| origins.allow(&headers("origin", values));
-        for good in ["https://live.example", "http://127.0.0.1:8080", "https://app.example"] {
+        for good in [
+            "https://live.example",
+            "http://127.0.0.1:8080",
+            "https://app.example",
+            "capacitor://localhost",
+            "chrome-extension://abc",
+        ] {
             assert!(allows(&[good]), "{good}");
         }
         let bad = [
@@ -212,9 +234,17 @@ mod tests {
         assert!(!allows(&["https://live.example", "https://live.example"]), "two");
         assert!(allows(&[]), "no browser");
         assert!(Origins::default().allow(&headers("origin", &["https://elsewhere.example"])));
-        for wrong in
-            ["*", "live.example", "https://", "https://a/b", "ftp://a", "null", "https://:443", "https://a b"]
-        {
+        for wrong in [
+            "*",
+            "a.example",
+            "https://",
+            "https://a/b",
+            "ftp://a",
+            "wss://a",
+            "null",
+            "https://:443",
+            "https://a b",
+        ] {
             assert_eq!(wrong.parse::<Origins>(), Err(wrong.to_owned()), "{wrong}");
         }
     }

@@ -57,6 +57,25 @@ async fn a_good_token_lets_its_user_watch_and_post_however_it_comes() {
     }
 }
 
+/// Symptom: viewers behind a proxy that asks for a password were refused. Cause: browsers send that password in
+/// `Authorization`, which was taken for a bad token, and for a second one beside the viewer's; and an empty `token=` too.
+#[tokio::test]
+async fn a_credential_of_another_scheme_is_not_for_us() {
+    let (issuer, stream) = (Issuer::new(), stream_for("basic"));
+    let pod = keyed(&issuer, &[]);
+    let token = issuer.token_for("ann");
+    let with = |header: &str| Join::new(&pod, &stream).with_header("authorization", header);
+    let protocols = format!("fanfare.v1, bearer.{token}");
+    with("Basic YTpi").with_header("sec-websocket-protocol", &protocols).open().await;
+    with("Basic YTpi").with_query("token", &token).open().await;
+    with(&format!("Bearer  {token}")).with_query("token", "").open().await;
+    for refused in [with("Basic YTpi"), with("Bearer "), with("Bearer").with_query("token", &token)] {
+        assert_eq!(refused.attempt().await.err().flatten().unwrap().status, 401);
+    }
+    let two = with(&format!("Bearer {token}")).with_query("token", &token);
+    assert_eq!(two.attempt().await.err().flatten().unwrap().status, 400);
+}
+
 /// PROTOCOL: `expiring` in the last fifth of a token's life, 3000 at the end, and never a moment later.
 #[tokio::test]
 async fn a_token_that_ends_is_told_of_and_closes_its_socket() {
