@@ -26,7 +26,6 @@ mod layers;
 mod limits;
 mod listener;
 mod manifests;
-#[allow(dead_code, unused_imports, reason = "shared with the blue-green tests, which use more of it")]
 mod mesh;
 mod ops;
 mod page;

@@ -1,4 +1,4 @@
-//! A real Envoy, configured as istiod configures a gateway's: routes and endpoints come from files that are replaced.
+//! A real Envoy as the gateway: it asks istiod's discovery server for its listeners, routes, clusters and endpoints.
 
 use std::{
     fs,
@@ -11,35 +11,28 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{
-    mesh::{self, Mesh},
-    world::{PATIENCE, eventually},
-};
+use super::istiod::{Addresses, Istiod};
+use crate::world::{PATIENCE, eventually};
 
 /// An Envoy process; dropping it ends it and removes its files.
 pub(crate) struct Envoy {
     child: Child,
     folder: PathBuf,
     admin: SocketAddr,
+    istiod: Istiod,
     /// Where the public name leads.
     pub(crate) public: SocketAddr,
 }
 
 impl Envoy {
-    /// Starts one with the routes of a mesh, and no endpoints yet.
-    pub(crate) async fn start(mesh: &Mesh) -> Self {
+    /// Starts one with the objects of a rendered overlay, and no endpoints yet.
+    pub(crate) async fn start(overlay: &str) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let name = format!("fanfare-envoy-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).unwrap();
-        replace(&folder.join("routes.json"), &discovery(&[mesh::routes(mesh)]));
-        let clusters = mesh::clusters(mesh, folder.to_str().unwrap());
-        for (track, cluster) in &clusters {
-            let nobody = assignment(cluster["name"].as_str().unwrap(), &[]);
-            replace(&folder.join(format!("{track}.json")), &discovery(&[nobody]));
-        }
-        let clusters: Vec<_> = clusters.into_iter().map(|(_, cluster)| cluster).collect();
-        fs::write(folder.join("envoy.json"), bootstrap(&folder, &clusters).to_string()).unwrap();
+        let (istiod, addresses) = Istiod::start(overlay, &folder);
+        fs::write(folder.join("envoy.json"), bootstrap(addresses).to_string()).unwrap();
         let mut child = spawn(&folder);
         let told = folder.join("admin");
         let admin = eventually("Envoy says where its admin port is", PATIENCE, async || {
@@ -47,27 +40,29 @@ impl Envoy {
             assert!(gone.is_none(), "Envoy ended: {gone:?}, {}", log(&folder));
             fs::read_to_string(&told).ok()?.trim().parse().ok()
         });
-        let mut envoy =
-            Self { admin: admin.await, child, folder, public: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        envoy.public = eventually("Envoy listens", PATIENCE, async || envoy.listener().await).await;
+        let envoy = Self { admin: admin.await, child, folder, istiod, public: addresses.http };
+        eventually("Envoy listens", PATIENCE, async || {
+            tokio::net::TcpStream::connect(envoy.public).await.ok()
+        })
+        .await;
         envoy
     }
 
-    /// Replaces the routes; returns when they are in force.
-    pub(crate) async fn route(&self, mesh: &Mesh) {
-        let discovery = discovery(&[mesh::routes(mesh)]);
-        let version = discovery["version_info"].clone();
-        replace(&self.folder.join("routes.json"), &discovery);
+    /// Replaces the objects of the overlay by others; returns when their routes are in force.
+    pub(crate) async fn apply(&self, overlay: &str) {
+        let before = self.istiod.apply(overlay);
         eventually("the routes are in force", PATIENCE, async || {
             let dump = self.ask("/config_dump?resource=dynamic_route_configs").await;
-            (dump["configs"][0]["version_info"] == version).then_some(())
+            let configs = dump["configs"].as_array()?;
+            let is_new = |config: &Value| version_of(config).is_some_and(|each| each > before);
+            (!configs.is_empty() && configs.iter().all(is_new)).then_some(())
         })
         .await;
     }
 
-    /// What replaces the endpoints of each track.
-    pub(crate) fn endpoints(&self) -> EndpointFiles {
-        EndpointFiles(self.folder.clone())
+    /// The discovery server, which tells the endpoints.
+    pub(crate) fn istiod(&self) -> Istiod {
+        self.istiod.clone()
     }
 
     /// How many endpoints a track has.
@@ -75,14 +70,18 @@ impl Envoy {
         let clusters = self.ask("/clusters?format=json").await;
         let name = cluster_of(track);
         let mut clusters = clusters["cluster_statuses"].as_array().unwrap().iter();
-        let found = clusters.find(|cluster| cluster["name"] == name.as_str()).unwrap();
-        found["host_statuses"].as_array().map_or(0, Vec::len)
+        let found = clusters.find(|cluster| cluster["name"] == name.as_str());
+        found.and_then(|cluster| cluster["host_statuses"].as_array()).map_or(0, Vec::len)
     }
 
-    async fn listener(&self) -> Option<SocketAddr> {
-        let listeners = self.ask("/listeners?format=json").await;
-        let address = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
-        format!("{}:{}", address["address"].as_str()?, address["port_value"].as_u64()?).parse().ok()
+    /// The number of requests of a track that were sent again to another pod.
+    pub(crate) async fn retries(&self, track: &str) -> u64 {
+        // istiod ends the name of a cluster in statistics so.
+        let name = format!("cluster.{};.upstream_rq_retry", cluster_of(track));
+        let stats = self.ask("/stats?format=json&filter=upstream_rq_retry$").await;
+        let mut stats = stats["stats"].as_array().unwrap().iter();
+        let found = stats.find(|each| each["name"] == name.as_str()).unwrap_or_else(|| panic!("no {name}"));
+        found["value"].as_u64().unwrap()
     }
 
     async fn ask(&self, path: &str) -> Value {
@@ -123,22 +122,6 @@ impl Drop for Envoy {
     }
 }
 
-/// Where Envoy reads its endpoints.
-#[derive(Clone)]
-pub(crate) struct EndpointFiles(PathBuf);
-
-impl EndpointFiles {
-    /// Replaces the endpoints of a track.
-    pub(crate) fn replace(&self, track: &str, ready: &[SocketAddr]) {
-        let discovery = discovery(&[assignment(&cluster_of(track), ready)]);
-        replace(&self.0.join(format!("{track}.json")), &discovery);
-    }
-}
-
-fn cluster_of(track: &str) -> String {
-    format!("outbound|8080|{track}|fanfare")
-}
-
 fn spawn(folder: &Path) -> Child {
     let envoy = std::env::var_os("ENVOY").expect("ENVOY is an envoy: run tests/bluegreen.sh");
     Command::new(envoy)
@@ -153,63 +136,54 @@ fn spawn(folder: &Path) -> Child {
         .unwrap()
 }
 
-fn bootstrap(folder: &Path, clusters: &[Value]) -> Value {
-    let routes = mesh::from_file(folder.join("routes.json").to_str().unwrap());
-    let connections = json!({
-        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "fanfare",
-        "rds": {"route_config_name": "fanfare", "config_source": routes},
-        // As Istio does for every listener: WebSockets may be, and no stream is closed for being quiet.
-        "upgrade_configs": [{"upgrade_type": "websocket"}],
-        "stream_idle_timeout": "0s",
-        "use_remote_address": true,
-        "http_filters": [{
-            "name": "envoy.filters.http.router",
-            "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
-        }],
-    });
-    let anywhere = json!({"socket_address": {"address": "127.0.0.1", "port_value": 0}});
+/// The name that istiod gives to a track's cluster.
+fn cluster_of(track: &str) -> String {
+    format!("outbound|8080|{track}|fanfare.fanfare.svc.cluster.local")
+}
+
+/// The bootstrap of a gateway's pod: its name and labels, and the way to istiod.
+fn bootstrap(addresses: Addresses) -> Value {
+    let from_istiod = json!({"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"});
+    let socket = |address: SocketAddr| json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}});
+    let endpoint = json!({"endpoint": {"address": socket(addresses.discovery)}});
     json!({
-        "node": {"id": "gateway", "cluster": "fanfare"},
-        "admin": {"address": anywhere},
-        "static_resources": {
-            "listeners": [{
-                "name": "gateway",
-                "address": anywhere,
-                "filter_chains": [{"filters": [{
-                    "name": "envoy.filters.network.http_connection_manager",
-                    "typed_config": connections,
-                }]}],
-            }],
-            "clusters": clusters,
+        "node": {
+            "id": "router~127.0.0.1~gateway.istio-ingress~istio-ingress.svc.cluster.local",
+            "cluster": "gateway.istio-ingress",
+            "metadata": {
+                "NAMESPACE": "istio-ingress",
+                "LABELS": {"istio": "ingressgateway"},
+                "INSTANCE_IPS": "127.0.0.1",
+                "CLUSTER_ID": "Kubernetes",
+                "ISTIO_VERSION": "1.31.0",
+            },
         },
+        "admin": {"address": socket(SocketAddr::from(([127, 0, 0, 1], 0)))},
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": "GRPC",
+                "transport_api_version": "V3",
+                "grpc_services": [{"envoy_grpc": {"cluster_name": "istiod"}}],
+            },
+            "cds_config": from_istiod,
+            "lds_config": from_istiod,
+        },
+        "static_resources": {"clusters": [{
+            "name": "istiod",
+            "type": "STATIC",
+            "connect_timeout": "1s",
+            "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http2_protocol_options": {}},
+            }},
+            "load_assignment": {"cluster_name": "istiod", "endpoints": [{"lb_endpoints": [endpoint]}]},
+        }]},
     })
 }
 
-fn assignment(cluster: &str, ready: &[SocketAddr]) -> Value {
-    let endpoint = |address: &SocketAddr| {
-        let socket = json!({"address": address.ip().to_string(), "port_value": address.port()});
-        json!({"endpoint": {"address": {"socket_address": socket}}})
-    };
-    let endpoints: Vec<_> = ready.iter().map(endpoint).collect();
-    json!({
-        "@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
-        "cluster_name": cluster,
-        "endpoints": [{"lb_endpoints": endpoints}],
-    })
-}
-
-fn discovery(resources: &[Value]) -> Value {
-    static VERSION: AtomicU64 = AtomicU64::new(1);
-    let version = VERSION.fetch_add(1, Ordering::Relaxed).to_string();
-    json!({"version_info": version, "resources": resources})
-}
-
-/// Envoy notices files that are moved to where it looks, and never reads half of one.
-fn replace(file: &Path, content: &Value) {
-    let new = file.with_extension("new");
-    fs::write(&new, content.to_string()).unwrap();
-    fs::rename(&new, file).unwrap();
+/// The number of a route configuration's version, which is `time/number`.
+fn version_of(config: &Value) -> Option<u64> {
+    config["version_info"].as_str()?.rsplit('/').next()?.parse().ok()
 }
 
 fn log(folder: &Path) -> String {

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use super::stage::{Stage, manifests, rendered};
+use super::stage::{Stage, manifests, rehearsed};
 use crate::world::pause;
 
 /// Follows `virtual-service.yaml` as it is edited, until standard input ends.
@@ -24,7 +24,7 @@ async fn rehearsal() {
             pause(Duration::from_millis(300)).await;
             let now = fs::read(&file).unwrap();
             if now != known {
-                stage.envoy.route(&rendered(&manifests())).await;
+                stage.envoy.apply(&rehearsed(&manifests())).await;
                 println!("virtual-service.yaml is in force");
                 known = now;
             }

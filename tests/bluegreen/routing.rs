@@ -86,3 +86,25 @@ async fn weights_shift_new_viewers_and_leave_the_others() {
     stage.weights(100, 0).await;
     assert_eq!(tracks(&join, 40).await, all("blue", 40), "back");
 }
+
+/// Symptom: with three pods of which one is full, 32 to 36 of 60 viewers were refused. Cause: LEAST_REQUEST prefers the
+/// pod that refuses, since it has the fewest requests under way, and a 503 was not tried elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_pod_refuses_nobody_while_others_have_room() {
+    let stage = Stage::start(&[]).await;
+    let stream = stream_for("full");
+    let full = stage.start_pod("blue-full", &[("FANFARE_MAX_VIEWERS", "1")]);
+    let _first = Join::new(&full, &stream).open().await;
+    stage.endpoints.add_unprobed("blue-full", &full);
+    stage.has_ready(3, 2).await;
+    let join = stage.join(&stream);
+    let mut viewers = Vec::new();
+    // One after the other, so that the balancer sees the others' sockets; `open` fails for a handshake that is refused.
+    for _ in 0..60 {
+        viewers.push(join.open().await);
+    }
+    assert_eq!(viewers.iter().filter(|viewer| viewer.hello()["pod"] == "blue-full").count(), 0);
+    let retries = stage.envoy.retries("blue").await;
+    assert!(retries > 0, "the full pod was never asked");
+    println!("0 of 60 viewers were refused; the gateway asked another pod {retries} times");
+}

@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use super::stage::{Stage, manifests, rendered};
+use super::stage::{Stage, manifests, rehearsed};
 
 /// A block of the document.
 #[derive(Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Reader {
     async fn kubectl(&self, command: &str) {
         match command.split(" #").next().unwrap().trim() {
             "kubectl apply -k k8s/overlays/istio" => {
-                self.stage.envoy.route(&rendered(&self.folder.join("k8s"))).await;
+                self.stage.envoy.apply(&rehearsed(&self.folder.join("k8s"))).await;
             }
             "kubectl -n fanfare scale deployment/fanfare-blue --replicas=0" => self.stage.drain_blue().await,
             "kubectl apply -k k8s/overlays/green" => self.stage.has_ready(2, 2).await,

@@ -7,19 +7,20 @@ use std::{
     time::Duration,
 };
 
+use serde::Deserialize as _;
+use serde_json::Value;
+
 use super::{endpoints::Endpoints, envoy::Envoy};
-use crate::{
-    mesh::Mesh,
-    world::{Join, PATIENCE, Pod, RedisServer, Signal, eventually},
-};
+use crate::world::{Join, PATIENCE, Pod, RedisServer, Signal, eventually};
 
 /// What a release needs; it ends in this order.
 pub(crate) struct Stage {
     pub(crate) blue: Vec<Pod>,
-    _green: Vec<Pod>,
-    _endpoints: Endpoints,
+    green: Vec<Pod>,
+    pub(crate) endpoints: Endpoints,
     pub(crate) envoy: Envoy,
-    mesh: Mesh,
+    overlay: String,
+    shards: String,
     _redis: RedisServer,
 }
 
@@ -28,20 +29,32 @@ impl Stage {
     pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
         let redis = RedisServer::durable();
         let shards = format!("a={}", redis.url());
-        let mesh = rendered(&manifests());
-        let envoy = Envoy::start(&mesh).await;
-        let endpoints = Endpoints::of(envoy.endpoints());
-        let start = |track: &str, name: &str| {
-            let own = [("FANFARE_SHARDS", shards.as_str()), ("FANFARE_TRACK", track), ("FANFARE_POD", name)];
-            let pod = Pod::start(&[&own, settings].concat());
-            endpoints.add(track, &pod);
-            pod
-        };
-        let blue = vec![start("blue", "blue-1"), start("blue", "blue-2")];
-        let green = vec![start("green", "green-1"), start("green", "green-2")];
-        let stage = Self { blue, _green: green, _endpoints: endpoints, envoy, mesh, _redis: redis };
+        let overlay = rehearsed(&manifests());
+        let envoy = Envoy::start(&overlay).await;
+        let endpoints = Endpoints::of(envoy.istiod());
+        let (blue, green) = (Vec::new(), Vec::new());
+        let mut stage = Self { blue, green: green, endpoints, envoy, overlay, shards, _redis: redis };
+        for name in ["blue-1", "blue-2", "green-1", "green-2"] {
+            let pod = stage.start_pod(name, settings);
+            stage.endpoints.add(name, &pod);
+            if name.starts_with("blue") { stage.blue.push(pod) } else { stage.green.push(pod) }
+        }
         stage.has_ready(2, 2).await;
         stage
+    }
+
+    /// Starts a pod of the track that its name begins with. Each has an address of its own, since istiod knows a pod by
+    /// its address.
+    pub(crate) fn start_pod(&self, name: &str, settings: &[(&str, &str)]) -> Pod {
+        let address = format!("127.0.0.{}:0", self.endpoints.count() + 11);
+        let (track, _) = name.split_once('-').unwrap();
+        let own = [
+            ("FANFARE_SHARDS", self.shards.as_str()),
+            ("FANFARE_TRACK", track),
+            ("FANFARE_POD", name),
+            ("FANFARE_LISTEN", &address),
+        ];
+        Pod::start(&[&own, settings].concat())
     }
 
     /// Where viewers connect.
@@ -63,14 +76,23 @@ impl Stage {
         .await;
     }
 
-    /// The last route's weights, as an edit of the VirtualService sets them.
+    /// The weights of the last two routes, as an edit of the VirtualService sets them.
     pub(crate) async fn weights(&self, blue: u32, green: u32) {
-        let mut mesh = self.mesh.clone();
-        let everybody = mesh.routes.http.last_mut().unwrap();
-        for each in &mut everybody.route {
-            each.weight = Some(if each.destination.subset == "blue" { blue } else { green });
-        }
-        self.envoy.route(&mesh).await;
+        let edit = |mut object: Value| {
+            for route in object.pointer_mut("/spec/http").and_then(Value::as_array_mut).into_iter().flatten()
+            {
+                for each in route["route"].as_array_mut().unwrap().iter_mut() {
+                    if each.get("weight").is_some() {
+                        let is_blue = each["destination"]["subset"] == "blue";
+                        each["weight"] = if is_blue { blue } else { green }.into();
+                    }
+                }
+            }
+            serde_yaml_ng::to_string(&object).unwrap()
+        };
+        let objects = serde_yaml_ng::Deserializer::from_str(&self.overlay);
+        let objects: Vec<_> = objects.map(|object| edit(Value::deserialize(object).unwrap())).collect();
+        self.envoy.apply(&objects.join("\n---\n")).await;
     }
 
     /// What `kubectl scale --replicas=0` does to the blue pods; returns when they have left.
@@ -88,12 +110,20 @@ pub(crate) fn manifests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s")
 }
 
-/// The objects of the overlay `istio`, under the name of this machine.
-pub(crate) fn rendered(manifests: &Path) -> Mesh {
+/// An overlay as `kubectl kustomize` builds it.
+pub(crate) fn rendered(manifests: &Path, overlay: &str) -> String {
     let kubectl = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kubectl.sh");
-    let overlay = manifests.join("overlays/istio");
+    let overlay = manifests.join("overlays").join(overlay);
     let output = Command::new(kubectl).arg("kustomize").arg(overlay).output().expect("kubectl runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    Mesh::read(&text.replace("fanfare.example.com", "127.0.0.1")).unwrap()
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The overlay `istio` under the name of this machine, whose clients speak plain HTTP to it: port 80 serves instead of
+/// leading to port 443.
+pub(crate) fn rehearsed(manifests: &Path) -> String {
+    let text = rendered(manifests, "istio").replace("fanfare.example.com", "127.0.0.1");
+    let redirect = "    tls:\n      httpsRedirect: true\n";
+    assert!(text.contains(redirect), "{text}");
+    text.replace(redirect, "")
 }

@@ -1,11 +1,11 @@
 //! Istio's objects have no field that nobody knows.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 use serde_yaml_ng::{Mapping, Value};
 
 use super::{object, objects, path};
-use crate::mesh::{Mesh, routes};
+use crate::mesh::{Exact, Match, Mesh, Regex, Route};
 
 /// The overlay's objects, as one text.
 fn overlay() -> String {
@@ -16,25 +16,47 @@ fn overlay() -> String {
     files.iter().map(read).collect::<Vec<_>>().join("\n---\n")
 }
 
-/// The routes that the manifests mean: the header and the query first, then everybody, who are on blue.
+/// The routes of a choice, in their order: one for handshakes and one for everything else.
+fn pairs(mesh: &Mesh) -> Vec<(&Route, &Route)> {
+    mesh.routes.http.chunks(2).map(|pair| (&pair[0], &pair[1])).collect()
+}
+
+/// The header and the query come first, then everybody, who are on blue.
 #[test]
 fn a_header_or_the_query_leads_to_green_and_everything_else_to_blue() {
-    let routes = routes(&Mesh::read(&overlay()).unwrap());
-    let routes = routes["virtual_hosts"][0]["routes"].as_array().unwrap();
-    let of = |track: &str| {
-        let exact = |name: &str| serde_json::json!([{"name": name, "string_match": {"exact": track}}]);
-        let leads = |route: &&serde_json::Value| {
-            route["route"]["cluster"] == format!("outbound|8080|{track}|fanfare")
-        };
-        let found: Vec<_> = routes.iter().filter(leads).collect();
-        assert_eq!(found[0]["match"]["headers"], exact("x-fanfare-track"), "{found:?}");
-        assert_eq!(found[1]["match"]["query_parameters"], exact("track"), "{found:?}");
-        found.len()
-    };
-    assert_eq!((of("green"), of("blue")), (2, 3));
-    let everybody = routes.last().unwrap();
-    assert_eq!(everybody["match"], serde_json::json!({"prefix": "/"}));
-    assert_eq!(everybody["route"]["cluster"], "outbound|8080|blue|fanfare");
+    let mesh = Mesh::read(&overlay()).unwrap();
+    let pairs = pairs(&mesh);
+    let names: Vec<_> = pairs.iter().map(|(_, other)| other.name.as_str()).collect();
+    assert_eq!(names, ["green", "blue", "everybody"]);
+    for (_, route) in &pairs[..2] {
+        let exact = |name: &str| BTreeMap::from([(name.to_owned(), Exact { exact: route.name.clone() })]);
+        assert_eq!(route.r#match[0].headers, exact("x-fanfare-track"));
+        assert_eq!(route.r#match[1].query_params, exact("track"));
+        assert_eq!((route.r#match.len(), &route.route[0].destination.subset), (2, &route.name));
+    }
+    let weights: Vec<_> =
+        pairs[2].1.route.iter().map(|each| (each.destination.subset.as_str(), each.weight)).collect();
+    assert_eq!(weights, [("blue", Some(100)), ("green", Some(0))]);
+    assert!(pairs[2].1.r#match.is_empty());
+}
+
+/// Symptom: viewers were refused while other pods had room. Cause: a 503 was not tried at another pod. A handshake is, and
+/// nothing else: a pod that answers a post with 503 may have taken it.
+#[test]
+fn a_refused_handshake_is_tried_elsewhere_and_a_post_is_not() {
+    let mesh = Mesh::read(&overlay()).unwrap();
+    for (watch, other) in pairs(&mesh) {
+        assert_eq!(watch.name, format!("{}-watch", other.name));
+        assert_eq!(watch.route, other.route, "both lead to the same pods");
+        let plain: Vec<_> = watch.r#match.iter().map(|each| Match { uri: None, ..each.clone() }).collect();
+        let all = [Match::default()];
+        assert_eq!(plain, if other.r#match.is_empty() { &all } else { &other.r#match[..] });
+        let path = Regex { regex: "/v1/streams/[^/]+/watch".to_owned() };
+        assert!(watch.r#match.iter().all(|each| each.uri.as_ref() == Some(&path)), "{watch:?}");
+        assert_eq!(watch.retries.retry_on, "connect-failure,refused-stream,503");
+        assert_eq!(other.retries.retry_on, "connect-failure,refused-stream");
+        assert!(watch.retries.attempts >= 5 && other.retries.attempts == 2, "{watch:?}");
+    }
 }
 
 /// Every place of a document where a field could be added, as the ways to them.

@@ -1,7 +1,6 @@
-//! What our Istio objects mean, in the words of Envoy: the fields that we use, and no others.
+//! The Istio objects of the overlay as the tests read them: the fields that we use, and no others. istiod's own reading
+//! is in `tests/istiod`.
 
-mod envoy;
 mod model;
 
-pub(crate) use envoy::{clusters, from_file, routes};
-pub(crate) use model::Mesh;
+pub(crate) use model::{Exact, Match, Mesh, Regex, Route};

@@ -98,22 +98,30 @@ pub(crate) struct Route {
 }
 
 /// All of these.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Match {
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, Exact>,
     #[serde(default)]
     pub(crate) query_params: BTreeMap<String, Exact>,
+    pub(crate) uri: Option<Regex>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+/// A path that has to match as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Regex {
+    pub(crate) regex: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Exact {
     pub(crate) exact: String,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Weighted {
     pub(crate) destination: Destination,
@@ -121,7 +129,7 @@ pub(crate) struct Weighted {
     pub(crate) weight: Option<u32>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Destination {
     pub(crate) host: String,
@@ -129,7 +137,7 @@ pub(crate) struct Destination {
     pub(crate) port: Port,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Port {
     pub(crate) number: u16,
@@ -147,21 +155,25 @@ pub(crate) struct Retries {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct DestinationRule {
     pub(crate) host: String,
-    pub(crate) traffic_policy: TrafficPolicy,
+    #[serde(rename = "trafficPolicy")]
+    _traffic_policy: TrafficPolicy,
     pub(crate) subsets: Vec<Subset>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct TrafficPolicy {
-    pub(crate) load_balancer: LoadBalancer,
-    pub(crate) connection_pool: ConnectionPool,
+    #[serde(rename = "loadBalancer")]
+    _load_balancer: LoadBalancer,
+    #[serde(rename = "connectionPool")]
+    _connection_pool: ConnectionPool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LoadBalancer {
-    pub(crate) simple: Balance,
+    #[serde(rename = "simple")]
+    _simple: Balance,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -175,20 +187,23 @@ pub(crate) enum Balance {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ConnectionPool {
-    pub(crate) tcp: Tcp,
+    #[serde(rename = "tcp")]
+    _tcp: Tcp,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Tcp {
-    pub(crate) connect_timeout: String,
+    #[serde(rename = "connectTimeout")]
+    _connect_timeout: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Subset {
     pub(crate) name: String,
-    pub(crate) labels: BTreeMap<String, String>,
+    #[serde(rename = "labels")]
+    _labels: BTreeMap<String, String>,
 }
 
 /// The Service of both tracks.
@@ -262,7 +277,9 @@ impl Mesh {
 
     fn check_route(&self, route: &Route) -> Result<(), String> {
         let fault = |what: &str| Err(format!("route {}: {what}", route.name));
-        if route.r#match.iter().any(|each| each.headers.is_empty() && each.query_params.is_empty()) {
+        let is_empty =
+            |each: &Match| each.headers.is_empty() && each.query_params.is_empty() && each.uri.is_none();
+        if route.r#match.iter().any(is_empty) {
             return fault("a match that matches everything");
         }
         for Weighted { destination, .. } in &route.route {
