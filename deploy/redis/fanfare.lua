@@ -224,6 +224,34 @@ local function window_of(name, epoch, seq, id, after, newest)
   return answer
 end
 
+-- fanfare_publish_all ff:{stream} <ring epoch> <candidate epoch> <window, entries> <TTL, ms>
+--                     [<id> <kind> <accepted at, ms> <fragment> <traceparent> <owner>\n<post id> <digest>] ...
+-- publishes posts in this order, up to the first that fails; what a post does not have is empty. Answers for each as
+-- fanfare_publish does, and {'error', words} for one that failed. If that is the first one, its error is the answer.
+local function publish_all(keys, args)
+  local answers = {}
+  for at = 5, #args, 7 do
+    local names, post = { keys[1] }, { args[1], args[2], args[at], args[at + 1], args[at + 2], args[at + 3], args[3], args[4] }
+    if args[at + 4] ~= '' then
+      names[2] = 'ff:trace:' .. args[at + 4]
+    end
+    if args[at + 5] ~= '' then
+      post[9], post[10] = args[at + 5], args[at + 6]
+    end
+    local done, answer = pcall(publish, names, post)
+    if not done or answer.err then
+      local words = type(answer) == 'table' and answer.err or tostring(answer)
+      if #answers == 0 then
+        return redis.error_reply(words)
+      end
+      answers[#answers + 1] = { 'error', words }
+      break
+    end
+    answers[#answers + 1] = answer
+  end
+  return answers
+end
+
 -- fanfare_read ff:{stream} <after seq> <how many of the newest> <candidate epoch> <TTL, ms>
 -- answers {epoch, seq, id, newest envelope, the one before it, ...}; a stream without an epoch gets the candidate, so
 -- that whoever watches an empty stream sees it when the shard is wiped.
@@ -317,6 +345,7 @@ end
 -- Reading goes on when memory is full: it writes nothing that grows, but for a new stream's epoch. Where Redis refuses
 -- every function that may write (a replica, too few replicas, a disk that fails), pods call fanfare_peek and its like.
 redis.register_function('fanfare_publish', publish)
+redis.register_function('fanfare_publish_all', publish_all)
 redis.register_function{ function_name = 'fanfare_peek', callback = peek, flags = { 'no-writes' } }
 redis.register_function{ function_name = 'fanfare_peek_heads', callback = peek_heads, flags = { 'no-writes' } }
 redis.register_function{ function_name = 'fanfare_read', callback = read, flags = { 'allow-oom' } }

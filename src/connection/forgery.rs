@@ -8,7 +8,8 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use crate::{
     domain::{
-        Accepted, Comment, Desk, Draft, EntryId, Key, Kind, Poster, Publish, PublishError, StreamId, Viewer,
+        Accepted, Comment, Desk, Draft, EntryId, Key, Kind, Poster, Publication, Publish, PublishError,
+        StreamId, Viewer,
     },
     protocol::ClientFrame,
     telemetry::Sli,
@@ -77,6 +78,10 @@ impl Publish for Last {
         let mut seen = self.0.lock();
         *seen = Seen { count: seen.count + 1, last: Some((stream.clone(), comment, key)) };
         Ok(Accepted { id, seq: 1, duplicate: false })
+    }
+
+    async fn publish_all(&self, _: &StreamId, _: Vec<Publication>) -> Vec<Result<Accepted, PublishError>> {
+        unreachable!("a viewer posts one at a time")
     }
 }
 

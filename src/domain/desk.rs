@@ -5,7 +5,7 @@ use std::future::Future;
 use tracing::Instrument as _;
 
 use super::{Author, Comment, Draft, EntryId, Kind, PostId, Poster, Right, StreamId, now_ms, rules};
-use crate::telemetry::{CallerSpan, PostOutcome, Sli, post_span};
+use crate::telemetry::{CallerSpan, PostOutcome, Sli, Traceparent, post_span};
 
 /// Why a post was not accepted; each variant says who has to act.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +66,26 @@ pub enum PublishError {
     Unavailable,
 }
 
+impl From<PublishError> for Refusal {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::IdReused => Self::IdReused,
+            PublishError::Unavailable => Self::ShardUnavailable,
+        }
+    }
+}
+
+/// A comment that is ready to be published.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// The comment.
+    pub comment: Comment,
+    /// Makes a repetition harmless.
+    pub key: Option<Key>,
+    /// The span of the post, if it is traced.
+    pub trace: Option<Traceparent>,
+}
+
 /// Gives a comment its place in the stream's order and sends it to every pod that watches.
 pub trait Publish: Send + Sync {
     /// Publishes one comment.
@@ -78,6 +98,14 @@ pub trait Publish: Send + Sync {
         comment: Comment,
         key: Option<Key>,
     ) -> impl Future<Output = Result<Accepted, PublishError>> + Send;
+
+    /// Publishes comments of one stream in their order. Returns an answer for each: the first that is
+    /// [`PublishError::Unavailable`] ends the row, and whatever stands behind it is not published before it.
+    fn publish_all(
+        &self,
+        stream: &StreamId,
+        publications: Vec<Publication>,
+    ) -> impl Future<Output = Vec<Result<Accepted, PublishError>>> + Send;
 }
 
 /// Takes drafts, applies the rules, and hands what passes to the stream's shard.
@@ -119,13 +147,49 @@ impl<P: Publish> Desk<P> {
     ) -> Result<Accepted, Refusal> {
         let span = post_span(caller, stream, draft.kind.name());
         let answer = self.accept_and_publish(poster, stream, draft).instrument(span).await;
-        self.sli.posted(match &answer {
+        self.count(&answer);
+        answer
+    }
+
+    fn count(&self, answer: &Result<Accepted, Refusal>) {
+        self.sli.posted(match answer {
             Ok(accepted) if accepted.duplicate => PostOutcome::Duplicate,
             Ok(_) => PostOutcome::Acked,
             Err(Refusal::ShardUnavailable) => PostOutcome::Unknown,
             Err(_) => PostOutcome::Refused,
         });
-        answer
+    }
+
+    /// Posts drafts in a stream in their order, each as a part of the caller's trace if there is one. Returns an answer
+    /// for each. After [`Refusal::ShardUnavailable`] the drafts behind it were not posted, or in their order.
+    pub async fn post_all(
+        &self,
+        caller: Option<&CallerSpan>,
+        poster: Poster<'_>,
+        stream: &StreamId,
+        drafts: Vec<Draft>,
+    ) -> Vec<Result<Accepted, Refusal>> {
+        let (mut spans, mut publications) = (Vec::new(), Vec::new());
+        let mut prepare = |draft: Draft| {
+            let span = post_span(caller.cloned(), stream, draft.kind.name());
+            let prepared = span.in_scope(|| {
+                let (comment, key) = accept(poster, stream, draft)?;
+                publications.push(Publication { comment, key, trace: Traceparent::current() });
+                Ok(())
+            });
+            spans.push(span);
+            prepared
+        };
+        let prepared: Vec<Result<(), Refusal>> = drafts.into_iter().map(&mut prepare).collect();
+        let mut published = self.shards.publish_all(stream, publications).await.into_iter();
+        drop(spans);
+        let answer = |prepared: Result<(), Refusal>| {
+            prepared?;
+            published.next().unwrap_or(Err(PublishError::Unavailable)).map_err(Refusal::from)
+        };
+        let answers: Vec<_> = prepared.into_iter().map(answer).collect();
+        answers.iter().for_each(|answer| self.count(answer));
+        answers
     }
 
     /// Counts a post that was refused before it came here.
@@ -140,10 +204,7 @@ impl<P: Publish> Desk<P> {
         draft: Draft,
     ) -> Result<Accepted, Refusal> {
         let (comment, key) = accept(poster, stream, draft)?;
-        self.shards.publish(stream, comment, key).await.map_err(|error| match error {
-            PublishError::IdReused => Refusal::IdReused,
-            PublishError::Unavailable => Refusal::ShardUnavailable,
-        })
+        Ok(self.shards.publish(stream, comment, key).await?)
     }
 }
 

@@ -15,7 +15,7 @@ mod scope;
 pub use comment::{Author, Comment, Draft, Kind};
 #[cfg(feature = "fuzzing")]
 pub use desk::fuzz_accept;
-pub use desk::{Accepted, Desk, Key, Publish, PublishError, Refusal};
+pub use desk::{Accepted, Desk, Key, Publication, Publish, PublishError, Refusal};
 pub use ids::{BadId, EntryId, Epoch, PostId, StreamId};
 pub use json::{Object, object, optional_object, read_object};
 pub use limits::{FrameRules, JoinRules, Keys, LimitRules, Limits, Meters, PostRules, Rate, TooOften};

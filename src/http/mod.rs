@@ -57,6 +57,10 @@ const MAX_BATCH_BYTES: usize = 1024 * 1024;
 /// How long any request may take, its body included; a shard that does not answer is noticed sooner.
 const ROUTE_DEADLINE: Duration = Duration::from_secs(10);
 
+/// The time until which a request must be answered.
+#[derive(Debug, Clone, Copy)]
+struct Deadline(tokio::time::Instant);
+
 /// What the public routes use. Cloning shares it.
 #[derive(Clone)]
 pub struct Api(Arc<Parts>);
@@ -118,7 +122,9 @@ pub fn router(api: Api) -> Router {
         .with_state(api)
 }
 
-/// Every route has a deadline.
-async fn deadline(request: axum::extract::Request, next: middleware::Next) -> Result<Response, Problem> {
-    tokio::time::timeout(ROUTE_DEADLINE, next.run(request)).await.map_err(|_| Problem::deadline())
+/// Every route has a deadline, which its handler may know.
+async fn deadline(mut request: axum::extract::Request, next: middleware::Next) -> Result<Response, Problem> {
+    let deadline = tokio::time::Instant::now() + ROUTE_DEADLINE;
+    request.extensions_mut().insert(Deadline(deadline));
+    tokio::time::timeout_at(deadline, next.run(request)).await.map_err(|_| Problem::deadline())
 }

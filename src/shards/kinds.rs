@@ -40,6 +40,20 @@ impl Shard {
         }
     }
 
+    /// Gives comments their places in this order, up to the first that fails. Returns an answer for each.
+    pub(super) async fn publish_all(
+        &self,
+        stream: &StreamId,
+        posts: Vec<Post>,
+    ) -> Vec<Result<Accepted, PublishError>> {
+        match self {
+            Self::Embedded(embedded) => {
+                posts.into_iter().map(|post| embedded.publish(stream, post)).collect()
+            }
+            Self::Redis(link) => link.publish_all(stream, &posts).await,
+        }
+    }
+
     /// Reads a part of the history; a stream without one gets an epoch, so that its loss can be noticed.
     pub(super) async fn read(&self, stream: &StreamId, span: Span) -> Result<Window, Unavailable> {
         match self {

@@ -50,7 +50,7 @@ pub use report::ShardStatus;
 pub use shard::{Audience, Tally, Unavailable};
 
 use crate::{
-    domain::{Accepted, Comment, Epoch, Key, Position, Publish, PublishError, StreamId},
+    domain::{Accepted, Comment, Epoch, Key, Position, Publication, Publish, PublishError, StreamId},
     hub::Hub,
     protocol::Fragment,
     readiness::Heartbeat,
@@ -269,7 +269,37 @@ impl Shards {
     }
 }
 
+impl Shards {
+    fn post_of(&self, clock: &Clock, publication: Publication) -> Post {
+        let Publication { comment, key, trace } = publication;
+        Post {
+            ring_epoch: self.0.ring_epoch,
+            candidate_epoch: Epoch::random(),
+            id: comment.id,
+            kind: comment.kind,
+            accepted_at_ms: clock.of_shard(comment.accepted_at_ms),
+            trace,
+            fragment: Fragment::of(&comment),
+            key,
+        }
+    }
+}
+
 impl Publish for Shards {
+    async fn publish_all(
+        &self,
+        stream: &StreamId,
+        publications: Vec<Publication>,
+    ) -> Vec<Result<Accepted, PublishError>> {
+        let Member { shard, clock, .. } = self.of(stream);
+        let posts = publications.into_iter().map(|publication| self.post_of(clock, publication)).collect();
+        let began = Instant::now();
+        let answers = shard.publish_all(stream, posts).await;
+        let took = began.elapsed();
+        answers.iter().filter(|answer| answer.is_ok()).for_each(|_| self.0.sli.committed(took));
+        answers
+    }
+
     async fn publish(
         &self,
         stream: &StreamId,
@@ -277,16 +307,7 @@ impl Publish for Shards {
         key: Option<Key>,
     ) -> Result<Accepted, PublishError> {
         let Member { shard, clock, .. } = self.of(stream);
-        let post = Post {
-            ring_epoch: self.0.ring_epoch,
-            candidate_epoch: Epoch::random(),
-            id: comment.id,
-            kind: comment.kind,
-            accepted_at_ms: clock.of_shard(comment.accepted_at_ms),
-            trace: Traceparent::current(),
-            fragment: Fragment::of(&comment),
-            key,
-        };
+        let post = self.post_of(clock, Publication { comment, key, trace: Traceparent::current() });
         let began = Instant::now();
         let answer = shard.publish(stream, post).await;
         if answer.is_ok() {

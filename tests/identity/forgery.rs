@@ -7,8 +7,8 @@ use std::{
 
 use fanfare::{
     domain::{
-        Accepted, Author, Comment, Desk, Draft, Key, Kind, Poster, Publish, PublishError, Right, Rights,
-        StreamId, Streams, Viewer,
+        Accepted, Author, Comment, Desk, Draft, Key, Kind, Poster, Publication, Publish, PublishError, Right,
+        Rights, StreamId, Streams, Viewer,
     },
     protocol::ClientFrame,
     telemetry::Sli,
@@ -38,6 +38,18 @@ impl Publish for Tray {
         let id = comment.id;
         self.0.lock().unwrap().push((stream.clone(), comment, key));
         std::future::ready(Ok(Accepted { id, seq: 1, duplicate: false }))
+    }
+
+    async fn publish_all(
+        &self,
+        stream: &StreamId,
+        publications: Vec<Publication>,
+    ) -> Vec<Result<Accepted, PublishError>> {
+        let mut answers = Vec::new();
+        for Publication { comment, key, .. } in publications {
+            answers.push(self.publish(stream, comment, key).await);
+        }
+        answers
     }
 }
 

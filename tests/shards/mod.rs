@@ -1,6 +1,7 @@
 //! Shards on Redis: who hears what, and what becomes of viewers when a Redis fails.
 
 mod audience;
+mod batches;
 mod chaos;
 mod cluster;
 mod connections;

@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use fred::{interfaces::ClientLike as _, types::Value};
+use fred::{
+    error::{Error, ErrorKind},
+    interfaces::ClientLike as _,
+    types::Value,
+};
 
 use super::{
     BATCH, Inner, Link,
@@ -46,13 +50,50 @@ impl Link {
                 (*history_ttl_ms).into(),
             ];
             if let Some(key) = &post.key {
-                // An id has no newline: whatever the owner's name holds, its end is where the last one is.
-                args.push(format!("{}\n{}", key.owner, key.id.as_str()).into());
+                args.push(names::of_key(key).into());
                 args.push(format!("{:016x}", key.digest).into());
             }
             call_of("fanfare_publish", &keys, args)
         };
         replies::accepted(posting.call(args).await.map_err(|Unavailable| PublishError::Unavailable)?)
+    }
+
+    /// Gives comments their places in this order, in one call and up to the first that fails. Returns an answer for each.
+    pub(in crate::shards) async fn publish_all(
+        &self,
+        stream: &StreamId,
+        posts: &[Post],
+    ) -> Vec<Result<Accepted, PublishError>> {
+        let Inner { posting, history_entries, history_ttl_ms, .. } = &*self.0;
+        let Some(first) = posts.first() else { return Vec::new() };
+        let keys = [names::of_stream(stream)];
+        let args = || {
+            let mut args: Vec<Value> = vec![
+                first.ring_epoch.to_string().into(),
+                first.candidate_epoch.as_str().into(),
+                (*history_entries).into(),
+                (*history_ttl_ms).into(),
+            ];
+            for post in posts {
+                let key = post.key.as_ref();
+                args.extend([
+                    post.id.as_str().into(),
+                    post.kind.name().into(),
+                    post.accepted_at_ms.to_string().into(),
+                    Value::Bytes(post.fragment.bytes().clone()),
+                    post.trace.as_ref().map(ToString::to_string).unwrap_or_default().into(),
+                    key.map(names::of_key).unwrap_or_default().into(),
+                    key.map(|key| format!("{:016x}", key.digest)).unwrap_or_default().into(),
+                ]);
+            }
+            call_of("fanfare_publish_all", &keys, args)
+        };
+        let (answers, failure) = posting.call(args).await.map(replies::accepted_all).unwrap_or_default();
+        if let Some(failure) = failure {
+            posting.log_refusal(&Error::new(ErrorKind::Unknown, failure));
+        }
+        let rest = std::iter::repeat(Err(PublishError::Unavailable));
+        answers.into_iter().chain(rest).take(posts.len()).collect()
     }
 
     /// Reads a part of the history; a stream without one gets `candidate` as its epoch.

@@ -157,7 +157,8 @@ impl Caller {
         }
     }
 
-    fn log_refusal(&self, error: &Error) {
+    /// Logs a call that the shard refused, or the part of it that it refused.
+    pub(super) fn log_refusal(&self, error: &Error) {
         // The line of the shard's outage tells of calls that were not answered.
         if matches!(error.kind(), ErrorKind::Canceled | ErrorKind::IO | ErrorKind::Timeout) {
             return;

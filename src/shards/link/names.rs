@@ -1,6 +1,9 @@
 //! What things are called on a shard: keys and channels.
 
-use crate::{domain::StreamId, telemetry::Traceparent};
+use crate::{
+    domain::{Key, StreamId},
+    telemetry::Traceparent,
+};
 
 /// The name of a stream on its shard: its channel, and the beginning of its keys.
 ///
@@ -12,6 +15,12 @@ pub(super) fn of_stream(stream: &StreamId) -> String {
 /// The stream whose channel this is, if it is one's.
 pub(super) fn stream_of(channel: &str) -> Option<StreamId> {
     channel.strip_prefix("ff:{")?.strip_suffix('}')?.parse().ok()
+}
+
+/// The name of a post that makes its repetition harmless.
+pub(super) fn of_key(key: &Key) -> String {
+    // An id has no newline: whatever the owner's name holds, its end is where the last one is.
+    format!("{}\n{}", key.owner, key.id.as_str())
 }
 
 /// The key that names a post's span to the function; no such key is ever read or written.

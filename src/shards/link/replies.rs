@@ -43,6 +43,14 @@ pub(super) fn accepted(value: Value) -> Result<Accepted, PublishError> {
     }
 }
 
+/// The answer to `fanfare_publish_all`: one for each post up to the first that failed, and the words of that failure.
+pub(super) fn accepted_all(value: Value) -> (Vec<Result<Accepted, PublishError>>, Option<String>) {
+    let Value::Array(items) = value else { return <_>::default() };
+    let failure = items.last().cloned().map(texts).filter(|words| words.len() == 2 && words[0] == "error");
+    let failure = failure.map(|words| String::from_utf8_lossy(&words[1]).into_owned());
+    (items.into_iter().map(accepted).collect(), failure)
+}
+
 fn position(words: &[bytes::Bytes]) -> Option<Position> {
     let [epoch, seq, id, ..] = words else { return None };
     match (parse(epoch)?, parse(seq)?) {

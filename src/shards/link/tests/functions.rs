@@ -57,6 +57,43 @@ async fn a_history_is_trimmed_to_about_its_window() {
     assert_eq!((window.entries.last().unwrap().seq, window.head.seq), (500, 500));
 }
 
+/// Several posts in one call are as many calls: in their order, each with its own answer, up to the first that fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn posts_of_one_call_are_in_their_order_and_each_is_answered() {
+    let server = RedisServer::start();
+    let kept = Kept::up(&server).await;
+    let stream = stream("s");
+    let first = kept.link.publish(&stream, keyed("s:shop", "a", 1)).await.unwrap();
+    let traced = Post { trace: Some(TRACE.parse().unwrap()), ..a_post("traced") };
+    let gift = Post { kind: Kind::Gift, ..keyed("s:shop", "b", 2) };
+    let posts = [a_post("one"), keyed("s:shop", "a", 1), keyed("s:shop", "a", 9), traced, gift.clone(), gift];
+    let answers = kept.link.publish_all(&stream, &posts).await;
+    let seqs: Vec<_> =
+        answers.iter().map(|answer| answer.map(|accepted| (accepted.seq, accepted.duplicate))).collect();
+    let reused = Err(PublishError::IdReused);
+    assert_eq!(seqs, [Ok((2, false)), Ok((1, true)), reused, Ok((3, false)), Ok((4, false)), Ok((4, true))]);
+    assert_eq!(answers[1].unwrap().id, first.id);
+    let window = kept.all(&stream).await;
+    assert_eq!(window.entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!(window.entries[2].trace.map(|trace| trace.to_string()).as_deref(), Some(TRACE));
+    assert_eq!(kept.link.publish_all(&stream, &[]).await, []);
+
+    let older = Post { ring_epoch: 0, ..a_post("of an older list") };
+    let refused = kept.link.publish_all(&stream, &[older.clone(), older]).await;
+    assert_eq!(refused, [Err(PublishError::Unavailable); 2]);
+    // The last number of an epoch: the call ends in the middle, and says what it did.
+    let meta = format!("{} 9007199254740990 ~ 0 0 0", Epoch::random());
+    server.cli(&["SET", "ff:{end}:m", &meta]);
+    let end = super::stream("end");
+    let answers =
+        kept.link.publish_all(&end, &[a_post("last"), a_post("none left"), a_post("nor here")]).await;
+    assert_eq!(answers[0].map(|accepted| accepted.seq), Ok(9_007_199_254_740_991));
+    assert_eq!(answers[1..], [Err(PublishError::Unavailable); 2]);
+}
+
+/// The name of a caller's span.
+const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn g6_a_repeated_post_is_in_the_stream_once() {
     let server = RedisServer::start();
