@@ -53,7 +53,7 @@ impl Batch {
             self.frames.push((frame.clone(), slot.after));
         }
         let taken = slots.take(self.frames.len());
-        self.timing.take(taken.map(|slot| slot.item.live.map(|live| (slot.came, live))));
+        self.timing.take(taken.map(|slot| slot.item.live.clone().map(|live| (slot.came, live))));
     }
 
     pub(super) fn end(&self) -> Mark {

@@ -1,10 +1,11 @@
 //! What a stream's viewers are sent, in order.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     domain::Position,
     protocol::{self, Entry, LiveComment, SharedFrame},
+    telemetry::TracedEntry,
 };
 
 /// One thing that goes to every viewer of a stream, in order.
@@ -16,12 +17,14 @@ pub struct Item {
 }
 
 /// What is measured of a comment that was just posted.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Live {
     accepted_at_ms: u64,
     /// How old it was when it came to this pod.
     pub(super) age: Duration,
     pub(super) priority: bool,
+    /// The trace of its post, if that is traced.
+    pub(super) traced: Option<Arc<TracedEntry>>,
 }
 
 #[derive(Debug, Clone)]
@@ -44,9 +47,10 @@ impl Item {
     /// A comment that was just posted.
     #[must_use]
     pub fn comment(entry: &Entry) -> Self {
-        let Entry { accepted_at_ms, priority, .. } = *entry;
-        let live = Some(Live { accepted_at_ms, age: Duration::ZERO, priority });
-        Self::of(entry, protocol::comment(entry, false), live)
+        let Entry { accepted_at_ms, priority, trace, seq, .. } = *entry;
+        let traced = trace.and_then(|post| TracedEntry::new(post, seq)).map(Arc::new);
+        let live = Live { accepted_at_ms, age: Duration::ZERO, priority, traced };
+        Self::of(entry, protocol::comment(entry, false), Some(live))
     }
 
     /// A comment that follows a reset.
@@ -77,7 +81,7 @@ impl Item {
     /// When a live comment was accepted, in milliseconds of its shard's time; none for anything else.
     #[must_use]
     pub fn accepted_at_ms(&self) -> Option<u64> {
-        self.live.map(|live| live.accepted_at_ms)
+        self.live.as_ref().map(|live| live.accepted_at_ms)
     }
 
     /// Says how old a live comment is now that it has come to this pod.

@@ -280,7 +280,7 @@ impl Row {
             self.walked = Some(to);
         } else {
             self.walked = None;
-            self.batch.timing.measure(std::mem::take(&mut self.written), sli);
+            self.batch.timing.measure(std::mem::take(&mut self.written), &self.stream.id, sli);
             if let Some(told) = self.told.take() {
                 told.measure(&self.batch, sli);
             }

@@ -124,7 +124,10 @@ impl SeatCore {
         match out.phase {
             Phase::Due => out.measures = true,
             // They were written a moment ago.
-            Phase::Prompt => batch.timing.measure(Span::between(batch.first, batch.first, batch.end()), sli),
+            Phase::Prompt => {
+                let all = Span::between(batch.first, batch.first, batch.end());
+                batch.timing.measure(all, &self.stream.id, sli);
+            }
             _ => {}
         }
     }
@@ -178,7 +181,7 @@ impl SeatCore {
             if out.phase == Phase::Due && !out.is_limited() {
                 sent.prompt.add(tally);
                 if std::mem::take(&mut out.measures) {
-                    batch.timing.measure(tally.span, sli);
+                    batch.timing.measure(tally.span, &self.stream.id, sli);
                 }
             } else {
                 sent.lagging.add(tally);

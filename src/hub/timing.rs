@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{item::Live, out::Tally, tape::Mark};
-use crate::telemetry::Sli;
+use crate::{domain::StreamId, telemetry::Sli};
 
 /// The most frames of a batch: each has a bit in a word.
 pub(super) const MAX_FRAMES: usize = 64;
@@ -57,9 +57,9 @@ impl Timing {
         self.late = self.bits(|came, live| live.age + since(came, now) > objective);
     }
 
-    fn bits(&self, has: impl Fn(Instant, Live) -> bool) -> u64 {
+    fn bits(&self, has: impl Fn(Instant, &Live) -> bool) -> u64 {
         let bit = |(n, frame): (usize, &Option<(Instant, Live)>)| {
-            u64::from(frame.is_some_and(|(came, live)| has(came, live))) << n
+            u64::from(frame.as_ref().is_some_and(|(came, live)| has(*came, live))) << n
         };
         self.frames.iter().enumerate().map(bit).fold(0, |word, bit| word | bit)
     }
@@ -71,15 +71,19 @@ impl Timing {
     }
 
     /// Measures the comments among these frames, which were now written to the last prompt seat of a lane.
-    pub(super) fn measure(&self, Span(span): Span, sli: &Sli) {
+    pub(super) fn measure(&self, Span(span): Span, stream: &StreamId, sli: &Sli) {
         if self.live & span == 0 {
             return;
         }
         let now = Instant::now();
         for (n, frame) in self.frames.iter().enumerate() {
-            if let Some((came, live)) = frame.filter(|_| span & (1 << n) != 0) {
-                let since_came = since(came, now);
-                sli.written(live.priority, live.age + since_came, since_came);
+            if let Some((came, live)) = frame.as_ref().filter(|_| span & (1 << n) != 0) {
+                let since_came = since(*came, now);
+                let latency = live.age + since_came;
+                sli.written(live.priority, latency, since_came);
+                if let Some(traced) = &live.traced {
+                    traced.written(stream, latency, since_came);
+                }
             }
         }
     }

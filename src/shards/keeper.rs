@@ -39,7 +39,7 @@ use crate::{
     domain::{Position, StreamId},
     hub::Hub,
     protocol::{BadEnvelope, Entry},
-    telemetry::{Sli, deliver_span},
+    telemetry::Sli,
 };
 
 /// How often the keeper looks at what time alone makes due: lingers, audits, and what failed.
@@ -202,12 +202,8 @@ impl Keeper {
         if !std::mem::replace(&mut kept.audited, true) {
             self.audits.push_back((now + QUIET, stream.clone()));
         }
-        let span = entry.trace.map(|post| deliver_span(post, &stream, entry.seq));
         let (life, outcome) = (kept.life, kept.chain.take(entry));
-        match span {
-            Some(span) => span.in_scope(|| self.carry_out(stream, life, outcome)),
-            None => self.carry_out(stream, life, outcome),
-        }
+        self.carry_out(stream, life, outcome);
     }
 
     fn carry_out(&mut self, stream: StreamId, life: u64, outcome: Outcome) {

@@ -22,7 +22,7 @@ mod writer;
 pub use lately::Quantiles;
 pub use prometheus::PROMETHEUS_TEXT;
 pub use sli::{Counts, Figures, Identity, JoinSource, Objectives, PostOutcome, Seating, ShardFigures, Sli};
-pub use trace::{BadTraceparent, CallerSpan, Traceparent, deliver_span, post_span};
+pub use trace::{BadTraceparent, CallerSpan, TracedEntry, Traceparent, post_span};
 
 use otlp::{Ignored, Settings};
 use push::{Push, Pushed};
@@ -51,8 +51,8 @@ impl Telemetry {
             .as_ref()
             .map(|_| spans::tracer(&settings, resource.clone(), &sli))
             .map_or((None, None), |(tracer, spans)| (Some(tracer), Some(spans)));
-        if tracer.is_some() {
-            trace::begin();
+        if let Some(tracer) = &tracer {
+            trace::begin(tracer.clone());
         }
         let pen = logs::start(&sli, tracer)?;
         for Ignored { setting, reason } in ignored.into_iter().chain(unread) {

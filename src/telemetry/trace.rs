@@ -4,13 +4,21 @@
 use std::{
     fmt,
     str::FromStr,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime},
 };
 
 use opentelemetry::{
-    Context,
-    trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState},
+    Context, KeyValue,
+    trace::{
+        Link, Span as _, SpanContext, SpanId, SpanKind, TraceContextExt as _, TraceFlags, TraceId,
+        TraceState, Tracer as _,
+    },
 };
+use opentelemetry_sdk::trace::SdkTracer;
 use tracing::{Span, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -19,8 +27,14 @@ pub(super) const TARGET: &str = "fanfare::trace";
 
 /// Whether spans are made at all. Where they go nowhere, none is made.
 static TRACING: AtomicBool = AtomicBool::new(false);
+/// Makes the spans whose times are known only at their end.
+static TRACER: OnceLock<SdkTracer> = OnceLock::new();
 
-pub(super) fn begin() {
+/// The attribute of a span `deliver` that tells the milliseconds from the post's acceptance to the last prompt seat.
+const LATENCY_MS: &str = "fanfare.delivery.latency_ms";
+
+pub(super) fn begin(tracer: SdkTracer) {
+    TRACER.get_or_init(|| tracer);
     TRACING.store(true, Relaxed);
 }
 
@@ -128,20 +142,42 @@ pub fn post_span(caller: Option<CallerSpan>, stream: &impl fmt::Display, kind: &
     span
 }
 
-/// What a pod does with an entry whose post is traced: from its arrival until it is on the tape.
-///
-/// The span links to the post's span; it is no child of it, since many pods deliver, some of them late.
-#[must_use]
-pub fn deliver_span(post: Traceparent, stream: &impl fmt::Display, seq: u64) -> Span {
-    if !TRACING.load(Relaxed) {
-        return Span::none();
+/// An entry whose post is traced, on its way to this pod's viewers.
+#[derive(Debug)]
+pub struct TracedEntry {
+    post: Traceparent,
+    seq: u64,
+}
+
+impl TracedEntry {
+    /// Returns `None` if nothing is traced.
+    #[must_use]
+    pub fn new(post: Traceparent, seq: u64) -> Option<Self> {
+        TRACING.load(Relaxed).then_some(Self { post, seq })
     }
-    let span = tracing::info_span!(
-        target: TARGET, parent: None, "deliver", otel.kind = "consumer", %stream, seq, trace_id = Empty
-    );
-    span.add_link(post.context());
-    note(&span);
-    span
+
+    /// Makes the span `deliver`: from the entry's arrival on this pod until it was written to the last prompt seat of a
+    /// lane, which is now. Its latency, from the post's acceptance on, is an attribute.
+    ///
+    /// The span links to the post's span; it is no child of it, since many pods deliver, some of them late.
+    pub fn written(&self, stream: &impl fmt::Display, since_accepted: Duration, since_came: Duration) {
+        let Some(tracer) = TRACER.get() else { return };
+        let end = SystemTime::now();
+        let latency_ms = i64::try_from(since_accepted.as_millis()).unwrap_or(i64::MAX);
+        let attributes = [
+            KeyValue::new("stream", stream.to_string()),
+            KeyValue::new("seq", i64::try_from(self.seq).unwrap_or(i64::MAX)),
+            KeyValue::new(LATENCY_MS, latency_ms),
+        ];
+        tracer
+            .span_builder("deliver")
+            .with_kind(SpanKind::Consumer)
+            .with_start_time(end - since_came)
+            .with_links(vec![Link::with_context(self.post.context())])
+            .with_attributes(attributes)
+            .start_with_context(tracer, &Context::new())
+            .end_with_timestamp(end);
+    }
 }
 
 /// Puts the trace's id into the span, and so into the log lines that are written in it.

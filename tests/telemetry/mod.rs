@@ -8,5 +8,6 @@ mod objectives;
 mod push;
 mod scrape;
 mod skew;
+mod slow;
 
 pub(crate) use scrape::Scrape;

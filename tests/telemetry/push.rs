@@ -12,7 +12,7 @@ use crate::world::{
     Collector, Join, Manner, Otlp, PATIENCE, Pod, RedisServer, Signal, Taken, eventually, stream_for,
 };
 
-fn attributes(pairs: &[KeyValue]) -> BTreeMap<String, String> {
+pub(super) fn attributes(pairs: &[KeyValue]) -> BTreeMap<String, String> {
     let text = |value: &Value| match value {
         Value::StringValue(text) => text.clone(),
         Value::BoolValue(is) => is.to_string(),
