@@ -21,7 +21,7 @@ use super::{
     wire::Wire,
 };
 use crate::{
-    domain::{Keys, Limits, Meters, TooOften},
+    domain::{Keys, Limits, Meters, PostCharge, TooOften},
     hub::Seat,
     protocol::{Close, MAX_CLIENT_MESSAGE_BYTES},
 };
@@ -85,6 +85,12 @@ impl<'a> Reader<'a> {
     pub(super) fn may_post(&mut self) -> Result<(), TooOften> {
         let Adapter { allowance: Allowance { limits, keys }, meters, .. } = self.frames.get_mut();
         limits.post(keys, Some(meters))
+    }
+
+    /// Gives back what an answered post does not count for.
+    pub(super) fn settle(&mut self, charge: PostCharge) {
+        let Adapter { allowance: Allowance { limits, keys }, meters, .. } = self.frames.get_mut();
+        limits.settle(keys, Some(meters), charge);
     }
 
     /// The next thing that comes. Nothing is lost if the future is dropped before it is ready.

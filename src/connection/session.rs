@@ -15,7 +15,7 @@ use super::{
     wire::Wire,
 };
 use crate::{
-    domain::{Draft, Poster, Right, now_ms},
+    domain::{Draft, PostCharge, Poster, Right, now_ms},
     hub::{Drained, Seat},
     identity::{BadToken, Pass},
     protocol::{self, ClientFrame, Close, Code, ReconnectReason, SharedFrame},
@@ -91,7 +91,7 @@ struct Session<'a> {
     /// The next step towards the stream's present; none while one is under way, and when there are no more.
     catchup: Option<Catchup>,
     step: Job<'a, (Vec<SharedFrame>, Next)>,
-    post: Job<'a, SharedFrame>,
+    post: Job<'a, (SharedFrame, PostCharge)>,
     pass: Pass,
     term: Term,
     arrival: Arrival<'a>,
@@ -145,8 +145,9 @@ impl<'a> Session<'a> {
             let may_read = self.post.is_none() && self.seat.has_room();
             tokio::select! {
                 (frames, next) = job(&mut self.step) => self.stepped(&frames, next),
-                answer = job(&mut self.post) => {
+                (answer, charge) = job(&mut self.post) => {
                     self.post = None;
+                    self.reader.settle(charge);
                     self.seat.push(&answer);
                 }
                 incoming = self.reader.next(), if may_read => {
@@ -296,12 +297,19 @@ fn code_of(bad: BadToken) -> Code {
     if bad.has_ended() { Code::TokenExpired } else { Code::BadToken }
 }
 
-async fn post(joining: &Joining<'_>, pass: Pass, reference: Option<String>, draft: Draft) -> SharedFrame {
+async fn post(
+    joining: &Joining<'_>,
+    pass: Pass,
+    reference: Option<String>,
+    draft: Draft,
+) -> (SharedFrame, PostCharge) {
     let Joining { context, request, .. } = joining;
-    match context.desk.post(Poster::Viewer(pass.viewer()), &request.stream, draft).await {
-        Ok(accepted) => protocol::posted(reference.as_deref(), &accepted),
-        Err(refusal) => protocol::refused(reference.as_deref(), &refusal),
-    }
+    let answer = context.desk.post(Poster::Viewer(pass.viewer()), &request.stream, draft).await;
+    let frame = match &answer {
+        Ok(accepted) => protocol::posted(reference.as_deref(), accepted),
+        Err(refusal) => protocol::refused(reference.as_deref(), refusal),
+    };
+    (frame, PostCharge::of(&answer))
 }
 
 /// Waits until the socket takes something; in a box, since few viewers ever wait for that.

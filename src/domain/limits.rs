@@ -3,6 +3,8 @@
 //! Each limit is a rate and a burst (GCRA: a cell holds the moment at which its owner has used nothing). A socket's own
 //! cells lie with the socket. The others lie in one table of a fixed size.
 
+mod table;
+
 use std::{
     hash::{BuildHasher as _, RandomState},
     net::{IpAddr, Ipv6Addr},
@@ -10,11 +12,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
 use serde::Deserialize;
 
+use self::table::{Cell, Pace, SHARDS, Table, nanos};
 use super::{
-    Refusal, StreamId,
+    Accepted, Refusal, StreamId,
     json::{object, optional_object, read_object},
 };
 
@@ -117,45 +119,6 @@ impl LimitRules {
     }
 }
 
-/// A rate in the clock's steps of a nanosecond.
-#[derive(Debug, Clone, Copy)]
-struct Pace {
-    /// Between two, in the long run.
-    every: u64,
-    /// How far ahead of that somebody may be.
-    ahead: u64,
-}
-
-impl From<Rate> for Pace {
-    fn from(Rate { per_second, burst }: Rate) -> Self {
-        let every = Duration::from_secs_f64(1.0 / per_second);
-        Self { every: nanos(every), ahead: nanos(every * (burst - 1)) }
-    }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// One owner's use of one limit: the moment at which nothing of it will be left.
-#[derive(Debug, Clone, Copy, Default)]
-struct Cell(u64);
-
-impl Cell {
-    /// Takes so many, or tells how long it is until one may be had.
-    fn take(&mut self, pace: Pace, count: u32, now: u64) -> Result<(), TooOften> {
-        let begin = self.0.max(now);
-        let next = begin.saturating_add(pace.every.saturating_mul(u64::from(count)));
-        // The last of them must be no further ahead than the burst allows.
-        let ahead = next.saturating_sub(pace.every).saturating_sub(now);
-        if ahead > pace.ahead {
-            return Err(TooOften { wait: Duration::from_nanos(ahead - pace.ahead) });
-        }
-        self.0 = next;
-        Ok(())
-    }
-}
-
 /// Somebody did something too often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooOften {
@@ -166,6 +129,29 @@ pub struct TooOften {
 impl From<TooOften> for Refusal {
     fn from(TooOften { wait }: TooOften) -> Self {
         Self::RateLimited { retry_ms: u64::try_from(wait.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX) }
+    }
+}
+
+/// What an answered post counts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PostCharge {
+    /// One post: the stream has it now, or it can never be accepted.
+    Full,
+    /// Nothing, as often as posts may come: it was in the stream already.
+    Repetition,
+    /// Nothing: the shard did not answer, and the poster has to repeat it.
+    Nothing,
+}
+
+impl PostCharge {
+    /// Returns the charge of a post by its answer.
+    #[must_use]
+    pub const fn of(answer: &Result<Accepted, Refusal>) -> Self {
+        match answer {
+            Ok(Accepted { duplicate: true, .. }) => Self::Repetition,
+            Err(Refusal::ShardUnavailable) => Self::Nothing,
+            _ => Self::Full,
+        }
     }
 }
 
@@ -189,6 +175,8 @@ pub struct Keys {
 enum Act {
     Frame,
     Post,
+    /// A post that was in its stream already.
+    Repeat,
     Join,
 }
 
@@ -198,6 +186,7 @@ impl Act {
         match self {
             Self::Frame => 0x9e37_79b9_7f4a_7c15,
             Self::Post => 0xc2b2_ae3d_27d4_eb4f,
+            Self::Repeat => 0x27d4_eb2f_1656_67c5,
             Self::Join => 0x1656_67b1_9e37_79f9,
         }
     }
@@ -266,14 +255,51 @@ impl Limits {
     /// # Errors
     /// [`TooOften`]: it is one too many.
     pub fn post(&self, keys: &Keys, meters: Option<&mut Meters>) -> Result<(), TooOften> {
-        let PostRules { viewer, user, address, stream, .. } = self.0.rules.posts;
         let now = self.now();
-        if let (Some(rate), Some(meters)) = (viewer, meters) {
-            meters.posts.take(rate.into(), 1, now)?;
+        let own = self.0.rules.posts.viewer.zip(meters);
+        let own = own.map(|(rate, meters)| (Pace::from(rate), &mut meters.posts));
+        let Some((pace, cell)) = own else { return self.take(Act::Post, self.of_post(keys), 1, now) };
+        cell.take(pace, 1, now)?;
+        let shared = self.take(Act::Post, self.of_post(keys), 1, now);
+        shared.inspect_err(|_| cell.give_back(pace, 1))
+    }
+
+    /// Gives back what an answered post of a viewer does not count for.
+    pub fn settle(&self, keys: &Keys, meters: Option<&mut Meters>, charge: PostCharge) {
+        let shared = self.of_post(keys);
+        if self.is_free(charge, shared) {
+            if let (Some(rate), Some(meters)) = (self.0.rules.posts.viewer, meters) {
+                meters.posts.give_back(rate.into(), 1);
+            }
+            self.give_back(Act::Post, &shared, 1);
         }
-        // The widest last: what is refused for its poster uses nothing of its stream's share.
-        let shared = [(user, keys.user), (address, keys.address), (stream, keys.stream)];
-        self.take(Act::Post, shared, 1, now)
+    }
+
+    /// Gives back what an answered post of a service does not count for.
+    pub fn settle_of_service(&self, name: &str, charge: PostCharge) {
+        let shared = self.of_service(name);
+        if self.is_free(charge, shared) {
+            self.give_back(Act::Post, &shared, 1);
+        }
+    }
+
+    fn is_free<const N: usize>(&self, charge: PostCharge, shared: [(Option<Rate>, u64); N]) -> bool {
+        match charge {
+            PostCharge::Full => false,
+            PostCharge::Repetition => self.take(Act::Repeat, shared, 1, self.now()).is_ok(),
+            PostCharge::Nothing => true,
+        }
+    }
+
+    /// The widest last: what is refused for its poster uses nothing of its stream's share.
+    fn of_post(&self, keys: &Keys) -> [(Option<Rate>, u64); 3] {
+        let PostRules { user, address, stream, .. } = self.0.rules.posts;
+        [(user, keys.user), (address, keys.address), (stream, keys.stream)]
+    }
+
+    fn of_service(&self, name: &str) -> [(Option<Rate>, u64); 1] {
+        let rate = self.0.rules.posts.service;
+        [(rate, if rate.is_some() { self.0.hasher.hash_one(("service", name)) } else { 0 })]
     }
 
     /// Counts a post of a service.
@@ -281,9 +307,7 @@ impl Limits {
     /// # Errors
     /// [`TooOften`]: it is one too many.
     pub fn post_of_service(&self, name: &str) -> Result<(), TooOften> {
-        let Some(rate) = self.0.rules.posts.service else { return Ok(()) };
-        let key = self.0.hasher.hash_one(("service", name));
-        self.take(Act::Post, [(Some(rate), key)], 1, self.now())
+        self.take(Act::Post, self.of_service(name), 1, self.now())
     }
 
     /// Counts a handshake.
@@ -303,59 +327,26 @@ impl Limits {
         count: u32,
         now: u64,
     ) -> Result<(), TooOften> {
-        let limited = limits.into_iter().filter_map(|(rate, key)| rate.map(|rate| (rate, key)));
-        for (rate, key) in limited {
-            self.0.table.take(key ^ act.salt(), rate.into(), count, now)?;
+        for (at, (rate, key)) in limits.into_iter().enumerate() {
+            let Some(rate) = rate else { continue };
+            let taken = self.0.table.take(key ^ act.salt(), rate.into(), count, now);
+            // What is refused by one limit counts for none.
+            taken.inspect_err(|_| self.give_back(act, &limits[..at], count))?;
         }
         Ok(())
+    }
+
+    fn give_back(&self, act: Act, limits: &[(Option<Rate>, u64)], count: u32) {
+        for (rate, key) in limits {
+            if let Some(rate) = *rate {
+                self.0.table.give_back(key ^ act.salt(), rate.into(), count);
+            }
+        }
     }
 
     /// From 1 on, so that a cell that was never used is free.
     fn now(&self) -> u64 {
         nanos(self.0.begin.elapsed()).saturating_add(1)
-    }
-}
-
-/// How many parts of the table have a lock each.
-const SHARDS: usize = 64;
-/// How many sets a part has.
-const SETS: usize = 128;
-/// How many owners a set holds: 65,536 in all, of 16 bytes each, so 1 MiB.
-const OWNERS: usize = 8;
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Owner {
-    key: u64,
-    cell: Cell,
-}
-
-type Set = [Owner; OWNERS];
-
-/// The owners that were seen lately. Full: whoever is nearest to having used nothing makes way, so that strangers who
-/// come in any number push out each other, and not who is in debt.
-#[derive(Debug)]
-struct Table {
-    /// Each guards its sets; held for one look.
-    shards: Box<[Mutex<Box<[Set]>>]>,
-}
-
-impl Table {
-    fn new(shards: usize) -> Self {
-        let shard = || Mutex::new(vec![Set::default(); SETS].into_boxed_slice());
-        Self { shards: std::iter::repeat_with(shard).take(shards).collect() }
-    }
-
-    fn take(&self, key: u64, pace: Pace, count: u32, now: u64) -> Result<(), TooOften> {
-        let place = usize::try_from(key >> 32).unwrap_or(0);
-        let Some(shard) = self.shards.get(place % SHARDS) else { return Ok(()) };
-        let mut sets = shard.lock();
-        let set = &mut sets[(place / SHARDS) % SETS];
-        let at = set.iter().position(|owner| owner.key == key).unwrap_or_else(|| {
-            let freest = (0..OWNERS).min_by_key(|at| set[*at].cell.0).unwrap_or(0);
-            set[freest] = Owner { key, cell: Cell::default() };
-            freest
-        });
-        set[at].cell.take(pace, count, now)
     }
 }
 

@@ -129,3 +129,50 @@ fn rules_that_make_no_sense_are_told() {
     assert_eq!(LimitRules::from_json("{}"), Ok(LimitRules::default()));
     assert!(LimitRules::from_json(include_str!("../../deploy/limits.json")).is_ok(), "the example");
 }
+
+/// Symptom: posts of an outage were refused once the shard was back. Cause: each repetition was charged as a post.
+#[test]
+fn posts_that_were_not_taken_or_were_there_already_are_given_back() {
+    let three = r#"{"per_second": 0.001, "burst": 3}"#;
+    let rules = format!(r#"{{"posts": {{"viewer": {three}, "user": {three}, "service": {three}}}}}"#);
+    let limits = limits(&rules);
+    let keys = limits.keys("ann", "192.0.2.1".parse().unwrap(), &stream("a"));
+    let mut meters = Meters::default();
+    for _ in 0..50 {
+        assert!(limits.post(&keys, Some(&mut meters)).is_ok());
+        limits.settle(&keys, Some(&mut meters), PostCharge::Nothing);
+        assert!(limits.post_of_service("shop").is_ok());
+        limits.settle_of_service("shop", PostCharge::Nothing);
+    }
+    // Repetitions are free as often as posts may come; a flood of them counts.
+    let free = (0..50).take_while(|_| {
+        let may = limits.post(&keys, None).is_ok();
+        limits.settle(&keys, None, PostCharge::Repetition);
+        may
+    });
+    assert_eq!(free.count(), 6);
+    for _ in 0..3 {
+        assert!(limits.post_of_service("shop").is_ok());
+        limits.settle_of_service("shop", PostCharge::Full);
+    }
+    assert!(limits.post_of_service("shop").is_err());
+}
+
+#[test]
+fn a_post_that_one_limit_refuses_counts_for_none() {
+    let rules = r#"{"posts": {
+        "viewer": {"per_second": 0.001, "burst": 3}, "user": {"per_second": 0.001, "burst": 3},
+        "stream": {"per_second": 0.001, "burst": 1}
+    }}"#;
+    let limits = limits(rules);
+    let keys = |name| limits.keys("ann", "192.0.2.1".parse().unwrap(), &stream(name));
+    let mut meters = Meters::default();
+    assert!(limits.post(&keys("a"), Some(&mut meters)).is_ok());
+    for _ in 0..9 {
+        assert!(limits.post(&keys("a"), Some(&mut meters)).is_err(), "the stream has had its one");
+    }
+    for name in ["b", "c"] {
+        assert!(limits.post(&keys(name), Some(&mut meters)).is_ok(), "{name}");
+    }
+    assert!(limits.post(&keys("d"), Some(&mut meters)).is_err(), "three of the viewer's and the user's");
+}

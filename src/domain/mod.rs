@@ -18,7 +18,9 @@ pub use desk::fuzz_accept;
 pub use desk::{Accepted, Desk, Key, Publication, Publish, PublishError, Refusal};
 pub use ids::{BadId, EntryId, Epoch, PostId, StreamId};
 pub use json::{Object, object, optional_object, read_object};
-pub use limits::{FrameRules, JoinRules, Keys, LimitRules, Limits, Meters, PostRules, Rate, TooOften};
+pub use limits::{
+    FrameRules, JoinRules, Keys, LimitRules, Limits, Meters, PostCharge, PostRules, Rate, TooOften,
+};
 pub use position::{BadPosition, Position};
 pub use rights::{Poster, Right, Rights, Service, Viewer};
 pub use rules::{MAX_BODY_BYTES, MAX_BODY_GRAPHEMES, MAX_DATA_BYTES};

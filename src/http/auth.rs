@@ -13,7 +13,7 @@ use axum::{
 
 use super::{Api, Problem};
 use crate::{
-    domain::{Poster, Refusal, Right, Service, StreamId, TooOften, Viewer},
+    domain::{PostCharge, Poster, Refusal, Right, Service, StreamId, TooOften, Viewer},
     identity::{Identity, Pass},
 };
 
@@ -55,6 +55,17 @@ impl Caller {
             Self::Viewer(pass, address) => {
                 let keys = api.0.limits.keys(&pass.viewer().author.id, *address, stream);
                 counted(api, api.0.limits.post(&keys, None))
+            }
+        }
+    }
+
+    /// Gives back what an answered post of the caller does not count for.
+    pub(super) fn settle(&self, api: &Api, stream: &StreamId, charge: PostCharge) {
+        let limits = &api.0.limits;
+        match self {
+            Self::Service(service) => limits.settle_of_service(&service.name, charge),
+            Self::Viewer(pass, address) => {
+                limits.settle(&limits.keys(&pass.viewer().author.id, *address, stream), None, charge);
             }
         }
     }

@@ -17,7 +17,9 @@ use super::{
     items,
 };
 use crate::{
-    domain::{Accepted, Author, Draft, Kind, Object, Poster, Refusal, Service, StreamId, read_object},
+    domain::{
+        Accepted, Author, Draft, Kind, Object, PostCharge, Poster, Refusal, Service, StreamId, read_object,
+    },
     protocol::Code,
     shards::Unavailable,
     telemetry::CallerSpan,
@@ -154,6 +156,7 @@ impl Posting<'_> {
             let is_dead = answers.contains(&Err(Refusal::ShardUnavailable));
             let mut outcomes = self.outcomes.lock();
             for (place, answer) in places.into_iter().zip(answers) {
+                self.api.0.limits.settle_of_service(&self.service.name, PostCharge::of(&answer));
                 outcomes[place] =
                     Some(answer.map_or_else(|refusal| Problem::from(refusal).into(), Outcome::from));
             }

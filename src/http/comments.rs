@@ -15,7 +15,7 @@ use super::{
     extract::{IdempotencyKey, JsonBody, NoParams, Params, Stream, Trace},
 };
 use crate::{
-    domain::{Accepted, Author, Draft, Epoch, Kind, Object, Position, PostId},
+    domain::{Accepted, Author, Draft, Epoch, Kind, Object, Position, PostCharge, PostId},
     shards::HistoryPage,
 };
 
@@ -71,7 +71,9 @@ pub(super) async fn post(
     JsonBody(body): JsonBody<Body, MAX_BODY_BYTES>,
 ) -> Result<Response, Problem> {
     caller.may_post(&api, &stream)?;
-    let accepted = api.0.desk.post_for(parent, caller.poster(), &stream, body.draft(id)).await?;
+    let answer = api.0.desk.post_for(parent, caller.poster(), &stream, body.draft(id)).await;
+    caller.settle(&api, &stream, PostCharge::of(&answer));
+    let accepted = answer?;
     Ok((status(&accepted), Json(Posted::from(accepted))).into_response())
 }
 

@@ -13,6 +13,7 @@ mod joining;
 mod lists;
 mod outage_lines;
 mod outages;
+mod outposts;
 mod refusals;
 mod slow;
 mod starting;
