@@ -6,7 +6,7 @@ use super::{
     census::Census,
     clock::Clock,
     embedded::Embedded,
-    link::Link,
+    link::{self, Link},
     report::Report,
     revocations::Revocation,
     shard::{Audience, ConnectionId, Count, Counted, Health, Post, Span, Tally, Unavailable, Window},
@@ -177,10 +177,10 @@ impl Shard {
     /// Whether it answers, and how fast.
     pub(super) fn health(&self) -> Health {
         match self {
-            Self::Embedded(_) => Health { up: true, probe: None, clients: None },
+            Self::Embedded(_) => Health { up: true, ..Health::default() },
             Self::Redis(link) => {
-                let health = link.health();
-                Health { up: health.up, probe: health.probe, clients: health.clients }
+                let link::Health { up, probe, clients, conditions, .. } = link.health();
+                Health { up, probe, clients, conditions }
             }
         }
     }

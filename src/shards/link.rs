@@ -40,6 +40,7 @@ use self::{
     wire::{LastError, Life, Purpose, Upkeep, Wire},
 };
 use super::clock::Clock;
+use super::condition::Conditions;
 use super::shard::{Event, Unavailable};
 use crate::domain::{Epoch, StreamId};
 
@@ -83,6 +84,8 @@ pub(super) struct Health {
     pub(super) probe: Option<Duration>,
     /// Connections of all clients to the shard, and how many it takes; none until it said so.
     pub(super) clients: Option<(u64, u64)>,
+    /// The conditions of the server that posts go to.
+    pub(super) conditions: Conditions,
     /// Messages that came for streams since the start.
     pub(super) messages: u64,
     /// Messages on channels that are not ours.
@@ -139,7 +142,11 @@ impl Link {
         let (reading, read_upkeep) = wire(Purpose::Reading);
         let (clock, primary) = (Clock::default(), Primary::new());
         let look = Beat::Look { clock: clock.clone() };
-        let probe = Beat::Probe { channel: probe_channel.clone(), pulse: Arc::clone(&pulse) };
+        let probe = Beat::Probe {
+            channel: probe_channel.clone(),
+            pulse: Arc::clone(&pulse),
+            library: Arc::clone(&library),
+        };
         let answering = |beat| Answering { beat, library: Arc::clone(&library), primary: primary.clone() };
         let work = futures_util::future::join3(
             listening.keep(Listening {
@@ -178,6 +185,7 @@ impl Link {
             up: connected && probe.is_some(),
             probe,
             clients: pulse.clients(),
+            conditions: pulse.conditions(),
             messages: pulse.messages.load(Relaxed),
             strangers: pulse.strangers.load(Relaxed),
             overrun: pulse.overrun.load(Relaxed),

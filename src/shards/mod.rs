@@ -7,6 +7,7 @@ mod backoff;
 mod census;
 mod chain;
 mod clock;
+mod condition;
 mod distinct;
 mod embedded;
 mod fleet;
@@ -42,6 +43,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
+pub use condition::Condition;
 pub use history::{HistoryPage, Past};
 pub use list::{ShardAddress, parse_shards};
 pub use nudges::Nudges;
@@ -263,7 +265,7 @@ impl Shards {
     pub fn status(&self) -> Vec<ShardStatus> {
         let status = |member: &Member| {
             let Member { name, shard, clock, report, .. } = member;
-            report.status(name, shard.health(), clock)
+            report.status(name, shard, clock)
         };
         self.0.shards.iter().map(status).collect()
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use serde::Serialize;
 
-use super::{chain::Repair, clock::Clock, interest::Step, shard::Health};
+use super::{chain::Repair, clock::Clock, condition::Condition, interest::Step, kinds::Shard};
 use crate::{domain::StreamId, telemetry::ShardFigures};
 
 /// Counts of one shard, written by its keeper.
@@ -33,6 +33,10 @@ pub struct ShardStatus {
     pub name: String,
     /// Whether the pod hears it.
     pub up: bool,
+    /// The reason for which it is not heard; none while it is.
+    pub reason: Option<String>,
+    /// The conditions of its server that weaken or break the promises.
+    pub conditions: Vec<Condition>,
     /// How long a message took from this pod through the shard and back, in microseconds; none if none came back lately.
     pub probe_us: Option<u64>,
     /// Streams whose messages come.
@@ -81,6 +85,7 @@ impl From<ShardStatus> for ShardFigures {
             resets: status.resets,
             overruns: status.overruns,
             connections: status.clients.zip(status.max_clients),
+            conditions: Condition::ALL.map(|one| (one.name(), status.conditions.contains(&one))).into(),
         }
     }
 }
@@ -110,11 +115,16 @@ impl Report {
         }
     }
 
-    pub(super) fn status(&self, name: &str, health: Health, clock: &Clock) -> ShardStatus {
+    pub(super) fn status(&self, name: &str, shard: &Shard, clock: &Clock) -> ShardStatus {
         let read = |count: &AtomicU64| count.load(Relaxed);
+        let health = shard.health();
+        let up = self.connected.load(Relaxed) && health.up;
+        let broken = health.conditions.breaking().map(|condition| condition.text().to_owned());
         ShardStatus {
             name: name.to_owned(),
-            up: self.connected.load(Relaxed) && health.up,
+            up,
+            reason: (!up).then(|| broken.unwrap_or_else(|| shard.last_error())),
+            conditions: health.conditions.iter().collect(),
             probe_us: health.probe.map(|probe| u64::try_from(probe.as_micros()).unwrap_or(u64::MAX)),
             subscriptions: read(&self.subscriptions),
             subscribe_churn: read(&self.subscribe_churn),

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use super::condition::Conditions;
 use crate::{
     domain::{EntryId, Epoch, Key, Kind, Position, StreamId},
     protocol::{Entry, Fragment},
@@ -163,13 +164,15 @@ pub(super) enum Event {
 }
 
 /// Whether a shard answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Health {
     pub(super) up: bool,
     /// How long a message took through the shard and back.
     pub(super) probe: Option<Duration>,
     /// Connections of all clients, and how many it takes; none if it does not say.
     pub(super) clients: Option<(u64, u64)>,
+    /// The conditions of its server.
+    pub(super) conditions: Conditions,
 }
 
 /// What a shard tells its keeper, and whether more was lost than could wait.

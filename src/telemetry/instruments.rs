@@ -203,6 +203,14 @@ impl Eyes<'_> {
         self.gauge("fanfare.shard.up", "Whether the pod hears the shard", |figures, gauge| {
             each_shard(figures, |shard, is| gauge.observe(shard.up.into(), &[is]));
         });
+        let description = "Whether a condition of the shard's server weakens or breaks the promises";
+        self.gauge("fanfare.shard.condition", description, |figures, gauge| {
+            each_shard(figures, |shard, is| {
+                for (name, holds) in &shard.conditions {
+                    gauge.observe((*holds).into(), &[is.clone(), KeyValue::new("condition", *name)]);
+                }
+            });
+        });
         let description = "Connections of all clients to the shard";
         self.gauge("fanfare.redis.connections", description, |figures, gauge| {
             each_shard(figures, |shard, is| {

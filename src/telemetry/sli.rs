@@ -166,6 +166,8 @@ pub struct ShardFigures {
     pub overruns: u64,
     /// Connections of all clients to the shard, and how many it takes; none if it does not say.
     pub connections: Option<(u64, u64)>,
+    /// The conditions that weaken or break the promises: the name of each, and whether it holds.
+    pub conditions: Vec<(&'static str, bool)>,
 }
 
 /// A new set of counts for a pod without a name, with the usual objectives; tests use it.

@@ -46,7 +46,7 @@ async fn the_status_of_a_pod_has_this_shape() {
         "deliveries_per_second": "number", "late_per_second": "number", "skipped_per_second": "number",
         "delivery": latency, "join": latency,
         "shards": [{
-            "name": "string", "up": "bool", "probe_us": "number", "waste": "number", "subscriptions": "number",
+            "name": "string", "up": "bool", "reason": "null", "conditions": ["string"], "probe_us": "number", "waste": "number", "subscriptions": "number",
             "subscribe_churn": "number", "unsubscribes": "number", "linger_hits": "number", "received": "number",
             "unwatched": "number", "strange": "number", "filled": "number", "gaps": "number", "resets": "number",
             "overruns": "number", "clients": "number", "max_clients": "number", "clock_ahead_us": "number",

@@ -4,6 +4,7 @@ mod audience;
 mod batches;
 mod chaos;
 mod cluster;
+mod conditions;
 mod connections;
 mod costs;
 mod dead;

@@ -18,7 +18,7 @@ use super::{
     pulse::{BEAT_EVERY, DEAF_AFTER, Pulse},
     wire::{Duty, Life},
 };
-use crate::shards::clock::Clock;
+use crate::shards::{clock::Clock, condition::Condition};
 
 /// What a heart sends.
 pub(super) enum Beat {
@@ -34,6 +34,8 @@ pub(super) enum Beat {
         channel: String,
         /// Where it is noted.
         pulse: Arc<Pulse>,
+        /// The shard, for the log.
+        library: Arc<Library>,
     },
 }
 
@@ -41,29 +43,38 @@ impl Beat {
     async fn once(&self, client: &Client) -> Result<(), Error> {
         match self {
             Self::Look { clock } => Box::pin(look_at_clock(client, clock)).await,
-            Self::Probe { channel, pulse } => {
+            Self::Probe { channel, pulse, library } => {
                 let _receivers: i64 =
                     Box::pin(client.publish(channel.as_str(), pulse.probe().as_str())).await?;
                 pulse.probe_taken();
                 if pulse.is_info_due() {
-                    self.look_at_primary(&ServerInfo::of(client).await?)?;
+                    let before = pulse.conditions();
+                    pulse.note_info(&ServerInfo::of(client).await?);
+                    library.log_conditions(before, pulse.conditions());
                 }
                 Ok(())
             }
         }
     }
 
-    /// Takes the account of the server that posts go to.
+    /// Records the account of the server that posts go to, or that it gave none.
     ///
     /// # Errors
-    /// The server is no primary, and the connection is of no use to posts.
-    fn look_at_primary(&self, info: &ServerInfo) -> Result<(), Error> {
-        let Self::Probe { pulse, .. } = self else { return Ok(()) };
-        pulse.note_clients(info);
-        if info.is_replica {
-            return Err(Error::new(ErrorKind::Protocol, "READONLY the server is a replica"));
+    /// The condition with which the server can be no shard.
+    fn meet(&self, info: Option<&ServerInfo>) -> Result<(), Condition> {
+        let Self::Probe { pulse, library, .. } = self else { return Ok(()) };
+        let before = pulse.conditions();
+        pulse.note_info(info.unwrap_or(&ServerInfo::default()));
+        library.log_conditions(before, pulse.conditions());
+        pulse.conditions().breaking().map_or(Ok(()), Err)
+    }
+
+    /// The condition with which the server that posts go to can be no shard, as of the last look.
+    fn breaking(&self) -> Option<Condition> {
+        match self {
+            Self::Look { .. } => None,
+            Self::Probe { pulse, .. } => pulse.conditions().breaking(),
         }
-        Ok(())
     }
 
     /// Beats until no answer came for too long, or an answer says that the connection is of no use.
@@ -78,7 +89,12 @@ impl Beat {
                 () = sleep_until(answered + DEAF_AFTER) => return format!("no answer for {DEAF_AFTER:?}"),
             };
             match result {
-                Ok(()) => answered = Instant::now(),
+                Ok(()) => {
+                    answered = Instant::now();
+                    if let Some(condition) = self.breaking() {
+                        return condition.text().to_owned();
+                    }
+                }
                 Err(error) if ends_connection(&error) => return error.to_string(),
                 // Any reply is a sign of life; only a time-out is none.
                 Err(error) if *error.kind() != ErrorKind::Timeout => answered = Instant::now(),
@@ -113,18 +129,18 @@ impl Answering {
     /// Looks at the server before anybody uses the connection.
     ///
     /// # Errors
-    /// The server does not answer, or the connection is for posts and the server takes none.
-    async fn meet(&self, client: &Client) -> Result<Option<ServerInfo>, Error> {
+    /// The server does not answer, or the connection is for posts and the server can be no shard: the reason, in words.
+    async fn meet(&self, client: &Client) -> Result<Option<ServerInfo>, String> {
         let info = match ServerInfo::of(client).await {
-            Ok(info) => info,
+            Ok(info) => Some(info),
             Err(error) if ends_connection(&error) || *error.kind() == ErrorKind::Timeout => {
-                return Err(error);
+                return Err(error.to_string());
             }
             // Whoever may not ask does without.
-            Err(_) => return Ok(None),
+            Err(_) => None,
         };
-        self.beat.look_at_primary(&info)?;
-        Ok(Some(info))
+        self.beat.meet(info.as_ref()).map_err(|condition| condition.text().to_owned())?;
+        Ok(info)
     }
 }
 
@@ -133,7 +149,7 @@ impl Duty for Answering {
         let Connection { client, mut router, .. } = connection;
         let info = match self.meet(&client).await {
             Ok(info) => info,
-            Err(error) => return error.to_string(),
+            Err(cause) => return cause,
         };
         self.library.offer(&client).await;
         lend(life.clone());

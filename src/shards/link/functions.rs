@@ -15,7 +15,7 @@ use fred::{
     types::Value,
 };
 use tokio::{sync::Mutex, time::Instant};
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use super::{
     connection::command,
@@ -23,6 +23,7 @@ use super::{
     wire::{Life, Wire},
 };
 use crate::shards::{
+    condition::{Condition, Conditions},
     outage::{Notice, Outage},
     shard::Unavailable,
 };
@@ -47,6 +48,26 @@ pub(super) struct Library {
 impl Library {
     pub(super) fn new(shard: String, address: String) -> Self {
         Self { shard, address, loaded: Mutex::default() }
+    }
+
+    /// Logs the conditions of the server that came and those that went.
+    pub(super) fn log_conditions(&self, before: Conditions, now: Conditions) {
+        let Self { shard, address, .. } = self;
+        for condition in Condition::ALL {
+            match (before.has(condition), now.has(condition)) {
+                (false, true) => {
+                    warn!(
+                        shard,
+                        address,
+                        condition = condition.name(),
+                        "shard condition: {}",
+                        condition.text()
+                    );
+                }
+                (true, false) => info!(shard, address, condition = condition.name(), "shard condition ended"),
+                _ => {}
+            }
+        }
     }
 
     /// Loads the library if the server has none, or an older one that lacks the functions which are called only when

@@ -1,13 +1,14 @@
 //! Signs of life of a shard: what was sent to it, what was heard from it, and how long the probe took.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
 use tokio::time::Instant;
 
 use super::info::ServerInfo;
+use crate::shards::condition::Conditions;
 
 /// How long a shard may be silent on a connection before the connection is made anew.
 ///
@@ -35,6 +36,7 @@ pub(super) struct Pulse {
     clients: AtomicU64,
     /// 0 until the shard has told.
     max_clients: AtomicU64,
+    conditions: AtomicU8,
     /// Messages that came, probes not among them.
     pub(super) messages: AtomicU64,
     /// Messages on channels that are not ours.
@@ -59,6 +61,7 @@ impl Pulse {
             beats: zero(),
             clients: zero(),
             max_clients: zero(),
+            conditions: AtomicU8::default(),
             messages: zero(),
             strangers: zero(),
             overrun: zero(),
@@ -102,12 +105,18 @@ impl Pulse {
         self.beats.fetch_add(1, Relaxed) % INFO_EVERY == INFO_EVERY - 1
     }
 
-    /// Records how many clients the server has.
-    pub(super) fn note_clients(&self, info: &ServerInfo) {
+    /// Records a server's account of itself.
+    pub(super) fn note_info(&self, info: &ServerInfo) {
+        self.conditions.store(info.conditions(self.conditions()).0, Relaxed);
         if let Some((clients, most)) = info.clients {
             self.clients.store(clients, Relaxed);
             self.max_clients.store(most, Relaxed);
         }
+    }
+
+    /// The conditions of the server that posts go to.
+    pub(super) fn conditions(&self) -> Conditions {
+        Conditions(self.conditions.load(Relaxed))
     }
 
     /// Connections of all clients to the shard, and how many it takes.
