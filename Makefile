@@ -35,7 +35,7 @@ tools: ## Install what the tests need from Debian (as root), or say how
 lint: ## Formatting and lints, warnings denied
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
-	cargo clippy --locked --test observed --test verify --test bluegreen --test chaos -- -D warnings
+	cargo clippy --locked --test observed --test verify --test bluegreen --test chaos --test runtimes -- -D warnings
 	@for feature in $(FEATURES); do \
 	  echo "cargo clippy --locked --lib --bins --features $$feature -- -D warnings"; \
 	  cargo clippy --locked --lib --bins --features $$feature -- -D warnings || exit 1; done
@@ -50,7 +50,7 @@ operators: tools ## The rules and Alertmanager's configuration under today's pro
 	./tests/operators.sh
 
 # Only the longer recipes need these.
-verify: PACKAGES += curl:curl
+verify: PACKAGES += curl:curl npm:npm firefox-esr:firefox-esr
 verify: tools ## The release build under load: minutes more
 	./tests/verify.sh
 	./tests/telemetry.sh
@@ -58,6 +58,7 @@ verify: tools ## The release build under load: minutes more
 	./tests/bluegreen.sh
 	./tests/skew.sh
 	./tests/identity.sh
+	./tests/runtimes.sh
 
 chaos: tools ## Faults of every kind on pods and shards: CHAOS_MINUTES (10), CHAOS_SEED (any)
 	cargo test --release --locked --test chaos chaos_breaks_no_promise -- --nocapture

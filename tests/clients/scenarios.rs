@@ -146,4 +146,6 @@ pub(crate) async fn comes_back_after_a_loss_and_a_refusal(command: impl Fn() -> 
     client.until("hello again", |told| told.iter().filter(|told| told["state"] == "live").count() == 2).await;
     client.say("back again");
     client.shows("back again").await;
+    // Half a minute later it would have come back as well, for that reason.
+    assert_eq!(client.count("reason", "no answer to ping"), 0, "{:?}", client.told);
 }

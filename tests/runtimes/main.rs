@@ -1,0 +1,94 @@
+//! The documented JavaScript client on every runtime that it is written for. `tests/runtimes.sh`, a part of
+//! `make verify`, installs them and names their programs in the environment.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what fails here fails a test, and says so"
+)]
+
+#[path = "../contract/unobserved.rs"]
+mod contract;
+#[allow(dead_code, reason = "shared with the suite, which uses more of it")]
+#[path = "../clients/process.rs"]
+mod process;
+#[path = "../clients/scenarios.rs"]
+mod scenarios;
+#[allow(dead_code, unused_imports, reason = "shared with the suite, which uses more of it")]
+#[path = "../world/mod.rs"]
+mod world;
+
+use std::{path::Path, process::Command};
+
+/// A program that runs the client, by the variable that names its path.
+fn runtime(variable: &str, arguments: &[&str], script: &str) -> Command {
+    let program =
+        std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run tests/runtimes.sh"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(program);
+    command.args(arguments).arg(root.join("tests/clients").join(script));
+    command
+}
+
+fn module(mut command: Command) -> Command {
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/page/watch-stream.mjs"));
+    command
+}
+
+/// A browser, led by a program that Node runs.
+fn browser(name: &str) -> Command {
+    let mut command = runtime("NODE_24", &[], "browser.mjs");
+    command.arg(name);
+    module(command)
+}
+
+/// Every scenario on one runtime.
+macro_rules! on {
+    ($($name:ident: $command:expr;)*) => {$(
+        mod $name {
+            use super::*;
+
+            fn command() -> Command {
+                $command
+            }
+
+            #[tokio::test]
+            async fn shows_everything_once() {
+                scenarios::shows_everything_once(command).await;
+            }
+
+            #[tokio::test]
+            async fn moves_at_a_drain() {
+                scenarios::moves_at_a_drain(command).await;
+            }
+
+            #[tokio::test]
+            async fn keeps_posts_of_an_outage() {
+                scenarios::posts_survive_a_frozen_shard(command).await;
+            }
+
+            #[tokio::test]
+            async fn keeps_posts_typed_offline() {
+                scenarios::posts_typed_while_offline_arrive_in_order(command).await;
+            }
+
+            #[tokio::test]
+            async fn comes_back() {
+                scenarios::comes_back_after_a_loss_and_a_refusal(command).await;
+            }
+        }
+    )*};
+}
+
+on! {
+    node_22: module(runtime("NODE_22", &[], "client.mjs"));
+    node_24: module(runtime("NODE_24", &[], "client.mjs"));
+    deno: module(runtime("DENO", &["run", "--quiet", "--allow-all"], "client.mjs"));
+    bun: module(runtime("BUN", &[], "client.mjs"));
+    chromium: browser("chromium");
+    firefox: browser("firefox-esr");
+}
