@@ -2,16 +2,21 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::wire::Wire;
+use super::{
+    reader::{Incoming, Reader},
+    wire::Wire,
+};
 use crate::{
     hub::{Drained, Seat},
     protocol::{Close, SharedFrame},
 };
 
-/// How long the close frame, and then the viewer's answer, may take.
+/// The time that the close frame may take, and then the viewer's answer.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// The least time between the end of writing and the close.
+const LINGER: Duration = Duration::from_millis(250);
 
 /// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +30,10 @@ pub(super) enum End {
 }
 
 /// Says good-bye as far as the viewer listens, and ends the connection.
-pub(super) async fn farewell(wire: &Wire, seat: &Seat, end: End) {
+///
+/// The end of writing waits for the viewer's close frame: a proxy that speaks HTTP/2 to the viewer makes a reset of it,
+/// which overtakes what the viewer has not read, the close frame included.
+pub(super) async fn farewell(wire: &Wire, seat: &Seat, reader: &mut Reader<'_>, end: End) {
     match end {
         End::Gone => return,
         End::Bye => {}
@@ -34,12 +42,39 @@ pub(super) async fn farewell(wire: &Wire, seat: &Seat, end: End) {
             seat.push(&SharedFrame::close(close));
         }
     }
+    wire.make_room();
     if !flush(wire, seat, Instant::now() + FAREWELL).await {
         wire.cut();
         return;
     }
+    let deadline = Instant::now() + FAREWELL;
+    if matches!(end, End::Close(_)) && timeout_at(deadline, answer(seat, reader)).await == Ok(Answer::Broken)
+    {
+        hear_out(wire, deadline).await;
+    }
     wire.finish();
-    hear_out(wire, Instant::now() + FAREWELL).await;
+    hear_out(wire, deadline.max(Instant::now() + LINGER)).await;
+    wire.expire();
+}
+
+/// The viewer's answer to a close frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// It closes as well, or has gone.
+    Closed,
+    /// What it sends can no longer be read as frames.
+    Broken,
+}
+
+/// Reads frames until the viewer closes; others are ignored, and pings are not answered any more.
+async fn answer(seat: &Seat, reader: &mut Reader<'_>) -> Answer {
+    loop {
+        match reader.next().await {
+            Incoming::Bye | Incoming::Gone => return Answer::Closed,
+            Incoming::Broke(_) => return Answer::Broken,
+            Incoming::Text(_) | Incoming::Sign | Incoming::Pong(_) => seat.stop(),
+        }
+    }
 }
 
 async fn flush(wire: &Wire, seat: &Seat, deadline: Instant) -> bool {

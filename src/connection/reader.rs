@@ -60,6 +60,8 @@ pub(super) enum Incoming {
 /// viewer.
 pub(super) struct Reader<'a> {
     frames: WebSocket<Adapter<'a>>,
+    /// Set after an error: tungstenite must not be read again.
+    is_broken: bool,
 }
 
 /// What a viewer may do, and with whom it is counted.
@@ -78,7 +80,8 @@ impl<'a> Reader<'a> {
         let (tally, meters) = (FrameTally::default(), Meters::default());
         let mut adapter = Adapter { wire, seat, allowance, tally, meters, floods: false, reads: 0 };
         adapter.count(&early);
-        Self { frames: WebSocket::from_partially_read(adapter, early, Role::Server, Some(config())) }
+        let frames = WebSocket::from_partially_read(adapter, early, Role::Server, Some(config()));
+        Self { frames, is_broken: false }
     }
 
     /// Whether the viewer may post now.
@@ -103,6 +106,9 @@ impl<'a> Reader<'a> {
             // Reading by itself takes nothing of the task's budget: who floods would keep the worker to itself.
             ready!(pin!(consume_budget()).poll(cx));
             self.frames.get_mut().reads = 0;
+            if self.is_broken {
+                return Poll::Ready(Incoming::Broke(Close::ProtocolError));
+            }
             if self.frames.get_ref().floods {
                 return Poll::Ready(Incoming::Broke(Close::Flood));
             }
@@ -129,7 +135,10 @@ impl<'a> Reader<'a> {
                         Err(_) => Incoming::Gone,
                     }
                 }
-                Err(error) => of_error(&error),
+                Err(error) => {
+                    self.is_broken = true;
+                    of_error(&error)
+                }
             };
             return Poll::Ready(incoming);
         }

@@ -47,16 +47,14 @@ pub(super) fn serve<'a>(
         let seat = context.hub.sit(&request.stream, wire.clone());
         context.shards.arrived(&request.stream, &request.pass.viewer().author.id);
         let joining = Joining { context, seat: &seat, request };
-        let end = {
-            let allowance = Allowance { limits: &context.limits, keys: &request.keys };
-            let reader = Reader::new(wire, &seat, std::mem::take(early), allowance);
-            let mut session = Session::new(&joining, wire, reader, arrival);
-            session.run().await
-        };
+        let allowance = Allowance { limits: &context.limits, keys: &request.keys };
+        let reader = Reader::new(wire, &seat, std::mem::take(early), allowance);
+        let mut session = Session::new(&joining, wire, reader, arrival);
+        let end = session.run().await;
         log(request, end);
         count(context, end);
         // In a box: a viewer's task would else have room for it all the time.
-        Box::pin(farewell(wire, &seat, end)).await;
+        Box::pin(farewell(wire, &seat, &mut session.reader, end)).await;
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     future::Future as _,
     io::{self, IoSlice},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -19,6 +19,9 @@ use tokio::{
 /// within 26 s at 4 KiB/s.
 pub(super) const PROGRESS_WITHIN: Duration = Duration::from_secs(30);
 
+/// The longest time between the end of writing and the close.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// A TCP stream that fails when its peer takes nothing for [`PROGRESS_WITHIN`]. It lies beneath TLS, so that encrypted
 /// bytes count.
 #[derive(Debug)]
@@ -26,11 +29,13 @@ pub struct SteadyStream {
     socket: TcpStream,
     /// Set while the socket is full; in a box, since few ever are.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Set when nothing more is written.
+    lingers: Option<Pin<Box<Sleep>>>,
 }
 
 impl SteadyStream {
     pub(super) const fn new(socket: TcpStream) -> Self {
-        Self { socket, stalled: None }
+        Self { socket, stalled: None, lingers: None }
     }
 
     pub(super) fn into_inner(self) -> TcpStream {
@@ -90,8 +95,24 @@ impl AsyncWrite for SteadyStream {
         Pin::new(&mut self.socket).poll_flush(cx)
     }
 
+    /// Ends writing, then reads and ignores what the client still sends, until it ends as well: a socket that is closed
+    /// with unread bytes in it is reset, and the reset may overtake the last answer.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        if self.lingers.is_none() {
+            ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
+            self.lingers = Some(Box::pin(sleep(LINGER)));
+        }
+        let Self { socket, lingers, .. } = &mut *self;
+        loop {
+            let mut ignored = [0; 4_096];
+            let mut ignored = ReadBuf::new(&mut ignored);
+            match Pin::new(&mut *socket).poll_read(cx, &mut ignored) {
+                Poll::Ready(Ok(())) if !ignored.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => break,
+            }
+        }
+        lingers.as_mut().map_or(Poll::Ready(Ok(())), |lingers| lingers.as_mut().poll(cx).map(Ok))
     }
 }
 

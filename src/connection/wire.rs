@@ -18,6 +18,9 @@ const NOTSENT_LOWAT: u32 = 16 * 1024;
 /// The time after which the kernel gives up a socket whose sent bytes nobody acknowledges.
 const USER_TIMEOUT: Duration = Duration::from_secs(36);
 
+/// The time that the kernel tries to deliver what it holds for a viewer whose socket is closed.
+const EXPIRE: Duration = Duration::from_secs(5);
+
 /// A viewer's socket. Both sides share it: dropping an owned write half would end the connection.
 pub(super) struct Wire {
     socket: TcpStream,
@@ -83,6 +86,17 @@ impl Wire {
             cipher.finish(&self.socket);
         }
         let _ = SockRef::from(&self.socket).shutdown(Shutdown::Write);
+    }
+
+    /// Lets the kernel take what is left to say, also for a viewer that reads nothing: its buffer has more room than the
+    /// bound of unsent bytes.
+    pub(super) fn make_room(&self) {
+        let _ = SockRef::from(&self.socket).set_tcp_notsent_lowat(u32::MAX);
+    }
+
+    /// Lets the kernel go on with what it holds for the viewer for a moment after the close.
+    pub(super) fn expire(&self) {
+        let _ = SockRef::from(&self.socket).set_tcp_user_timeout(Some(EXPIRE));
     }
 
     /// Makes the close a cut: what the kernel still holds for a viewer that takes nothing is freed at once.

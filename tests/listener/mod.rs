@@ -1,5 +1,6 @@
 //! Connections of HTTP: how long they are kept, how they end, and what they may hold.
 
+mod closing;
 mod heads;
 mod keeping;
 mod room;

@@ -64,5 +64,6 @@ async fn g8_who_never_reads_is_closed_and_harms_nobody() {
         (pod.probe("/ready").await.json()["viewers"] == 1).then_some(())
     })
     .await;
-    assert_eq!(stuck.until_closed().await, None, "a full window takes no close frame: the wire is cut");
+    // The close frame waits in the kernel's buffer for the viewer to read on, and is given up after seconds.
+    assert!(matches!(stuck.until_closed().await, None | Some(3008)), "{:?}", stuck.closed);
 }
