@@ -11,7 +11,12 @@ mod keys;
 mod objectives;
 mod ready;
 
-use crate::{identity, readiness::Setup, shards::ShardAddress, telemetry::Objectives};
+use crate::{
+    identity,
+    readiness::Setup,
+    shards::ShardAddress,
+    telemetry::{Objectives, VERSION_AND_BUILD},
+};
 pub use command::{CommandLine, Tool, Typed};
 pub use edge::Edge;
 use edge::EdgeFlags;
@@ -23,7 +28,7 @@ use ready::ReadyFlags;
 
 /// Every setting as it was given. Each flag has an environment variable of the same name.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "fanfare", version, about = "Fans live-stream comments out to viewers over WebSockets")]
+#[command(name = "fanfare", version = VERSION_AND_BUILD, about = "Fans live-stream comments out to viewers over WebSockets")]
 pub struct Flags {
     /// Address of the public listener: viewers, backends, the demo page
     #[arg(long, env = "FANFARE_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]

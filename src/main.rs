@@ -10,7 +10,7 @@ use std::{
 use fanfare::{
     app::{Addresses, App, ExitCause, Manner, Pod},
     config::{CommandLine, Tool},
-    telemetry::{Identity, Telemetry},
+    telemetry::{Identity, Telemetry, VERSION_AND_BUILD},
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -65,7 +65,6 @@ fn print(text: &str) -> ExitCode {
 /// Says where to look; on a thread of its own, since nobody may be reading.
 fn announce(pod: &Pod) {
     let Addresses { public, ops } = pod.addresses();
-    let version = env!("CARGO_PKG_VERSION");
     let shards = match pod.shard_count() {
         0 => "the embedded shard".to_owned(),
         1 => "1 shard".to_owned(),
@@ -80,7 +79,7 @@ fn announce(pod: &Pod) {
     };
     let page = if demo { "page" } else { "rest" };
     let text = format!(
-        "Fanfare {version} on {shards}, {whom}.\n\
+        "Fanfare {VERSION_AND_BUILD} on {shards}, {whom}.\n\
          \x20 {page}   http{s}://{public}/\n\
          \x20 watch  ws{s}://{public}/v1/streams/lobby/watch\n\
          \x20 ready  http://{ops}/ready\n"

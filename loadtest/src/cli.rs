@@ -12,12 +12,15 @@ use crate::{
     scenario::Scenario,
 };
 
+/// The version, and the commit that the tester was built of.
+pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BUILD_COMMIT"), ")");
+
 /// Open-loop load tester for Fanfare, with its own reading of the protocol.
 ///
-/// Exit codes: 0 when every promise held, 1 when one was broken or the target could not be tested,
-/// 2 for bad arguments.
+/// Exit code 0: every promise held and every objective was met; 1: not, or the target did not answer, so that nothing
+/// was measured; 2: the run could not begin (arguments, limits of this machine).
 #[derive(Debug, Parser)]
-#[command(name = "loadtest", version, max_term_width = 110)]
+#[command(name = "loadtest", version = VERSION, max_term_width = 110)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -105,6 +108,9 @@ pub struct RunArgs {
     /// The server, ws://host:port; repeat it for several pods, and viewers are spread over them
     #[arg(long, required = true, value_name = "URL")]
     pub url: Vec<String>,
+    /// The ops listener of a pod, http://host:port, that is asked for the pod's build; may be repeated
+    #[arg(long, value_name = "URL")]
+    pub ops: Vec<String>,
     /// Viewers that listen
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub viewers: u32,

@@ -27,6 +27,7 @@
 //! Nothing of the server's code is used: two readings of the protocol test each other.
 
 pub mod ab;
+mod builds;
 pub mod capacity;
 mod checker;
 pub mod cli;

@@ -3,11 +3,12 @@
 use std::{
     fs,
     path::Path,
-    process::{Command, Stdio},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use serde::Serialize;
+
+use crate::cli::VERSION;
 
 /// The circumstances of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -18,8 +19,10 @@ pub struct Meta {
     pub machine: String,
     /// The load averages before the run: what else was going on.
     pub load_before: String,
-    /// Of the working folder, if it is one of git; with `+` when files of it were changed.
-    pub commit: String,
+    /// The tester's version and build.
+    pub tester: String,
+    /// The pods' names, versions and builds, as their ops listeners tell them.
+    pub pods: Vec<String>,
     /// What was typed, without folders of the program and without where the report goes.
     pub command: String,
     /// The scenario's name, if it has one.
@@ -34,7 +37,8 @@ impl Meta {
             date: date(since.as_secs()),
             machine: machine(),
             load_before: first_words(&read("/proc/loadavg"), 3),
-            commit: commit(),
+            tester: VERSION.to_owned(),
+            pods: Vec::new(),
             command: command(std::env::args()),
             scenario: scenario.to_owned(),
         }
@@ -68,18 +72,6 @@ fn machine() -> String {
     let kilobytes = total.and_then(|line| first_words(line, 1).parse::<u64>().ok()).unwrap_or(0);
     let kernel = read("/proc/sys/kernel/osrelease");
     format!("{cpus} × {model}, {} GiB, Linux {}", kilobytes.div_ceil(1 << 20), kernel.trim())
-}
-
-fn commit() -> String {
-    let git = |args: &[&str]| {
-        let done = Command::new("git").args(args).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
-        let text = String::from_utf8(done.stdout).ok()?;
-        done.status.success().then(|| text.trim().to_owned())
-    };
-    let Some(commit) = git(&["rev-parse", "--short", "HEAD"]) else { return "unknown".to_owned() };
-    let changed =
-        git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|text| !text.is_empty());
-    if changed { commit + "+" } else { commit }
 }
 
 fn command(words: impl Iterator<Item = String>) -> String {

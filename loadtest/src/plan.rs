@@ -46,6 +46,14 @@ impl Target {
     }
 }
 
+/// The `host:port` of `http://host:port`.
+fn authority(url: &str) -> Option<String> {
+    let authority = url.strip_prefix("http://")?.trim_end_matches('/');
+    let (host, port) = authority.rsplit_once(':')?;
+    let is_plain = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+    (is_plain && port.parse::<u16>().is_ok()).then(|| authority.to_owned())
+}
+
 /// How comments are posted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Posting {
@@ -60,6 +68,8 @@ pub struct Plan {
     pub(crate) events: Events,
     pub(crate) slo: Slo,
     pub(crate) targets: Vec<Target>,
+    /// The pods' ops listeners, `host:port`.
+    pub(crate) ops: Vec<String>,
     /// Where REST posts go; none: to the targets.
     pub(crate) rest_targets: Vec<Target>,
     /// Distinguishes the run's streams and posts from those of others; `None`: anything.
@@ -132,6 +142,7 @@ impl RunArgs {
             slo: Slo::of(&self.slo),
             targets,
             rest_targets,
+            ops: self.ops.iter().filter_map(|url| authority(url)).collect(),
             run: None,
             viewers: self.viewers,
             streams: self.streams,
@@ -175,6 +186,7 @@ impl RunArgs {
         let share = |share: f64| (0.0..=1.0).contains(&share);
         let shortest = u16::try_from(MARK_BYTES).unwrap_or(MAX_BODY_BYTES);
         let rules = [
+            (self.ops.iter().all(|url| authority(url).is_some()), "--ops: http://host:port"),
             ((1..=1_000_000).contains(&self.streams), "--streams: 1 to 1,000,000"),
             (self.viewers <= 1_000_000, "--viewers: at most 1,000,000"),
             (

@@ -8,6 +8,7 @@ use tokio::{
 };
 
 use crate::{
+    builds,
     clock::{Clock, micros},
     context::{Brief, Share},
     crew::{Look, Outcome},
@@ -103,7 +104,7 @@ pub struct Progress {
 /// When it cannot begin, or a process of the tester is gone. A target that fails in any way is no error: the
 /// report says so.
 pub async fn run(plan: Plan, on_progress: impl FnMut(&Progress)) -> Result<Report, StartError> {
-    let meta = Meta::gather(&plan.name);
+    let meta = Meta { pods: builds::ask(&plan.ops).await, ..Meta::gather(&plan.name) };
     for pids in [&plan.pids, &plan.redis_pids] {
         if !pids.is_empty() && Usage::of(pids).is_none() {
             return Err(StartError::NoProcess);

@@ -48,6 +48,17 @@ pub struct Judged {
     pub measured: String,
     /// The measured share in time, or the count.
     pub value: f64,
-    /// Whether it was met.
-    pub met: bool,
+    /// Whether it was met; `None` if nothing was measured that could tell.
+    pub met: Option<bool>,
+}
+
+impl Judged {
+    /// The verdict in words.
+    pub(crate) const fn verdict(&self) -> &'static str {
+        match self.met {
+            Some(true) => "met",
+            Some(false) => "MISSED",
+            None => "not measured",
+        }
+    }
 }

@@ -276,7 +276,7 @@ fn objectives(report: &Report, table: &mut Table) {
         );
     }
     for judged in &report.slo {
-        let verdict = if judged.met { "met" } else { "MISSED" };
+        let verdict = judged.verdict();
         table.row(&judged.what, format!("{} ({}): {verdict}", judged.measured, judged.target));
     }
 }

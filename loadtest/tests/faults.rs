@@ -91,7 +91,8 @@ async fn what_is_late_breaks_the_objective() {
     // The frames behind it wait as well.
     let late = report.violations["late"];
     assert!(late >= 2 && report.violations.len() == 1, "{:?}", report.violations);
-    let missed: Vec<_> = report.slo.iter().filter(|judged| !judged.met).map(|judged| &judged.what).collect();
+    let missed: Vec<_> =
+        report.slo.iter().filter(|judged| judged.met == Some(false)).map(|judged| &judged.what).collect();
     assert_eq!(missed, ["deliveries in time"]);
     let flags = "--slo-deliver-ms 140 --slo-deliver-share 0.3";
     assert!(with(Fault::Late(10, Duration::from_millis(150)), flags).await.ok);

@@ -9,6 +9,7 @@ use clap::{
 };
 
 use super::{Flags, keys::TokenFlags};
+use crate::telemetry::VERSION_AND_BUILD;
 
 /// The variables without flags, for `--help`.
 const ENVIRONMENT: &str = "\
@@ -22,7 +23,7 @@ Variables of the log and of telemetry (those of OpenTelemetry as its specificati
   OTEL_EXPORTER_OTLP_TIMEOUT                       Milliseconds for a push [default: 10000]
   OTEL_EXPORTER_OTLP_COMPRESSION                   gzip, or none [default: none]
   OTEL_EXPORTER_OTLP_METRICS_…, _TRACES_…          Each of the five above for one signal
-  OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE  cumulative, delta or lowmemory [default: cumulative]
+  OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE  cumulative; delta is not offered
   OTEL_METRIC_EXPORT_INTERVAL                      Milliseconds between pushes of metrics [default: 60000]
   OTEL_BSP_SCHEDULE_DELAY                          Milliseconds between pushes of spans [default: 5000]
   OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG     Which posts are traced [default: parentbased_always_on]
@@ -30,7 +31,7 @@ Variables of the log and of telemetry (those of OpenTelemetry as its specificati
 
 /// The command line: settings of a pod, or another command.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "fanfare", version, about = "Fans live-stream comments out to viewers over WebSockets")]
+#[command(name = "fanfare", version = VERSION_AND_BUILD, about = "Fans live-stream comments out to viewers over WebSockets")]
 #[command(args_conflicts_with_subcommands = true, after_help = ENVIRONMENT)]
 pub struct CommandLine {
     /// Another command than serving.

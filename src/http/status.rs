@@ -16,7 +16,7 @@ use crate::{
     hub::{Activity, LATELY, Outstanding},
     readiness::Reason,
     shards::ShardStatus,
-    telemetry::{Counts, Quantiles},
+    telemetry::{BUILD, Counts, Quantiles, VERSION},
 };
 
 /// A pod at a glance. Rates and streams are those of the last minute, latencies those of the last one to two.
@@ -25,6 +25,8 @@ struct Status {
     pod: String,
     track: String,
     version: &'static str,
+    /// The commit that it was built of.
+    build: &'static str,
     ready: bool,
     reasons: Vec<Reason>,
     /// The load over the quota; null if it is not known.
@@ -105,7 +107,8 @@ fn look(ops: &Ops) -> Status {
     Status {
         pod: ops.pod.clone(),
         track: ops.track.clone(),
-        version: env!("CARGO_PKG_VERSION"),
+        version: VERSION,
+        build: BUILD,
         ready: gate.ready,
         reasons: gate.reasons,
         cpu: gate.reading.map(|reading| reading.cpu),

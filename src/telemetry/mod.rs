@@ -28,6 +28,13 @@ use otlp::{Ignored, Settings};
 use push::{Push, Pushed};
 use writer::Pen;
 
+/// The program's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The commit that the program was built of, with `+` when its files were changed; `debug` in a debug build.
+pub const BUILD: &str = env!("BUILD_COMMIT");
+/// Both, as `--version` shows them.
+pub const VERSION_AND_BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BUILD_COMMIT"), ")");
+
 /// Everything that the pod tells about itself.
 pub struct Telemetry {
     sli: Sli,
@@ -55,6 +62,8 @@ impl Telemetry {
             trace::begin(tracer.clone());
         }
         let pen = logs::start(&sli, tracer)?;
+        let Identity { pod, track } = identity;
+        tracing::info!(version = VERSION, build = BUILD, pod, track, "starting");
         for Ignored { setting, reason } in ignored.into_iter().chain(unread) {
             tracing::warn!(setting, reason, "setting ignored");
         }

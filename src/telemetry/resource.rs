@@ -4,7 +4,7 @@ use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
 use percent_encoding::percent_decode_str;
 
-use super::{Identity, otlp::Ignored};
+use super::{BUILD, Identity, VERSION, otlp::Ignored};
 
 const ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
 
@@ -19,7 +19,8 @@ pub(super) fn read(
     let Identity { pod, track } = identity;
     let own = [
         ("service.name", "fanfare"),
-        ("service.version", env!("CARGO_PKG_VERSION")),
+        ("service.version", VERSION),
+        ("fanfare.build", BUILD),
         ("service.instance.id", pod),
         ("fanfare.track", track),
     ];
@@ -108,7 +109,7 @@ mod tests {
             ("%=1", "entry 1 has no readable key"),
         ] {
             let (left, ignored) = attributes(list);
-            assert_eq!(left.len(), 4, "{list}: the pod's own stay");
+            assert_eq!(left.len(), 5, "{list}: the pod's own stay");
             assert!(ignored[0].reason.starts_with(reason), "{list}: {ignored:?}");
         }
     }

@@ -40,7 +40,7 @@ async fn the_status_of_a_pod_has_this_shape() {
     let latency =
         json!({"count": "number", "p50_ms": "number", "p99_ms": "number", "objective_ms": "number"});
     let expected = json!({
-        "pod": "string", "track": "string", "version": "string", "ready": "bool", "reasons": [],
+        "pod": "string", "track": "string", "version": "string", "build": "string", "ready": "bool", "reasons": [],
         "cpu": "number", "high": "number", "low": "number",
         "viewers": "number", "streams": "number",
         "deliveries_per_second": "number", "late_per_second": "number", "skipped_per_second": "number",

@@ -16,6 +16,23 @@ use crate::world::{
     stream_for,
 };
 
+/// Symptom: of a pod's log, page and metrics nobody could tell which commit it was built of. The first line of the log,
+/// `--version`, `/status` and `target_info` name the same build.
+#[tokio::test]
+async fn the_build_is_named_wherever_one_looks() {
+    let pod = Pod::start(&[]);
+    let (version, build) = (env!("CARGO_PKG_VERSION"), env!("BUILD_COMMIT"));
+    pod.ready().await;
+    let first: Value = serde_json::from_str(&pod.log_lines()[0]).unwrap();
+    assert_eq!((&first["version"], &first["build"]), (&version.into(), &build.into()), "{first}");
+    let status = pod.probe("/status.json").await.json();
+    assert_eq!((&status["version"], &status["build"]), (&version.into(), &build.into()), "{status}");
+    let label = format!("fanfare_build=\"{build}\"");
+    assert_eq!(Scrape::of(&pod).await.sum("target_info", &[&label]), 1.0);
+    let said = Command::new(env!("CARGO_BIN_EXE_fanfare")).arg("--version").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&said.stdout).trim(), format!("fanfare {version} ({build})"));
+}
+
 /// Words that a person said or that open doors: none may be found in any log.
 const MARKS: [&str; 5] = ["m4rk-body", "m4rk-name", "m4rk-token", "m4rk-data", "m4rk-key"];
 

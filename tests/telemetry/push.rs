@@ -88,6 +88,7 @@ fn check_resource(taken: &Taken) {
     for (key, value) in [
         ("service.name", "fans"),
         ("service.version", env!("CARGO_PKG_VERSION")),
+        ("fanfare.build", env!("BUILD_COMMIT")),
         ("service.instance.id", "pod-under-test"),
         ("fanfare.track", "green"),
         ("deployment.environment", "test"),

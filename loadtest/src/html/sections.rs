@@ -17,9 +17,10 @@ pub(super) fn head(report: &Report, title: &str, page: &mut Page) {
         page.raw(format_args!("<p class=bad>{}</p>", text(&table::list(&report.violations))));
     }
     page.raw(format_args!(
-        "<p>{} · commit {} · {} · load before the run {}</p><p><code>{}</code></p></header>",
+        "<p>{} · tester {} · pods {} · {} · load before the run {}</p><p><code>{}</code></p></header>",
         text(&meta.date),
-        text(&meta.commit),
+        text(&meta.tester),
+        text(&if meta.pods.is_empty() { "not asked (--ops)".to_owned() } else { meta.pods.join(", ") }),
         text(&meta.machine),
         text(&meta.load_before),
         text(&meta.command)
@@ -30,7 +31,7 @@ pub(super) fn head(report: &Report, title: &str, page: &mut Page) {
 pub(super) fn objectives(report: &Report, page: &mut Page) {
     page.raw("<section class=tiles>");
     for judged in &report.slo {
-        let (class, sign) = if judged.met { ("good", "met") } else { ("bad", "missed") };
+        let (class, sign) = (if judged.met == Some(true) { "good" } else { "bad" }, judged.verdict());
         tile(
             page,
             &judged.what,

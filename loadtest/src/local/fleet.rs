@@ -88,6 +88,7 @@ impl Fleet {
     /// Aims a run at the fleet.
     pub(crate) fn aim(&self, mut run: RunArgs) -> RunArgs {
         run.url = self.pods.iter().map(Pod::url).collect();
+        run.ops = self.pods.iter().map(|pod| format!("http://{}", pod.ops)).collect();
         run.rest_url = self.poster.iter().map(Pod::url).collect();
         run.machine.pid = self.pods.iter().map(|pod| pod.held.pid()).collect();
         run.machine.redis_pid = self.shards.iter().map(|shard| shard.held.pid()).collect();

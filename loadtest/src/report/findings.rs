@@ -212,6 +212,8 @@ impl Findings<'_> {
             if spread.share_within(objective.ms * 1000) < objective.share { late } else { 0 }
         };
         let rows = [
+            // Whatever is tolerated: a target that nobody could join was not tested.
+            ("nobody joined", u64::from(self.plan.all_sockets() > 0 && counts.joined == 0)),
             ("join failures", failed(|tally| &tally.join_failures)),
             ("lost", beyond(deliveries.lost + slow_owes.lost, limit.lost)),
             ("duplicates", beyond(counts.duplicates, limit.duplicates)),
@@ -239,12 +241,13 @@ impl Findings<'_> {
     fn objectives(&self, tally: &Tally, deliveries: &Deliveries) -> Vec<Judged> {
         let slo = self.plan.slo;
         let lost = deliveries.lost + self.account.slow.lost;
+        let was_due = deliveries.expected + self.account.slow.expected > 0;
         let duplicates = tally.counts.duplicates + self.tallies.slow.counts.duplicates;
         vec![
             in_time("deliveries in time", &tally.delivery, slo.deliver),
             in_time("joins in time", &tally.join, slo.join),
-            at_most("lost", lost, slo.lost),
-            at_most("duplicates", duplicates, slo.duplicates),
+            at_most("lost", was_due.then_some(lost), slo.lost),
+            at_most("duplicates", was_due.then_some(duplicates), slo.duplicates),
         ]
     }
 }
@@ -257,18 +260,18 @@ fn in_time(what: &str, spread: &Spread, objective: Objective) -> Judged {
         target: format!("{} % within {} ms", objective.share * 100.0, objective.ms),
         measured: if samples == 0 { "none".to_owned() } else { format!("{:.3} %", value * 100.0) },
         value,
-        met: value >= objective.share,
+        met: (samples > 0).then_some(value >= objective.share),
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people to read")]
-fn at_most(what: &str, count: u64, allowed: u64) -> Judged {
+fn at_most(what: &str, count: Option<u64>, allowed: u64) -> Judged {
     Judged {
         what: what.to_owned(),
         target: if allowed == 0 { "none".to_owned() } else { format!("at most {allowed}") },
-        measured: count.to_string(),
-        value: count as f64,
-        met: count <= allowed,
+        measured: count.map_or_else(|| "none".to_owned(), |count| count.to_string()),
+        value: count.unwrap_or(0) as f64,
+        met: count.map(|count| count <= allowed),
     }
 }
 
