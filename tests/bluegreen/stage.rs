@@ -33,7 +33,7 @@ impl Stage {
         let envoy = Envoy::start(&overlay).await;
         let endpoints = Endpoints::of(envoy.istiod());
         let (blue, green) = (Vec::new(), Vec::new());
-        let mut stage = Self { blue, green: green, endpoints, envoy, overlay, shards, _redis: redis };
+        let mut stage = Self { blue, green, endpoints, envoy, overlay, shards, _redis: redis };
         for name in ["blue-1", "blue-2", "green-1", "green-2"] {
             let pod = stage.start_pod(name, settings);
             stage.endpoints.add(name, &pod);
