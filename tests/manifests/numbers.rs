@@ -114,8 +114,39 @@ fn pods_are_restricted() {
     );
     let namespace = object("k8s/namespace.yaml");
     assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
+}
+
+/// Symptom: a node drain moved every hot pod of a track at once. Cause: `AlwaysAllow` lets unready pods pass the budget.
+#[test]
+fn a_hot_pod_counts_against_the_disruption_budget() {
     let budget = object("k8s/base/disruption-budget.yaml");
-    assert_eq!(*at(&budget, "spec.unhealthyPodEvictionPolicy"), "AlwaysAllow");
+    assert_eq!(*at(&budget, "spec.unhealthyPodEvictionPolicy"), "IfHealthyBudget");
+    // With one, a single hot pod would hold up every drain of a node.
+    assert_eq!(*at(&budget, "spec.maxUnavailable"), 2);
+    let least = at(&object("k8s/base/autoscaler.yaml"), "spec.minReplicas").as_u64().unwrap();
+    assert!(least > 2, "one pod is left");
+}
+
+/// Symptom: a scale-in ended the hottest pods. Cause: the controller ranks readiness before the deletion cost. The
+/// autoscaler proposes fewer pods only if no metric proposes more, and a value at its target proposes as many as there are.
+#[test]
+fn a_metric_holds_the_scale_in_while_a_pod_is_unready() {
+    for track in ["blue", "green"] {
+        let objects = super::rendered(track);
+        let of_kind = |kind: &str| objects.iter().filter(|object| object["kind"] == kind).collect::<Vec<_>>();
+        let autoscaler = of_kind("HorizontalPodAutoscaler")[0];
+        let metrics = at(autoscaler, "spec.metrics").as_sequence().unwrap();
+        let held = metrics.iter().find(|metric| metric["type"] == "Object").unwrap();
+        let described = at(held, "object.describedObject.name");
+        let services = of_kind("Service");
+        let service = services.iter().find(|service| at(service, "metadata.name") == described).unwrap();
+        assert_eq!(*at(service, "spec.ports.0.name"), "ops", "{described:?}");
+        let target = at(held, "object.target");
+        assert_eq!((&target["type"], &target["value"]), (&"Value".into(), &"1".into()));
+        let document = std::fs::read_to_string(super::path("k8s/README.md")).unwrap();
+        let name = at(held, "object.metric.name").as_str().unwrap();
+        assert!(document.contains(&format!("name: {{ as: {name} }}")), "the adapter has no rule for {name}");
+    }
 }
 
 /// A peer that is named by `matchLabels` would get this track's labels from Kustomize, and be somebody else.
