@@ -52,11 +52,33 @@ fn the_sidecar_has_room_for_the_most_viewers() {
     let viewers: u64 = setting(&deployment, "FANFARE_MAX_VIEWERS").parse().unwrap();
     let needed = 68 + viewers * SIDECAR_KIB_A_VIEWER / 1_024;
     assert!(needed < mebibytes("sidecar.istio.io/proxyMemory"), "{needed} MiB");
-    assert!(needed * 3 / 2 < mebibytes("sidecar.istio.io/proxyMemoryLimit"), "{needed} MiB");
+    // A twentieth of the viewers stall.
+    let stalled = viewers / 20 * 820 / 1_024;
+    let limit = mebibytes("sidecar.istio.io/proxyMemoryLimit");
+    assert!(needed * 3 / 2 < limit && needed + stalled < limit, "{needed} and {stalled} MiB");
+}
+
+/// Symptom: comments were late while pods had CPU to spare. Cause: the sidecar takes three to four times the pod's CPU for a
+/// delivery, and was given as much as the pod.
+#[test]
+fn the_sidecar_has_the_cpu_that_its_pods_deliveries_need() {
+    let deployment = deployment();
+    let pod: f64 = at(container(&deployment), "resources.limits.cpu").as_str().unwrap().parse().unwrap();
+    let annotations = at(&deployment, "spec.template.metadata.annotations");
+    let cores = |name: &str| -> f64 { annotations[name].as_str().unwrap().parse().unwrap() };
+    let (least, most) = SIDECAR_MICROSECONDS_A_DELIVERY;
+    assert!(cores("sidecar.istio.io/proxyCPU") >= pod * least / POD_MICROSECONDS_A_DELIVERY);
+    let limit = cores("sidecar.istio.io/proxyCPULimit");
+    assert!(limit >= pod * most / POD_MICROSECONDS_A_DELIVERY, "{limit}");
+    let proxy = annotations["proxy.istio.io/config"].as_str().unwrap();
+    let proxy: Value = serde_yaml_ng::from_str(proxy).unwrap();
+    assert_eq!(proxy["concurrency"].as_f64(), Some(limit), "a thread for each core");
 }
 
 /// docs/figures.md.
 const SIDECAR_KIB_A_VIEWER: u64 = 55;
+const SIDECAR_MICROSECONDS_A_DELIVERY: (f64, f64) = (38.0, 49.0);
+const POD_MICROSECONDS_A_DELIVERY: f64 = 13.0;
 
 /// New pods come before old ones refuse, by CPU and by viewers; and both speak of the same CPU.
 #[test]
