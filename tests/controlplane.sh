@@ -69,16 +69,21 @@ start manager "$tools/kube-controller-manager" --kubeconfig "$KUBECONFIG" --serv
   --secure-port 0 --leader-elect=false --horizontal-pod-autoscaler-sync-period 1s --horizontal-pod-autoscaler-tolerance 0.1
 kubectl version | grep Server
 
-echo "== both tracks apply with strict validation and no warning, and a second apply changes nothing"
+echo "== every overlay applies with strict validation and no warning, and a second apply changes nothing"
+# The types of Istio and of the Prometheus operator, as their own modules define them.
+module() { (cd tests/controlplane && "$go" mod download -json "$1") | sed -nE 's/.*"Dir": "(.*)".*/\1/p'; }
+operator=$(module github.com/prometheus-operator/prometheus-operator@v0.85.0)/example/prometheus-operator-crd
+istio=$(module istio.io/istio@v0.0.0-20260827124520-eed52ebb66ad)/manifests/charts/base/files
+kubectl apply --server-side -f "$istio/crd-all.gen.yaml" -f "$operator/monitoring.coreos.com_servicemonitors.yaml" \
+  -f "$operator/monitoring.coreos.com_prometheusrules.yaml" >/dev/null
+kubectl wait --for=condition=Established crd --all --timeout=60s >/dev/null
 kubectl apply -f k8s/namespace.yaml
-for track in blue green; do
-  # The Prometheus operator's kind is not known here.
-  kubectl kustomize "k8s/overlays/$track" |
-    python3 -c 'import sys; print("\n---\n".join(d for d in sys.stdin.read().split("\n---\n") if "kind: ServiceMonitor" not in d))' \
-      >"$work/$track.yaml"
-  kubectl apply --server-side --validate=strict -f "$work/$track.yaml" >"$work/applied" 2>"$work/warned"
-  [ ! -s "$work/warned" ] || fail "$(cat "$work/warned")"
-  kubectl diff --server-side -f "$work/$track.yaml" || fail "a second apply would change something"
+for folder in overlays/blue overlays/green overlays/istio monitoring; do
+  kubectl kustomize "k8s/$folder" >"$work/rendered.yaml"
+  kubectl apply --server-side --validate=strict -f "$work/rendered.yaml" >"$work/applied" 2>"$work/warned"
+  [ ! -s "$work/warned" ] || fail "$folder: $(cat "$work/warned")"
+  kubectl diff --server-side -f "$work/rendered.yaml" || fail "$folder: a second apply would change something"
+  echo "$folder: $(wc -l <"$work/applied") objects"
 done
 
 k() { kubectl -n fanfare "$@"; }
