@@ -101,6 +101,8 @@ pub struct Config {
     pub demo: bool,
     /// The Redis shards; none for the embedded one.
     pub shards: Vec<ShardAddress>,
+    /// The file with their list, if they came from one: it is read again when it changes.
+    pub shards_file: Option<PathBuf>,
     /// Number of changes of the list of shards.
     pub ring_epoch: u64,
     /// Name of this pod.
@@ -149,7 +151,8 @@ impl Flags {
             identity,
             demo: demo || !has_keys,
             ops_listen: faults.address("FANFARE_OPS_LISTEN", &self.ops_listen),
-            shards: faults.shards(self.shards, self.shards_file),
+            shards: faults.shards(self.shards, self.shards_file.clone()),
+            shards_file: self.shards_file,
             ring_epoch: faults.number("FANFARE_RING_EPOCH", &self.ring_epoch, 1..=u64::from(u32::MAX)),
             pod: faults.name("FANFARE_POD", self.pod.unwrap_or_else(host_name)),
             track: faults.name("FANFARE_TRACK", self.track),

@@ -120,6 +120,7 @@ impl App {
         sli.look_at(figures(&gate, &hub, &shards));
         tasks.core("lag", watch_lag(sli.clone(), gate.clone()));
         keep_up(&identity, &shards, &tasks);
+        tasks.core("shards file", shards.clone().follow_file(config.shards_file, config.shards));
         let ops_router = http::ops_router(Ops {
             gate: gate.clone(),
             hub: hub.clone(),

@@ -159,9 +159,9 @@ impl Shard {
     }
 
     /// Its host and port, for the log.
-    pub(super) fn address(&self) -> &str {
+    pub(super) fn address(&self) -> String {
         match self {
-            Self::Embedded(_) => "embedded",
+            Self::Embedded(_) => "embedded".to_owned(),
             Self::Redis(link) => link.address(),
         }
     }

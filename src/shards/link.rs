@@ -26,7 +26,7 @@ use std::{
 };
 
 use fred::error::ErrorKind;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 pub(super) use self::connection::BadUrl;
 use self::{
@@ -105,8 +105,8 @@ struct Inner {
     reading: Caller,
     subscribing: Wire,
     pulse: Arc<Pulse>,
-    /// Host and port, for the log.
-    address: String,
+    address: watch::Sender<Address>,
+    recoveries: Recoveries,
     last_error: LastError,
     clock: Clock,
     /// What this life of the pod is called among those that count viewers: a pod that is started again under its name
@@ -132,11 +132,12 @@ impl Link {
         let probe_channel = names::of_probe(&pod);
         let member = format!("{pod}.{}", Epoch::random());
         let audience_channel = names::of_audience(&member);
-        let (pulse, library) =
-            (Arc::new(Pulse::new()), Arc::new(Library::new(shard.clone(), address.place())));
         let (events, heard) = mpsc::channel(BACKLOG);
+        let library = Arc::new(Library::new(shard.clone(), address.place()));
+        let pulse = Arc::new(Pulse::new());
+        let (address, followed) = watch::channel(address);
         let (recoveries, last_error) = (Recoveries::default(), LastError::default());
-        let wire = |purpose| Upkeep::new(purpose, &shard, address.clone(), &recoveries, &last_error);
+        let wire = |purpose| Upkeep::new(purpose, &shard, followed.clone(), &recoveries, &last_error);
         let (subscribing, listening) = wire(Purpose::Subscribing);
         let (posting, post_upkeep) = wire(Purpose::Posting);
         let (reading, read_upkeep) = wire(Purpose::Reading);
@@ -164,7 +165,8 @@ impl Link {
             reading: Caller::of_reads(reading, library),
             subscribing,
             pulse,
-            address: address.place(),
+            address,
+            recoveries,
             last_error,
             clock,
             member,
@@ -194,8 +196,19 @@ impl Link {
     }
 
     /// The shard's host and port.
-    pub(super) fn address(&self) -> &str {
-        &self.0.address
+    pub(super) fn address(&self) -> String {
+        self.0.address.borrow().place()
+    }
+
+    /// Takes another URL of the same shard: connections are made with it from now on, at once where one is missing, and
+    /// those to another host end.
+    ///
+    /// # Errors
+    /// [`BadUrl`].
+    pub(super) fn set_url(&self, url: &str) -> Result<(), BadUrl> {
+        self.0.address.send_replace(Address::parse(url)?);
+        self.0.recoveries.announce();
+        Ok(())
     }
 
     /// The reason for which a connection ended, or was not made, last.

@@ -20,6 +20,7 @@ mod kept;
 mod kinds;
 mod link;
 mod list;
+mod list_file;
 mod newcomers;
 mod nudges;
 mod outage;

@@ -15,6 +15,7 @@ mod lists;
 mod outage_lines;
 mod outages;
 mod outposts;
+mod passwords;
 mod refusals;
 mod slow;
 mod starting;

@@ -10,6 +10,13 @@ use crate::shards::pause::Pauses;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Recoveries(watch::Sender<u64>);
 
+impl Recoveries {
+    /// Lets every connection of the link that waits try at once.
+    pub(super) fn announce(&self) {
+        self.0.send_modify(|count| *count += 1);
+    }
+}
+
 /// The waits of one connection: a pause that grows, cut short when another connection of the link recovers.
 pub(super) struct Retry {
     pauses: Pauses,
@@ -39,7 +46,7 @@ impl Retry {
     /// Records that an attempt succeeded, and lets the link's other connections try at once if earlier ones failed.
     pub(super) fn succeeded(&mut self) {
         if std::mem::take(&mut self.is_failing) {
-            self.recoveries.0.send_modify(|count| *count += 1);
+            self.recoveries.announce();
         }
     }
 

@@ -104,8 +104,8 @@ pub(super) struct Upkeep {
     pub(super) purpose: Purpose,
     /// The shard's name, in the log.
     pub(super) shard: String,
-    /// Where it leads.
-    pub(super) address: Address,
+    /// Where it leads, as of now.
+    pub(super) address: watch::Receiver<Address>,
     /// How many messages may wait to be routed.
     pub(super) backlog: usize,
     /// The waits between attempts.
@@ -130,7 +130,7 @@ impl Upkeep {
     pub(super) fn new(
         purpose: Purpose,
         shard: &str,
-        address: Address,
+        address: watch::Receiver<Address>,
         recoveries: &Recoveries,
         last_error: &LastError,
     ) -> (Wire, Self) {
@@ -149,7 +149,8 @@ impl Upkeep {
     pub(super) async fn keep(mut self, mut duty: impl Duty) {
         for id in 0.. {
             self.retry.begins();
-            let lived = match Box::pin(self.address.connect(self.backlog)).await {
+            let address = self.address.borrow_and_update().clone();
+            let lived = match Box::pin(address.connect(self.backlog)).await {
                 Ok(connection) => {
                     self.retry.succeeded();
                     self.one_life(ConnectionId(id), connection, &mut duty).await
@@ -167,6 +168,8 @@ impl Upkeep {
     }
 
     async fn one_life(&self, id: ConnectionId, connection: Connection, duty: &mut impl Duty) -> Duration {
+        let mut address = self.address.clone();
+        let place = address.borrow_and_update().place();
         let (shard, purpose) = (&self.shard, self.purpose);
         let life = Life { id, client: connection.client.clone(), unusable: Arc::default() };
         let lend = |life: Life| {
@@ -174,7 +177,18 @@ impl Upkeep {
             self.lives.send_replace(Some(life));
         };
         let began = Instant::now();
-        let cause = duty.serve(connection, life, &lend).await;
+        let given_up = life.clone();
+        let cause = tokio::select! {
+            cause = duty.serve(connection, life, &lend) => cause,
+            // A connection outlives a change of its password, and not one of its host.
+            never = async {
+                let moved = address.wait_for(|address| address.place() != place).await.is_ok();
+                if moved {
+                    given_up.give_up();
+                }
+                std::future::pending::<String>().await
+            } => never,
+        };
         self.lives.send_replace(None);
         debug!(shard, ?purpose, cause, "connection ended");
         self.last_error.set(cause);
