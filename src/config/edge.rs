@@ -23,7 +23,7 @@ pub(super) struct EdgeFlags {
     /// Origins of pages that may watch, separated by commas, such as `https://live.example`; none: all
     #[arg(long, env = "FANFARE_ORIGINS", value_name = "LIST", default_value = "", hide_default_value = true)]
     origins: String,
-    /// Networks of proxies whose X-Forwarded-For counts, separated by commas, such as 10.0.0.0/8; none: nobody's does
+    /// Networks of proxies whose X-Forwarded-For counts and whose handshakes may come from HTTP/2, separated by commas, such as 10.0.0.0/8; none: nobody's does
     #[arg(
         long,
         env = "FANFARE_TRUSTED_PROXIES",

@@ -76,7 +76,8 @@ impl Proxies {
         client
     }
 
-    fn trust(&self, address: IpAddr) -> bool {
+    /// Returns whether an address is a trusted proxy's.
+    pub(super) fn trust(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.has(address))
     }
 }

@@ -45,7 +45,9 @@ pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Re
     }
     let Stream(stream) = Stream::from_request_parts(&mut parts, &api).await?;
     let Params(query) = Params::<Query>::from_request_parts(&mut parts, &api).await?;
-    let accept = check_handshake(parts.version, &parts.headers)?;
+    let arrived = parts.extensions.get::<Arrived>().copied();
+    let may_lack_key = arrived.is_some_and(|arrived| api.0.proxies.trust(arrived.peer));
+    let accept = check_handshake(parts.version, &parts.headers, may_lack_key)?;
     if !api.0.origins.allow(&parts.headers) {
         return Err(Problem::forbidden("pages of this origin may not watch"));
     }
@@ -70,7 +72,6 @@ pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Re
     let request = Box::new(connection::Request { stream, pass, keys, session, after });
 
     // Before the 101: a drain that begins now waits for this viewer too.
-    let arrived = parts.extensions.get::<Arrived>();
     let place = api.0.tasks.place();
     api.0.gate.admit(api.0.tasks.sockets(), arrived.map_or(0, |arrived| arrived.descriptor))?;
     let connections = api.0.connections.clone();
@@ -100,7 +101,14 @@ fn hand_over(
 }
 
 /// Checks the handshake; returns the value of `Sec-WebSocket-Accept`.
-fn check_handshake(version: Version, headers: &HeaderMap) -> Result<HeaderValue, Problem> {
+///
+/// A WebSocket over HTTP/2 has no key (RFC 8441 section 5), and a proxy that makes HTTP/1.1 of it may add none, as Envoy
+/// does: such a handshake has no such value either.
+fn check_handshake(
+    version: Version,
+    headers: &HeaderMap,
+    may_lack_key: bool,
+) -> Result<Option<HeaderValue>, Problem> {
     if version != Version::HTTP_11 {
         return Err(Problem::bad_request("a WebSocket handshake is HTTP/1.1"));
     }
@@ -120,9 +128,14 @@ fn check_handshake(version: Version, headers: &HeaderMap) -> Result<HeaderValue,
         let detail = "the WebSocket version must be 13";
         return Err(Problem::upgrade_required(detail));
     }
+    if may_lack_key && !headers.contains_key(header::SEC_WEBSOCKET_KEY) {
+        return Ok(None);
+    }
     let key = only(headers, header::SEC_WEBSOCKET_KEY).filter(|key| is_key(key.as_bytes()));
     let accept = key.and_then(|key| HeaderValue::try_from(connection::accept_key(key.as_bytes())).ok());
-    accept.ok_or_else(|| Problem::bad_request("Sec-WebSocket-Key must be one value, base64 of 16 bytes"))
+    accept
+        .map(Some)
+        .ok_or_else(|| Problem::bad_request("Sec-WebSocket-Key must be one value, base64 of 16 bytes"))
 }
 
 /// Whether bytes follow the head that are no frames.
@@ -147,13 +160,15 @@ fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool
     values.flat_map(|value| value.split(',')).any(|each| each.trim().eq_ignore_ascii_case(token))
 }
 
-fn switching(accept: HeaderValue, headers: &HeaderMap) -> Response<Body> {
+fn switching(accept: Option<HeaderValue>, headers: &HeaderMap) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let answer = response.headers_mut();
     answer.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     answer.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    answer.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(accept) = accept {
+        answer.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
     if has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
         answer.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     }

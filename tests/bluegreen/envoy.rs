@@ -122,7 +122,7 @@ impl Drop for Envoy {
     }
 }
 
-fn spawn(folder: &Path) -> Child {
+pub(crate) fn spawn(folder: &Path) -> Child {
     let envoy = std::env::var_os("ENVOY").expect("ENVOY is an envoy: run tests/bluegreen.sh");
     Command::new(envoy)
         .args(["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning", "-c"])

@@ -27,6 +27,7 @@ mod rehearsal;
 mod routing;
 mod runbook;
 mod stage;
+mod streams;
 #[allow(dead_code, unused_imports, reason = "shared with the suite, which uses more of it")]
 #[path = "../world/mod.rs"]
 mod world;

@@ -3,6 +3,7 @@
 mod closing;
 mod heads;
 mod keeping;
+mod proxied;
 mod room;
 mod unread;
 
