@@ -68,6 +68,28 @@ fn every_panel_has_a_unit_thresholds_and_a_description() {
     }
 }
 
+/// Symptom: under `NoTranslation`, `NoUTF8EscapingWithSuffixes` or `convert_classic_histograms_to_nhcb` every panel was empty
+/// and nothing said why. Cause: one spelling and one form of histograms is asked for.
+#[test]
+fn a_panel_tells_of_other_spellings_and_forms_and_the_document_names_them() {
+    let dashboard = dashboard();
+    let panels = panels(&dashboard);
+    let panel = panels.iter().find(|panel| panel["title"] == "Names of the series").expect("the panel");
+    let targets = panel["targets"].as_array().unwrap();
+    for part in ["{__name__=\"fanfare.ready\"}", "histogram_count(fanfare_delivery_duration_seconds)"] {
+        assert!(targets.iter().any(|target| text(target, "expr").contains(part)), "no query for {part}");
+    }
+    assert!(
+        targets.iter().all(|target| text(target, "expr").ends_with("or vector(0)")),
+        "it is never empty itself"
+    );
+    let document = super::read("deploy/prometheus/README.md");
+    for setting in ["NoTranslation", "NoUTF8EscapingWithSuffixes", "convert_classic_histograms_to_nhcb"] {
+        let told = targets.iter().any(|target| text(target, "legendFormat").contains(setting));
+        assert!(told && document.contains(setting), "{setting}");
+    }
+}
+
 /// No panel lies on another, nor outside.
 #[test]
 fn panels_do_not_overlap() {
