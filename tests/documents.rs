@@ -191,7 +191,9 @@ fn an_error_at_the_start_names_the_file_the_address_and_what_was_typed() {
         let variables = variables.iter().copied();
         let run = command.env_clear().envs(variables).args(arguments).output().unwrap();
         assert!(!run.status.success());
-        String::from_utf8(run.stderr).unwrap()
+        // Lines of the log, such as the one that names the build, are JSON.
+        let said = String::from_utf8(run.stderr).unwrap();
+        said.lines().filter(|line| !line.starts_with('{')).map(|line| format!("{line}\n")).collect::<String>()
     };
     let listen = format!("--listen={address}");
     for (flag, variable) in [
