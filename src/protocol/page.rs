@@ -3,8 +3,9 @@
 use super::{Entry, LiveComment, SharedFrame, server};
 use crate::domain::Position;
 
-/// The largest payload of a page, in bytes; a page holds at least one comment, and a comment is far smaller.
-pub const HISTORY_PAGE_BYTES: usize = 32 * 1024;
+/// The largest payload of a page, in bytes; a page holds at least one comment, and a comment is far smaller. Libraries
+/// have limits of 32,768 bytes, some of which count more than the payload.
+pub const HISTORY_PAGE_BYTES: usize = 31 * 1024;
 /// What a page takes besides its comments.
 const FRAME_BYTES: usize = 128;
 

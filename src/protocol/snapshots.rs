@@ -100,8 +100,10 @@ fn a_gift_carries_its_data() {
     assert_eq!(fragment.bytes(), expected);
 }
 
+/// Symptom: a client with the Go library `nhooyr.io/websocket` lost its connection at each join of a busy stream.
+/// Cause: the library reads messages of at most 32,768 bytes, and pages of history came as near as a few bytes.
 #[test]
-fn pages_stay_under_their_limit() {
+fn pages_stay_below_32_000_bytes_and_under_their_limit() {
     let mut page = Page::default();
     let mut pushed = 0;
     while page.push_entry(&entry(pushed + 1)) {
@@ -109,7 +111,7 @@ fn pages_stay_under_their_limit() {
     }
     assert_eq!(page.comments(), usize::try_from(pushed).unwrap());
     let bytes = page.finish().unwrap().payload().len();
-    assert!((31 * 1024..=32 * 1024).contains(&bytes), "{bytes}");
+    assert!((30 * 1024..=31 * 1024).contains(&bytes) && bytes < 32_000, "{bytes}");
     assert_eq!(Page::default().finish(), None);
 }
 

@@ -196,7 +196,7 @@ impl Shards {
         Ok(window.past(after).unwrap_or_else(|| Past::Elsewhere(window.start())))
     }
 
-    /// A page of history of at most `limit` comments and 32 KiB: the newest, or those after a position.
+    /// A page of history of at most `limit` comments and 31 KiB: the newest, or those after a position.
     ///
     /// # Errors
     /// [`Unavailable`] if the shard does not answer.

@@ -43,7 +43,7 @@ async fn a_fresh_viewer_is_greeted() {
     assert!(!viewer.has("comments"), "no history of a stream without comments");
 }
 
-/// README "Watching", `comments`: history is the newest 50, in frames of at most 32 KiB, before anything live.
+/// README "Watching", `comments`: history is the newest 50, in frames of at most 31 KiB, before anything live.
 #[tokio::test]
 async fn history_comes_in_pages_before_live_comments() {
     let (pod, stream) = (home::shared(), stream_for("pages"));
@@ -58,7 +58,7 @@ async fn history_comes_in_pages_before_live_comments() {
     let (live, pages) = pages.split_last().unwrap();
     assert!(live.json["history"].is_null() && live.json["comments"][0]["body"] == "live");
     assert!(
-        pages.len() > 1 && pages.iter().all(|page| page.json["history"] == true && page.bytes <= 32 * 1024)
+        pages.len() > 1 && pages.iter().all(|page| page.json["history"] == true && page.bytes <= 31 * 1024)
     );
     let start = viewer.hello()["position"].as_str().unwrap();
     let mut again = Join::new(&pod, &stream).after(start).open().await;
