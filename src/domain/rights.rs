@@ -112,12 +112,18 @@ impl Viewer {
         Ok(Self { author, rights: Rights::OPEN, streams: Streams::ALL })
     }
 
-    /// A viewer whom somebody vouches for.
+    /// A viewer of a token, by its user's id and name. A name that is not fit to be shown is shortened, or the id takes its
+    /// place.
     ///
     /// # Errors
-    /// [`Refusal`] if the id or the name is not fit to be shown.
-    pub fn vouched(author: Author, rights: Rights, streams: Streams) -> Result<Self, Refusal> {
-        Ok(Self { author: rules::author(author)?, rights, streams })
+    /// [`Refusal`] if the id is not fit to be shown.
+    pub fn vouched(
+        id: String,
+        name: Option<&str>,
+        rights: Rights,
+        streams: Streams,
+    ) -> Result<Self, Refusal> {
+        Ok(Self { author: rules::vouched_author(id, name)?, rights, streams })
     }
 }
 

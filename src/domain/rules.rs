@@ -1,5 +1,9 @@
 //! What a text must be to be shown to everybody.
 
+use icu_properties::{
+    CodePointMapData, CodePointSetData,
+    props::{DefaultIgnorableCodePoint, GeneralCategory, PrependedConcatenationMark},
+};
 use serde_json::{Map, Value};
 use unicode_normalization::{UnicodeNormalization as _, char::is_combining_mark};
 use unicode_segmentation::UnicodeSegmentation as _;
@@ -43,17 +47,50 @@ pub(super) fn caption(raw: &str) -> Result<String, Refusal> {
 /// # Errors
 /// [`Refusal::BadRequest`] for an empty or odd id, or a name with nothing visible; [`Refusal::TooLong`].
 pub(super) fn author(raw: Author) -> Result<Author, Refusal> {
-    if raw.id.len() > MAX_AUTHOR_ID_BYTES {
-        return Err(Refusal::TooLong);
-    }
-    if raw.id.is_empty() || raw.id.chars().any(|c| c.is_control() || is_bidi_control(c)) {
-        return Err(Refusal::BadRequest("author.id must be 1 to 128 bytes without control characters"));
-    }
+    check_author_id(&raw.id)?;
     let name = displayable(&raw.name, MAX_NAME_BYTES, MAX_NAME_GRAPHEMES)?;
     if name.is_empty() {
         return Err(Refusal::BadRequest("author.name is empty"));
     }
     Ok(Author { id: raw.id, name })
+}
+
+/// Makes an author of a token's user. A name that is too long is shortened, and the id takes the place of one with nothing
+/// visible: an issuer keeps names for other purposes, too, and no user is kept out by them.
+///
+/// # Errors
+/// [`Refusal::BadRequest`] for an empty or odd id, or one with nothing visible where it is the name; [`Refusal::TooLong`].
+pub(super) fn vouched_author(id: String, name: Option<&str>) -> Result<Author, Refusal> {
+    check_author_id(&id)?;
+    let names = name.into_iter().chain([id.as_str()]);
+    let name = names.map(shortened_name).find(|name| !name.is_empty());
+    let name = name.ok_or(Refusal::BadRequest("author.name is empty"))?;
+    Ok(Author { id, name })
+}
+
+fn check_author_id(id: &str) -> Result<(), Refusal> {
+    if id.len() > MAX_AUTHOR_ID_BYTES {
+        return Err(Refusal::TooLong);
+    }
+    if id.is_empty() || id.chars().any(|c| c.is_control() || is_bidi_control(c)) {
+        return Err(Refusal::BadRequest("author.id must be 1 to 128 bytes without control characters"));
+    }
+    Ok(())
+}
+
+/// As much of a name as is shown; empty if nothing of that is visible.
+fn shortened_name(raw: &str) -> String {
+    let name = harmless(raw);
+    let mut end = 0;
+    for (at, grapheme) in name.grapheme_indices(true).take(MAX_NAME_GRAPHEMES) {
+        let next = at + grapheme.len();
+        if next > MAX_NAME_BYTES {
+            break;
+        }
+        end = next;
+    }
+    let name = name[..end].trim();
+    if is_blank(name) { String::new() } else { name.to_owned() }
 }
 
 /// Checks the size of `data`.
@@ -84,6 +121,18 @@ fn plain(raw: &str, max_graphemes: usize) -> Result<String, Refusal> {
 }
 
 fn cleaned(raw: &str, max_bytes: usize, max_graphemes: usize) -> Result<String, Refusal> {
+    let text = harmless(raw);
+    if is_blank(&text) {
+        return Ok(String::new());
+    }
+    if text.len() > max_bytes || text.graphemes(true).count() > max_graphemes {
+        return Err(Refusal::TooLong);
+    }
+    Ok(text)
+}
+
+/// One line in NFC, without what steers the display of other people's text.
+fn harmless(raw: &str) -> String {
     let one_line = raw.chars().map(|c| if is_line_space(c) { ' ' } else { c });
     let harmless = one_line.filter(|c| !c.is_control() && !is_bidi_control(*c));
     let mut run = 0;
@@ -93,20 +142,13 @@ fn cleaned(raw: &str, max_bytes: usize, max_graphemes: usize) -> Result<String, 
             run = match c {
                 c if is_combining_mark(*c) => run + 1,
                 // Those after it still pile up on the letter before it.
-                c if is_invisible(*c) && !c.is_whitespace() => run,
+                c if is_ignorable(*c) => run,
                 _ => 0,
             };
             run <= MAX_COMBINING_RUN || !is_combining_mark(*c)
         })
         .collect();
-    let text = text.trim();
-    if text.chars().all(is_invisible) {
-        return Ok(String::new());
-    }
-    if text.len() > max_bytes || text.graphemes(true).count() > max_graphemes {
-        return Err(Refusal::TooLong);
-    }
-    Ok(text.to_owned())
+    text.trim().to_owned()
 }
 
 /// Characters that break or tab a line; they separate words, so a space takes their place.
@@ -120,12 +162,22 @@ fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}')
 }
 
-/// Characters with no picture of their own: legitimate between others, nothing by themselves.
-fn is_invisible(c: char) -> bool {
-    c.is_whitespace()
-        || is_combining_mark(c)
-        || matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}'
-            | '\u{3164}' | '\u{ffa0}' | '\u{e0000}'..='\u{e007f}')
+/// Returns whether nothing of the text is visible.
+fn is_blank(text: &str) -> bool {
+    /// A cell of Braille without a dot; it has a place in drawings, between cells with dots.
+    const BLANK_BRAILLE: char = '\u{2800}';
+    let is_invisible =
+        |c: char| c.is_whitespace() || c == BLANK_BRAILLE || is_combining_mark(c) || is_ignorable(c);
+    text.chars().all(is_invisible)
+}
+
+/// Returns whether the character has no picture of its own and takes no room: it is legitimate between others, and nothing
+/// by itself. Format characters beside the default-ignorable ones are those of annotations; marks that enclose the numbers
+/// after them are visible.
+fn is_ignorable(c: char) -> bool {
+    let is_format = || CodePointMapData::<GeneralCategory>::new().get(c) == GeneralCategory::Format;
+    CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
+        || is_format() && !CodePointSetData::new::<PrependedConcatenationMark>().contains(c)
 }
 
 #[cfg(test)]
@@ -161,6 +213,64 @@ mod tests {
         {
             assert_eq!(body(raw), Err(Refusal::BadRequest("the body is empty")), "{raw:?}");
         }
+    }
+
+    /// Symptom: comments and names of one of these were taken, and shown as nothing. Cause: the invisible characters stood
+    /// in a list, and Unicode has more.
+    #[test]
+    fn text_of_invisible_characters_alone_is_empty() {
+        for c in
+            "\u{2800}\u{115f}\u{1160}\u{61c}\u{2065}\u{fff9}\u{fffb}\u{1d173}\u{1bca0}\u{ad}\u{180b}\u{180e}\
+                  \u{17b4}\u{200b}\u{2060}\u{3164}\u{ffa0}\u{feff}\u{fe0f}\u{e0001}\u{e0100}\u{e0fff}\u{3000}"
+                .chars()
+        {
+            let alone = [c.to_string(), c.to_string().repeat(9), format!(" {c}\u{200d}{c}\u{301}\u{2800}\n")];
+            for raw in alone {
+                assert_eq!(body(&raw), Err(Refusal::BadRequest("the body is empty")), "{raw:?}");
+                let named = author(Author { id: "u1".to_owned(), name: raw.clone() });
+                assert_eq!(named, Err(Refusal::BadRequest("author.name is empty")), "{raw:?}");
+            }
+            assert!(body(&format!("{c}x{c}")).is_ok(), "beside what is visible: {c:?}");
+        }
+        assert!(author(Author { id: "u1".to_owned(), name: "\u{2800}".to_owned() }).is_err());
+    }
+
+    #[test]
+    fn drawings_in_braille_and_marks_that_enclose_numbers_stay() {
+        for text in ["⠀⣠⣶⡾⠏⠉⠙⠳⢦⡀⠀⠀", "⠀⠀⣿", "\u{600}", "\u{6dd}12", "\u{110bd}"]
+        {
+            assert_eq!(body(text).as_deref(), Ok(text));
+        }
+    }
+
+    /// Symptom: users of an identity provider were kept out by their names. Cause: a token's `name` had to be one that may
+    /// be shown, and a long id without a name as well.
+    #[test]
+    fn a_tokens_name_is_shortened_and_its_id_takes_the_place_of_nothing_visible() {
+        let name_of = |id: &str, name| vouched_author(id.to_owned(), name).map(|author| author.name);
+        let long = "x".repeat(100);
+        for (name, shown) in [
+            (Some("Ann"), "Ann"),
+            (None, "u1"),
+            (Some(" "), "u1"),
+            (Some("\u{2800}\u{200b}"), "u1"),
+            (Some("A\nnn\u{202e}"), "A nn"),
+            (Some(long.as_str()), &long[..64]),
+        ] {
+            assert_eq!(name_of("u1", name).as_deref(), Ok(shown), "{name:?}");
+        }
+        assert_eq!(name_of(&long, None).as_deref(), Ok(&long[..64]));
+        let family = "👩\u{200d}👩\u{200d}👧".repeat(50);
+        let shown = name_of("u1", Some(family.as_str())).unwrap();
+        assert!(shown.len() <= MAX_NAME_BYTES && shown.ends_with('👧') && family.starts_with(&shown));
+        assert!(author(Author { id: "u1".to_owned(), name: shown }).is_ok(), "what is shown keeps the rules");
+        for (id, fault) in [("", "id"), ("u\n1", "id"), ("\u{2800}", "name")] {
+            assert!(
+                matches!(name_of(id, None), Err(Refusal::BadRequest(told)) if told.contains(fault)),
+                "{id:?}"
+            );
+        }
+        assert_eq!(name_of(&"x".repeat(129), Some("Ann")), Err(Refusal::TooLong));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Pass, Settings};
-use crate::domain::{Author, Right, Streams, Viewer};
+use crate::domain::{Right, Streams, Viewer};
 
 /// The largest token, in bytes; a request's line and headers hold 16 KiB by default.
 pub const MAX_TOKEN_BYTES: usize = 4 * 1024;
@@ -95,7 +95,9 @@ pub(super) struct Claims {
     #[serde(default)]
     aud: Value,
     sub: String,
-    name: Option<String>,
+    /// Any value but a text is no name.
+    #[serde(default)]
+    name: Value,
     iat: f64,
     exp: f64,
     nbf: Option<f64>,
@@ -121,11 +123,10 @@ impl Claims {
         if issued_at_ms.max(begins_at_ms) > now_ms + LEEWAY_MS {
             return Err(BadToken::NotYet);
         }
-        let name = self.name.unwrap_or_else(|| self.sub.clone());
         let rights = self.rights.iter().filter_map(|name| Right::named(name)).collect();
         let streams = Streams::parse(&self.streams).map_err(|_| BadToken::Claims)?;
-        let author = Author { id: self.sub, name };
-        let viewer = Viewer::vouched(author, rights, streams).map_err(|_| BadToken::Claims)?;
+        let viewer =
+            Viewer::vouched(self.sub, self.name.as_str(), rights, streams).map_err(|_| BadToken::Claims)?;
         Ok(Pass::of_token(viewer, issued_at_ms, ends_at_ms))
     }
 }
