@@ -10,6 +10,7 @@ use super::{After, Context, Request, pulse::PING_EVERY};
 use crate::{
     domain::{Position, now_ms},
     hub::{Located, Mark, Seat},
+    identity::SessionSecret,
     protocol::{self, Code, Hello, ReconnectWait, Resumed, SharedFrame},
     shards::{Past, Unavailable},
 };
@@ -152,10 +153,11 @@ impl Joining<'_> {
     }
 
     fn hello(&self, position: Position, resumed: Resumed) -> SharedFrame {
-        let Request { stream, pass, session, .. } = self.request;
+        let Request { stream, pass, session, secret, .. } = self.request;
         protocol::hello(&Hello {
             stream,
             session: session.as_str(),
+            session_secret: secret.as_ref().map(SessionSecret::reveal),
             position,
             resumed,
             viewers: self.seat.viewers(),

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use crate::{
     domain::{Desk, EntryId, Keys, Limits, Position, StreamId},
     hub::Hub,
-    identity::{Identity, Pass},
+    identity::{Identity, Pass, SessionSecret},
     shards::Shards,
     shutdown::Release,
     telemetry::Sli,
@@ -87,8 +87,10 @@ pub struct Request {
     pub pass: Pass,
     /// With whom else its frames and posts are counted.
     pub keys: Keys,
-    /// This socket's own name.
+    /// This socket's own name; a guest's sockets have one name.
     pub session: EntryId,
+    /// The secret by which a guest is the same on its next socket; `None` for other viewers.
+    pub secret: Option<SessionSecret>,
     /// Where it goes on.
     pub after: After,
 }

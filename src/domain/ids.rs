@@ -86,6 +86,18 @@ fn is_url_safe(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
 }
 
+impl EntryId {
+    /// The name that stands for these bytes, such as a hash; of 16 bytes or more all of their first 16 count.
+    #[must_use]
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        let mut name = [ALPHABET[0]; 16];
+        for (byte, of) in name.iter_mut().zip(bytes) {
+            *byte = ALPHABET[usize::from(*of & 63)];
+        }
+        Self(name)
+    }
+}
+
 /// Gives a fixed-size ASCII identifier its random constructor, text form and checks.
 macro_rules! random_ascii {
     ($name:ident, $len:literal, $what:literal) => {

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     connection::{self, After, Connections, Socket},
     domain::{EntryId, Viewer},
-    identity::Pass,
+    identity::{BadSecret, Pass, SessionSecret},
     protocol::SUBPROTOCOL,
 };
 
@@ -33,6 +33,7 @@ const UPGRADE_DEADLINE: Duration = Duration::from_secs(5);
 struct Query {
     after: Option<String>,
     name: Option<String>,
+    session: Option<String>,
     token: Option<String>,
 }
 
@@ -56,11 +57,11 @@ pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Re
         .remove::<OnUpgrade>()
         .ok_or_else(|| Problem::upgrade_required("this connection cannot be upgraded"))?;
 
-    let session = EntryId::random();
-    let pass = if api.0.identity.is_open() {
-        open_pass(query.name.as_deref(), session.as_str())?
+    let (session, secret, pass) = if api.0.identity.is_open() {
+        open_pass(query.name.as_deref(), query.session.as_deref())?
     } else {
-        auth::pass(&parts.headers, query.token.as_deref(), &api.0.identity)?
+        let pass = auth::pass(&parts.headers, query.token.as_deref(), &api.0.identity)?;
+        (EntryId::random(), None, pass)
     };
     auth::may_watch(pass.viewer(), &stream)?;
     let after = match query.after.as_deref() {
@@ -69,7 +70,7 @@ pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Re
     };
     let keys = api.0.limits.keys(&pass.viewer().author.id, api.address_of(&parts), &stream);
     api.0.limits.join(&keys).map_err(Problem::joins_too_often)?;
-    let request = Box::new(connection::Request { stream, pass, keys, session, after });
+    let request = Box::new(connection::Request { stream, pass, keys, session, secret, after });
 
     // Before the 101: a drain that begins now waits for this viewer too.
     let place = api.0.tasks.place();
@@ -79,15 +80,24 @@ pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Re
     Ok(switching(accept, &parts.headers))
 }
 
-/// Where there are no keys, viewers are whoever they say.
-fn open_pass(name: Option<&str>, session: &str) -> Result<Pass, Problem> {
+/// The session, and a guest's secret of it, beside the pass.
+type OpenPass = (EntryId, Option<SessionSecret>, Pass);
+
+/// A pass where there are no keys. A viewer without a name is a guest, who shows the secret of an earlier socket's session
+/// to be the same one.
+fn open_pass(name: Option<&str>, secret: Option<&str>) -> Result<OpenPass, Problem> {
     let name = name.filter(|name| !name.is_empty());
-    let viewer = Viewer::open(name, session).map_err(|_| {
+    let secret = match secret.filter(|secret| name.is_none() && !secret.is_empty()) {
+        Some(secret) => Some(secret.parse().map_err(|bad: BadSecret| Problem::bad_request(bad.to_string()))?),
+        None => name.is_none().then(SessionSecret::random),
+    };
+    let session = secret.as_ref().map_or_else(EntryId::random, SessionSecret::session);
+    let viewer = Viewer::open(name, session.as_str()).map_err(|_| {
         Problem::bad_request(
             "name must be 1 to 64 visible characters in 128 bytes, without control characters",
         )
     })?;
-    Ok(Pass::open(viewer))
+    Ok((session, secret, Pass::open(viewer)))
 }
 
 /// A viewer's task.

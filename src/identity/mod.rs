@@ -5,6 +5,7 @@
 //! whoever they say, and every backend is one service.
 
 mod files;
+mod guest;
 mod jwk;
 mod mint;
 mod pass;
@@ -25,6 +26,7 @@ use revocations::Revocations;
 use services::ServiceKeys;
 use verifier::Verifier;
 
+pub use guest::{BadSecret, SessionSecret};
 pub use mint::{Grant, mint};
 pub use pass::Pass;
 pub use settings::{DEFAULT_LIFETIME, LEAST_LIFETIME, Settings};

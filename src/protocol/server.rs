@@ -53,6 +53,9 @@ pub struct Hello<'a> {
     pub stream: &'a StreamId,
     /// This socket's own name.
     pub session: &'a str,
+    /// The secret by which a guest is the same on its next socket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_secret: Option<&'a str>,
     /// The place before the first frame that follows.
     #[serde(serialize_with = "display")]
     pub position: Position,

@@ -46,6 +46,7 @@ fn hello() {
     let hello = server::hello(&Hello {
         stream: &stream,
         session: "x",
+        session_secret: None,
         position: Position::start_of("abcdefgh".parse().unwrap()),
         resumed: Resumed::Fresh,
         viewers: 3,

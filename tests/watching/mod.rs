@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::home;
-use crate::world::{Join, PATIENCE, Viewer, eventually, post, request, stream_for};
+use crate::world::{Join, PATIENCE, Pod, RedisServer, Viewer, eventually, post, request, stream_for};
 
 /// README "Watching", `hello`: first, with every field; an empty stream has no history.
 #[tokio::test]
@@ -237,6 +237,41 @@ async fn a_viewer_without_a_name_is_its_session() {
     viewer.say("hi").await;
     viewer.comments(1).await;
     assert_eq!(Value::from(viewer.seen[0].author.as_str()), viewer.hello()["session"]);
+}
+
+/// G6. Symptom: a guest that posted again after a lost connection was twice in the stream. Cause: ids belong to the author,
+/// and a guest was another author on each socket.
+#[tokio::test]
+async fn g6_a_guests_ids_outlive_its_socket() {
+    let (redis, stream) = (RedisServer::start(), stream_for("guest"));
+    let shards = format!("a={}", redis.url());
+    let pods = ["one", "two"].map(|pod| Pod::start(&[("FANFARE_SHARDS", &shards), ("FANFARE_POD", pod)]));
+    let post = json!({"id": "p1", "body": "once"});
+    let mut guest = Join::new(&pods[0], &stream).open().await;
+    let first = eventually("the shard is up", PATIENCE, async || {
+        Some(guest.post(post.clone()).await).filter(|answer| answer["type"] == "posted")
+    })
+    .await;
+    let (session, secret) = (guest.hello()["session"].clone(), guest.hello()["session_secret"].clone());
+    let secret = secret.as_str().unwrap();
+    drop(guest);
+    let mut again = Join::new(&pods[1], &stream).with_query("session", secret).open().await;
+    assert_eq!((&again.hello()["session"], &again.hello()["session_secret"]), (&session, &secret.into()));
+    let second = again.post(post.clone()).await;
+    assert_eq!((&second["duplicate"], &second["seq"]), (&true.into(), &first["seq"]));
+    again.comments(1).await;
+    assert_eq!(Value::from(again.seen[0].author.as_str()), session);
+    let mut other = Join::new(&pods[1], &stream).with_query("session", "").open().await;
+    assert_ne!(other.hello()["session"], session);
+    assert_eq!(other.post(post.clone()).await["duplicate"], false);
+    let mut named = Join::new(&pods[0], &stream).named("ann").with_query("session", secret).open().await;
+    assert_eq!(named.hello()["session_secret"], Value::Null);
+    assert_eq!(named.post(post).await["duplicate"], false, "a name is an author of its own");
+    for bad in ["x", &secret[1..], &format!("{secret}x"), &secret.replace(&secret[..1], "."), "%C3%A9"] {
+        let refused = Join::new(&pods[0], &stream).with_query("session", bad).attempt().await;
+        assert_eq!(refused.err().flatten().unwrap().status, 400, "{bad}");
+    }
+    assert!(pods.iter().all(|pod| pod.log_lines().iter().all(|line| !line.contains(secret))));
 }
 
 /// C7 of the checker: when all have left, the pod has no viewer left.
