@@ -41,3 +41,22 @@ fn every_component_of_the_collector_is_configured_and_used() {
         names(&serde_json::json!(["grpc", "http"]))
     );
 }
+
+/// The example of tail sampling keeps what is over the objective by default, and changes nothing but the traces.
+#[test]
+fn tail_sampling_keeps_what_is_over_the_objective() {
+    let collector: Value = serde_yaml_ng::from_str(&read("deploy/otel-collector.yaml")).unwrap();
+    let example: Value = serde_yaml_ng::from_str(&read("deploy/otel-collector.tail.yaml")).unwrap();
+    let objective = fanfare::telemetry::Objectives::default().deliver;
+    let policies = example["processors"]["tail_sampling"]["policies"].as_array().unwrap();
+    let slow = policies.iter().find(|policy| policy["name"] == "slow-deliveries").unwrap();
+    assert_eq!(slow["numeric_attribute"]["key"], "fanfare.delivery.latency_ms");
+    let least = u128::from(slow["numeric_attribute"]["min_value"].as_u64().unwrap());
+    assert_eq!(least, objective.as_millis() + 1);
+    let pipelines = &example["service"]["pipelines"];
+    assert_eq!(names(pipelines), names(&serde_json::json!(["traces"])));
+    let before = collector["service"]["pipelines"]["traces"]["processors"].as_array().unwrap();
+    let after = pipelines["traces"]["processors"].as_array().unwrap();
+    let without: Vec<_> = after.iter().filter(|name| *name != "tail_sampling").collect();
+    assert_eq!(without, before.iter().collect::<Vec<_>>());
+}

@@ -28,6 +28,7 @@ mod group;
 #[path = "../readiness/heat.rs"]
 mod heat;
 mod limits;
+mod sampling;
 mod skew;
 mod speed;
 #[allow(dead_code, unused_imports, reason = "shared with the suite, which uses more of it")]
