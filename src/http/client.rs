@@ -5,7 +5,7 @@ use std::{
     str::FromStr,
 };
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 
 /// The networks of proxies whose word on a client's address counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -137,12 +137,20 @@ impl Origins {
     pub fn allow(&self, headers: &HeaderMap) -> bool {
         let mut named = headers.get_all(header::ORIGIN).iter();
         match (named.next(), named.next()) {
-            (Some(origin), None) => {
-                self.0.is_empty() || self.0.iter().any(|known| known.as_bytes() == origin.as_bytes())
-            }
+            (Some(origin), None) => self.are_all() || self.have(origin),
             (None, _) => true,
-            (Some(_), Some(_)) => self.0.is_empty(),
+            (Some(_), Some(_)) => self.are_all(),
         }
+    }
+
+    /// Returns whether no origin is named, so that pages of all may watch.
+    pub(super) const fn are_all(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns whether this origin is named.
+    pub(super) fn have(&self, origin: &HeaderValue) -> bool {
+        self.0.iter().any(|known| known.as_bytes() == origin.as_bytes())
     }
 }
 

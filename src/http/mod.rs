@@ -4,6 +4,7 @@ mod auth;
 mod batch;
 mod client;
 mod comments;
+mod cors;
 mod debug;
 mod exchange;
 mod extract;
@@ -109,16 +110,23 @@ impl Api {
 
 /// The public routes: the table of contents.
 pub fn router(api: Api) -> Router {
+    let cors = cors::layer(&api.0.origins);
+    // Its answers are for pages of other origins too, an answer at the deadline among them.
+    let of_viewers = Router::new()
+        .route("/v1/streams/{stream}/comments", get(comments::history).post(comments::post))
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .route_layer(middleware::from_fn(deadline))
+        .route_layer(cors);
     Router::new()
         .route("/", get(page::page))
         .route("/v1/streams/{stream}/watch", any(watch::watch))
-        .route("/v1/streams/{stream}/comments", get(comments::history).post(comments::post))
         .route("/v1/streams/{stream}", get(stream::show))
         .route("/v1/comments", post(batch::post))
         .route("/v1/viewers/{author}", delete(viewers::revoke))
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .fallback(|| async { Problem::not_found("no such route") })
         .layer(middleware::from_fn(deadline))
+        .merge(of_viewers)
         .with_state(api)
 }
 

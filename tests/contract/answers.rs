@@ -150,6 +150,8 @@ async fn edges(pod: &Pod) {
         let answer: Option<Answer> = exchange(pod.public, bytes.as_bytes()).await;
         assert_eq!(answer.map(|answer| answer.status), Some(status), "{bytes}");
     }
+    let page = [("origin", "https://live.example"), ("access-control-request-method", "POST")];
+    assert_eq!(request(pod.public, "OPTIONS", &comments("a"), &page, b"").await.status, 200);
     // A request that is no handshake, on a connection that is closed behind it.
     get(pod.public, &Pod::watch_path("a")).await.assert_problem(426, "bad_request");
     assert_eq!(pod.probe("/live").await.status, 200);

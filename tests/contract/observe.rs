@@ -18,8 +18,18 @@ pub(super) static REST: LazyLock<Document> = LazyLock::new(|| {
 });
 
 /// Headers of the connection, which the server's HTTP library and the route's layers set everywhere.
-const OF_THE_CONNECTION: [&str; 6] =
-    ["connection", "content-length", "content-type", "date", "keep-alive", "transfer-encoding"];
+const OF_THE_CONNECTION: [&str; 9] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "date",
+    "keep-alive",
+    "transfer-encoding",
+    // Every answer to a call that pages may make has these.
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "vary",
+];
 
 thread_local! {
     /// What this thread's test saw: parts of the documents. A test on one thread sees only its own.

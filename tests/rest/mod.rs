@@ -1,6 +1,7 @@
 //! REST and probes: every route with its answers, and every documented error.
 
 mod batches;
+mod cors;
 
 use std::time::Duration;
 
