@@ -14,7 +14,7 @@ use crate::world::{
     issuer::{claims_with, now_s},
     on_redis,
     opcode::{BINARY, TEXT},
-    pause, post, stream_for,
+    pause, post, request, stream_for,
 };
 
 /// What takes a hot pod among others is made to come by the tests of readiness, which are observed as well.
@@ -108,13 +108,22 @@ async fn holes(start: Start) {
     assert_eq!((&viewer.hello()["resumed"], &stranger.hello()["resumed"]), (&json!("gap"), &json!("reset")));
 }
 
-/// A viewer that falls behind is told, and the third time within a minute it is closed.
+/// A viewer that falls behind is told, and closed when it would miss entries that nobody may miss.
 async fn slowness(pod: &Pod) {
     let stream = stream_for("slowness");
     let mut slow = Join::new(pod, &stream).short_of_buffer().open().await;
+    let follows = json!({"comments": vec![json!({"stream": stream, "kind": "follow"}); 500]}).to_string();
     let posting = async {
         loop {
             pod.fill(&stream, 500, "").await;
+            request(
+                pod.public,
+                "POST",
+                "/v1/comments",
+                &[("content-type", "application/json")],
+                follows.as_bytes(),
+            )
+            .await;
         }
     };
     // It reads all the time, so that the close frame gets through, but slower than is posted.
