@@ -12,7 +12,8 @@ import { fileURLToPath } from 'node:url';
 
 const [browser, module, url, stream, token] = process.argv.slice(2);
 const folder = dirname(fileURLToPath(import.meta.url));
-const options = JSON.stringify({ url, stream, token, whenLive: process.env.POST_WHEN_LIVE });
+const { VIEWER_NAME: name, POST_WHEN_LIVE: whenLive } = process.env;
+const options = JSON.stringify({ url, stream, name, token, whenLive });
 const PAGE = `<!doctype html><title>client</title><script type="module">
 import { watchStream } from '/watch-stream.mjs';
 import { drive } from '/drive.mjs';

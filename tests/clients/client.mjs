@@ -8,5 +8,6 @@ import { drive } from './drive.mjs';
 const [path, url, stream, token] = process.argv.slice(2);
 const { watchStream } = await import(pathToFileURL(path));
 const print = (value) => console.log(JSON.stringify(value));
-const take = drive({ watchStream, url, stream, token, whenLive: process.env.POST_WHEN_LIVE, print });
+const { VIEWER_NAME: name, POST_WHEN_LIVE: whenLive } = process.env;
+const take = drive({ watchStream, url, stream, name, token, whenLive, print });
 createInterface({ input: process.stdin }).on('line', take);

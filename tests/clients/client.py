@@ -1,10 +1,11 @@
 """python3 client.py URL STREAM [TOKEN]: posts each line of standard input; prints comments and states, a JSON object a line."""
-import asyncio, contextlib, json, random, sys, uuid, websockets
+import asyncio, contextlib, json, os, random, sys, urllib.parse, uuid, websockets
 
 AGAIN = {1000, 1001, 1005, 1006, 1011, 1012, 1013, 3008, 3012}
 LATER = {"rate_limited", "shard_unavailable"}
 URL, STREAM, *TOKEN = sys.argv[1:]
-current, position, seen, waits_for, wait = None, "", {}, (None, None), {"min_ms": 100, "max_ms": 3000}
+NAME = os.environ.get("VIEWER_NAME", "python")  # an empty one, and no token: a guest
+current, position, secret, seen, waits_for, wait = None, "", "", {}, (None, None), {"min_ms": 100, "max_ms": 3000}
 
 def take(frame):
     if "ref" in frame and frame["ref"] == waits_for[0] and not waits_for[1].done():
@@ -17,17 +18,18 @@ def take(frame):
         seen.pop(next(iter(seen)))
 
 async def watch(delay=0.0):
-    global current, position, wait
+    global current, position, secret, wait
     failures, moving, socket, later = 0, None, None, 0
     while not moving and (socket is None or later or socket.close_code in AGAIN):
         await asyncio.sleep(delay)
-        address, socket, later = f"{URL}/v1/streams/{STREAM}/watch?name=python&after={position}", None, 0
+        query = {"name": NAME, "after": position, "session": "" if NAME or TOKEN else secret}  # the same guest again
+        address, socket, later = f"{URL}/v1/streams/{STREAM}/watch?{urllib.parse.urlencode(query)}", None, 0
         with contextlib.suppress(OSError, asyncio.TimeoutError, websockets.WebSocketException):
             async with websockets.connect(address, subprotocols=["fanfare.v1", *map("bearer.{}".format, TOKEN)]) as socket:
                 async for frame in (json.loads(text) async for text in socket):
                     if frame["type"] == "hello":
                         failures, old, current, wait = 0, current, socket, frame["reconnect"]
-                        position = position or frame["position"]
+                        position, secret = position or frame["position"], frame.get("session_secret", secret)
                         print(json.dumps({"state": "live", "resumed": frame["resumed"]}), flush=True)
                         waits_for[1].set_result({}) if waits_for[1] and not waits_for[1].done() else None  # ask here again
                         await old.close() if old else None

@@ -1,13 +1,13 @@
 /**
  * Drives the documented client for a test: posts each line that it is given, and prints comments, frames and states.
  * With the token `ask` it prints `{"wants":"token"}`, and a line `token …` is the answer. `whenLive` is posted once,
- * within the callback of the first state `live`.
+ * within the callback of the first state `live`. Without a `name` the viewer is `driven`; with an empty one, a guest.
  */
-export function drive({ watchStream, url, stream, token, whenLive, print }) {
+export function drive({ watchStream, url, stream, name = 'driven', token, whenLive, print }) {
   const waiting = [];
   const ask = () => new Promise((answer) => { waiting.push(answer); print({ wants: 'token' }); });
   const watch = watchStream({
-    url, stream, name: 'driven', token: token === 'ask' ? ask : token,
+    url, stream, name, token: token === 'ask' ? ask : token,
     onComments: (comments) => comments.forEach(({ seq, body }) => print({ seq, body })),
     onFrame: ({ type, code }) => print({ type, code }),
     onState: ({ state, code, reason }) => {

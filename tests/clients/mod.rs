@@ -83,6 +83,16 @@ async fn a_python_client_keeps_posts_typed_offline() {
 }
 
 #[tokio::test]
+async fn a_node_client_stays_the_same_guest() {
+    scenarios::stays_the_same_guest(node).await;
+}
+
+#[tokio::test]
+async fn a_python_client_stays_the_same_guest() {
+    scenarios::stays_the_same_guest(python).await;
+}
+
+#[tokio::test]
 async fn a_node_client_comes_back() {
     scenarios::comes_back_after_a_loss_and_a_refusal(node).await;
 }

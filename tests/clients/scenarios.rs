@@ -73,14 +73,52 @@ async fn stored(pod: &Pod, stream: &str) -> Vec<String> {
     page["comments"].as_array().unwrap().iter().map(|c| c["body"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Waits until so many posts were given up by the pod, because their shard did not answer.
-async fn unanswered(pod: &Pod, posts: f64) {
-    eventually("posts without an answer of the shard", PATIENCE, async || {
+/// Waits until a pod has counted so many posts with an outcome; `unknown` is one whose shard did not answer.
+async fn posts_with_outcome(pod: &Pod, outcome: &str, posts: f64) {
+    eventually(&format!("posts with the outcome {outcome}"), PATIENCE, async || {
         let metrics = pod.probe("/metrics").await.body;
-        let unknown = metrics.lines().find(|line| line.contains(r#"outcome="unknown""#))?;
-        (unknown.rsplit(' ').next()?.parse::<f64>().ok()? >= posts).then_some(())
+        let label = format!("outcome=\"{outcome}\"");
+        let counted = metrics.lines().find(|line| line.contains("posts") && line.contains(&label))?;
+        (counted.rsplit(' ').next()?.parse::<f64>().ok()? >= posts).then_some(())
     })
     .await;
+}
+
+/// Symptom: a guest's comment whose answer was lost with the connection was in the stream twice.
+/// Cause: the client connected as a new guest, and post ids belong to their guest.
+pub(crate) async fn stays_the_same_guest(command: impl Fn() -> Command) {
+    let (redis, stream) = (RedisServer::start(), stream_for("guest"));
+    let shards = format!("a={}", redis.url());
+    let pod = || Pod::start(&[("FANFARE_SHARDS", &shards), ("FANFARE_DRAIN", "18s")]);
+    let (first, second) = (pod(), pod());
+    let relay = Relay::to(first.public).await;
+    let mut client = Client::start(command().env("VIEWER_NAME", ""), relay.address, &stream);
+    client.until("hello", is_live).await;
+    relay.hold(Some(first.public));
+    client.say("its answer is lost");
+    eventually("the post is stored", PATIENCE, async || {
+        (stored(&first, &stream).await == ["its answer is lost"]).then_some(())
+    })
+    .await;
+    relay.lead_to(second.public);
+    relay.cut();
+    client.say("after the loss");
+    client.shows("after the loss").await;
+    assert_eq!(stored(&second, &stream).await, ["its answer is lost", "after the loss"]);
+    posts_with_outcome(&second, "duplicate", 1.0).await;
+    relay.hold(None);
+    relay.lead_to(first.public);
+    second.signal(Signal::Term);
+    let moved = |told: &[Value]| told.iter().filter(|told| told["state"] == "live").count() == 3;
+    client.until("the move", moved).await;
+    client.say("after the move");
+    client.shows("after the move").await;
+    let expected = ["its answer is lost", "after the loss", "after the move"];
+    assert_eq!(stored(&first, &stream).await, expected);
+    assert_eq!(client.texts(), expected);
+    let page = first.get(&format!("/v1/streams/{stream}/comments")).await.json();
+    let authors: Vec<_> = page["comments"].as_array().unwrap().iter().map(|c| &c["author"]["id"]).collect();
+    assert!(authors.iter().all(|author| *author == authors[0]), "{authors:?}");
 }
 
 /// Symptom: of 12 comments typed while a shard was frozen, 4 or 5 arrived.
@@ -98,7 +136,7 @@ pub(crate) async fn posts_survive_a_frozen_shard(command: impl Fn() -> Command) 
     for number in 0..12 {
         client.say(&format!("typed {number}"));
     }
-    unanswered(&pod, 3.0).await;
+    posts_with_outcome(&pod, "unknown", 3.0).await;
     redis.thaw();
     client.shows("typed 11").await;
     client.say("after");

@@ -77,6 +77,11 @@ macro_rules! on {
             }
 
             #[tokio::test]
+            async fn stays_the_same_guest() {
+                scenarios::stays_the_same_guest(command).await;
+            }
+
+            #[tokio::test]
             async fn comes_back() {
                 scenarios::comes_back_after_a_loss_and_a_refusal(command).await;
             }

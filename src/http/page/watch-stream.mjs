@@ -3,6 +3,7 @@
  * Calls `onComments(comments, isHistory)`, `onFrame(frame)` for every other frame, and `onState({ state, … })` with
  * state connecting, live, moving, waiting or closed. `token`, where the server asks for one, is a token, or a function
  * that gets a fresh one: it is called before each connection, and once when the server warns that the token expires soon.
+ * Without `token` and `name` the viewer is a guest, and the same guest on each connection.
  */
 export function watchStream({ url, stream, name = '', token, onComments, onFrame = () => {}, onState = () => {} }) {
   const renews = typeof token === 'function';
@@ -11,7 +12,7 @@ export function watchStream({ url, stream, name = '', token, onComments, onFrame
   const seen = new Set();  // ids of the newest comments: a resume or a move may bring some again
   const posts = [];        // not answered yet, in the order typed; the first one is under way, the others wait for it
   let wait = { min_ms: 100, max_ms: 3000 }, failures = 0, refs = 0, asked = 0, heard = 0, later_ms = 0;
-  let current, next, timer, deadline, position, isSent = false, repeat, shown, renewing;
+  let current, next, timer, deadline, position, isSent = false, repeat, shown, renewing, secret;
 
   async function open() {
     timer = undefined;
@@ -22,7 +23,8 @@ export function watchStream({ url, stream, name = '', token, onComments, onFrame
     const bearer = renews ? await fresh() : token;
     if (next !== place) return;                                  // stopped, or given up, meanwhile
     if (renews && !bearer) return closed(place, 1006, 'no token');
-    const query = new URLSearchParams({ ...(name && { name }), ...(position && { after: position }) });
+    const guest = !name && !bearer && secret && { session: secret };
+    const query = new URLSearchParams({ ...(name && { name }), ...guest, ...(position && { after: position }) });
     const protocols = ['fanfare.v1', ...(bearer ? [`bearer.${bearer}`] : [])];  // browsers set no other header
     try {
       next = new WebSocket(`${url}/v1/streams/${stream}/watch?${query}`, protocols);
@@ -64,6 +66,7 @@ export function watchStream({ url, stream, name = '', token, onComments, onFrame
       clearTimeout(deadline);
       [current, next, wait, failures, later_ms, isSent] = [socket, undefined, frame.reconnect, 0, 0, false];
       if (old) leave(old);                                       // a move: only now is the old socket not needed
+      secret = frame.session_secret ?? secret;                   // posts of a guest belong to it: repeating them is safe
       position ??= frame.position;                               // who came with one keeps it until the next frame
       onState({ state: 'live', hello: frame, moved: Boolean(old) });
       return sendPost();
