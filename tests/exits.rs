@@ -232,7 +232,7 @@ fn every_bad_setting_is_named_at_once() {
         ("FANFARE_OPS_LISTEN", "127.0.0.1"),
         ("FANFARE_OPEN", "perhaps"),
         ("FANFARE_POD", "a b"),
-        ("FANFARE_TRACK", ""),
+        ("FANFARE_TRACK", "blue green"),
         ("FANFARE_HISTORY_COMMENTS", "0"),
         ("FANFARE_HISTORY_TTL", "soon"),
         ("FANFARE_LINGER", "-1s"),
