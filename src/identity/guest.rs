@@ -68,7 +68,7 @@ mod tests {
     fn a_secret_is_of_one_session_and_is_not_shown() {
         let (one, other) = (SessionSecret::random(), SessionSecret::random());
         assert_eq!(one.reveal().parse(), Ok(one.clone()));
-        assert!(one.session() == one.clone().session() && one.session() != other.session());
+        assert!(one.session() == one.session() && one.session() != other.session());
         assert!(!format!("{one:?}").contains(one.reveal()));
         assert!(!one.reveal().contains(one.session().as_str()));
         // The same on pods of every build: `printf %s aaa… | sha256sum`, each byte's low six bits.
