@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use super::{
     assert_all_seen,
+    bad_shards::{dead_shard, slow_shard, weak_shards},
     documents::{elements, escape, members},
     observe::{self, REST},
 };
 use crate::world::{
-    Answer, Hitch, Issuer, Join, PATIENCE, Peer, Pod, RedisServer, Relay, Signal, TempFile, Way, embedded,
-    eventually, exchange, get,
+    Answer, Issuer, Join, PATIENCE, Peer, Pod, Signal, TempFile, embedded, eventually, exchange, get,
     issuer::{claims_with, service, service_key},
     on_redis, post, request, stream_for,
 };
@@ -34,7 +34,7 @@ const NOT_HERE: [&str; 11] = [
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
-fn comments(stream: &str) -> String {
+pub(super) fn comments(stream: &str) -> String {
     format!("/v1/streams/{stream}/comments")
 }
 
@@ -211,41 +211,6 @@ async fn leaving() {
     eventually("503", PATIENCE, async || (pod.probe("/ready").await.status == 503).then_some(())).await;
 }
 
-/// A shard that is not there.
-async fn dead_shard() {
-    let pod = Pod::start(&[("FANFARE_SHARDS", "dead=redis://127.0.0.1:1")]);
-    let comment = json!({"stream": "a", "kind": "comment", "body": "x"});
-    let single = json!({"kind": "comment", "body": "x"});
-    post(pod.public, &comments("a"), &single).await.assert_problem(503, "shard_unavailable");
-    get(pod.public, &comments("a")).await.assert_problem(503, "shard_unavailable");
-    get(pod.public, "/v1/streams/a").await.assert_problem(503, "shard_unavailable");
-    let revoke = request(pod.public, "DELETE", "/v1/viewers/u7", &[], b"").await;
-    revoke.assert_problem(503, "shard_unavailable");
-    let batch = post(pod.public, "/v1/comments", &json!({"comments": [comment]})).await;
-    assert_eq!(batch.json()["results"][0]["status"], 503);
-    let _viewer = Join::new(&pod, "a").connect().await.expect("a socket");
-    assert!(pod.probe("/debug/streams/a").await.json()["tape"].is_null());
-    assert!(pod.probe("/status").await.json()["shards"][0]["waste"].is_null());
-}
-
-/// A shard on a long path: a batch is posted all the same, and the pod measures the path.
-async fn slow_shard() {
-    let redis = RedisServer::start();
-    let relay = Relay::to_port(redis.port()).await;
-    relay.hitch(Way::ToClient, Hitch::Delay(Duration::from_millis(100)));
-    let pod = Pod::start(&[("FANFARE_SHARDS", &format!("slow=redis://{}", relay.address))]);
-    eventually("the shard is up", PATIENCE, async || {
-        let shard = &pod.ready().await["shards"]["slow"];
-        ["probe_us", "clients", "clock_ahead_us"].iter().all(|field| shard[field].is_i64()).then_some(())
-    })
-    .await;
-    let line =
-        |number: usize| json!({"stream": "a", "id": number.to_string(), "kind": "comment", "body": "x"});
-    let batch = json!({"comments": (0..500).map(line).collect::<Vec<_>>()});
-    let results = post(pod.public, "/v1/comments", &batch).await.json();
-    assert!(elements(&results["results"]).all(|result| result["status"] == 201), "{results}");
-}
-
 /// A pod that has as many viewers as it may.
 async fn full() {
     let (pod, stream) = (Pod::start(&[("FANFARE_MAX_VIEWERS", "1")]), stream_for("full"));
@@ -327,6 +292,7 @@ async fn tour(start: fn(&[(&str, &str)]) -> Pod) {
         leaving(),
         dead_shard(),
         slow_shard(),
+        weak_shards(),
         full(),
         crowded(),
         limited(),

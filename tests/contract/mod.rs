@@ -5,6 +5,7 @@
 //! tests here make the server send everything that the documents list, and fail with the names of what did not come.
 
 mod answers;
+mod bad_shards;
 mod documents;
 mod formats;
 mod frames;
