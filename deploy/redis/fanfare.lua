@@ -428,6 +428,12 @@ redis.register_function{ function_name = 'fanfare_beat', callback = beat, flags 
 --   ff:audience:<pod>  hash: stream -> its viewers there; also the channel on which the pod is told
 --   ff:{stream}:p      string: the most viewers at once ("peak")
 --   ff:{stream}:u      HyperLogLog of the users who watched
+--   ff:peaks           hash: stream -> viewers, present total, since when (ms), TTL (ms): a peak to be confirmed
+--
+-- A pod that crashed is counted until its lease ends, while its viewers are back on other pods; and pods report a viewer
+-- that moves between them at different times. So a total that exceeds the peak is first held in ff:peaks, lowered to each
+-- smaller total that follows, and becomes the peak once every pod with viewers in the stream has renewed its lease. A
+-- present total that is higher still is the next one.
 --
 -- A pod that says nothing for so long does not count any more, nor does one whose end is too far away, since the clock
 -- was put back: whoever calls next takes its streams out and tells the others.
@@ -438,6 +444,9 @@ local AUDIENCE_TTL_MS = 12000
 local AUDIENCE_KEPT_MS = 60000
 -- How many streams of dead pods a call takes out; this bounds how long it takes.
 local TAKEN_OUT = 200
+local PENDING = 'ff:peaks'
+-- How many unconfirmed peaks a call checks; this bounds how long it takes.
+local CHECKED = 100
 -- How many users go to one PFADD: what Lua can unpack is limited.
 local USERS = 500
 
@@ -492,6 +501,83 @@ local function tell(streams, living, changed, asks)
   return totals
 end
 
+-- Lowers the unconfirmed peaks of the streams to their totals. Starts one for each stream without any that `starts`
+-- names, as 'since when, TTL'.
+local function note_totals(streams, totals, starts)
+  local known, noted = redis.call('HMGET', PENDING, unpack(streams)), {}
+  for index, stream in ipairs(streams) do
+    local total = totals[index] or 0
+    local viewers, rest = string.match(known[index] or '', '^(%d+) %d+ (%d+ %d+)$')
+    rest = rest or starts[index]
+    if rest then
+      noted[#noted + 1] = stream
+      noted[#noted + 1] = string.format('%d %d %s', math.min(viewers or total, total), total, rest)
+    end
+  end
+  if #noted > 0 then
+    redis.call('HSET', PENDING, unpack(noted))
+    redis.call('PEXPIRE', PENDING, AUDIENCE_KEPT_MS)
+  end
+end
+
+-- Returns for each stream whether a pod with viewers in it has not renewed its lease since the stream's time. Pods that do
+-- not count any more, but are not taken out yet, are pods like any other here.
+local function unrenewed(key, streams, times)
+  local found, leases, newest = {}, redis.call('HGETALL', key), math.max(unpack(times))
+  for index = 1, #leases, 2 do
+    local renewed = (tonumber(leases[index + 1]) or 0) - AUDIENCE_TTL_MS
+    local viewers = renewed < newest and redis.call('HMGET', audience_of(leases[index]), unpack(streams)) or {}
+    for number, since in ipairs(times) do
+      found[number] = found[number] or (viewers[number] and renewed < since)
+    end
+  end
+  return found
+end
+
+-- The unconfirmed peaks, so many at once.
+local function some_pending()
+  local streams, peak_keys, times, pending = {}, {}, {}, {}
+  local fields = redis.call('HRANDFIELD', PENDING, CHECKED, 'WITHVALUES')
+  for index = 1, #fields, 2 do
+    local viewers, total, since, ttl_ms = string.match(fields[index + 1], '^(%d+) (%d+) (%d+) (%d+)$')
+    local number = #streams + 1
+    streams[number], peak_keys[number] = fields[index], 'ff:{' .. fields[index] .. '}:p'
+    times[number] = tonumber(since) or 0
+    pending[number] = { viewers = tonumber(viewers) or 0, total = tonumber(total) or 0, ttl_ms = ttl_ms }
+  end
+  return streams, peak_keys, times, pending
+end
+
+-- Makes peaks of the unconfirmed ones that every pod has confirmed. One from the future is of a clock that was put back.
+local function confirm_peaks(key, now)
+  local streams, peak_keys, times, pending = some_pending()
+  if #streams == 0 then
+    return
+  end
+  local waits, peaks, done, again = unrenewed(key, streams, times), redis.call('MGET', unpack(peak_keys)), {}, {}
+  for index, each in ipairs(pending) do
+    local peak, is_late = tonumber(peaks[index] or 0) or 0, times[index] > now
+    if each.viewers > peak and not is_late and not waits[index] then
+      peak = each.viewers
+      redis.call('SET', peak_keys[index], whole(peak), 'PX', each.ttl_ms)
+    end
+    if each.viewers <= peak or is_late then
+      if each.total > peak then
+        again[#again + 1] = streams[index]
+        again[#again + 1] = string.format('%d %d %d %s', each.total, each.total, now, each.ttl_ms)
+      else
+        done[#done + 1] = streams[index]
+      end
+    end
+  end
+  if #again > 0 then
+    redis.call('HSET', PENDING, unpack(again))
+  end
+  if #done > 0 then
+    redis.call('HDEL', PENDING, unpack(done))
+  end
+end
+
 -- Takes out what pods had that do not count any more, so much at once. Returns how many of their streams are left.
 local function take_out(key, dead, living)
   local room, left = TAKEN_OUT, 0
@@ -500,7 +586,7 @@ local function take_out(key, dead, living)
     local streams = room > 0 and redis.call('HRANDFIELD', name, room) or {}
     if #streams > 0 then
       redis.call('HDEL', name, unpack(streams))
-      tell(streams, living)
+      note_totals(streams, tell(streams, living), {})
       room = room - #streams
     end
     local more = redis.call('HLEN', name)
@@ -532,8 +618,8 @@ local function add_users(name, users)
 end
 
 -- Takes note of how many watch the streams, and of who came. What is not new lives on only where it is to be kept.
-local function remember(streams, totals, users, ttl_ms, keeps)
-  local peak_keys = {}
+local function remember(streams, totals, users, now, ttl_ms, keeps)
+  local peak_keys, starts = {}, {}
   for index, stream in ipairs(streams) do
     peak_keys[index] = 'ff:{' .. stream .. '}:p'
   end
@@ -541,8 +627,9 @@ local function remember(streams, totals, users, ttl_ms, keeps)
   for index, stream in ipairs(streams) do
     local users_key = 'ff:{' .. stream .. '}:u'
     if totals[index] > (tonumber(peaks[index] or 0) or 0) then
-      redis.call('SET', peak_keys[index], whole(totals[index]), 'PX', ttl_ms)
-    elseif keeps then
+      starts[index] = whole(now) .. ' ' .. ttl_ms
+    end
+    if keeps then
       redis.call('PEXPIRE', peak_keys[index], ttl_ms)
     end
     add_users(users_key, users[index])
@@ -550,6 +637,7 @@ local function remember(streams, totals, users, ttl_ms, keeps)
       redis.call('PEXPIRE', users_key, ttl_ms)
     end
   end
+  note_totals(streams, totals, starts)
 end
 
 -- Sets how many viewers a pod has in the streams. Returns which of them changed.
@@ -609,12 +697,13 @@ local function count(keys, args)
   if #streams > 0 then
     local changed = set_counts(name, streams, viewers)
     local totals = tell(streams, living, changed, pod)
-    remember(streams, totals, users, args[2], args[3] == '1')
+    remember(streams, totals, users, now, args[2], args[3] == '1')
     for index = 1, #streams do
       answer[index + 2] = whole(totals[index] - viewers[index])
     end
   end
   redis.call('PEXPIRE', name, AUDIENCE_KEPT_MS)
+  confirm_peaks(key, now)
   return answer
 end
 

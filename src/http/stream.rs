@@ -31,10 +31,11 @@ pub(super) async fn show(
     let (shards, hub) = (&api.0.shards, &api.0.hub);
     let (comments_by_kind, audience) = tokio::try_join!(shards.tally(&stream), shards.audience(&stream))?;
     // Those here are known at this moment; the shard counts them every two seconds.
-    let viewers = audience.elsewhere + hub.viewers_here(&stream);
+    let viewers_here = hub.viewers_here(&stream);
     Ok(Json(Attributes {
-        viewers,
-        peak_viewers: audience.peak.max(viewers),
+        viewers: audience.elsewhere + viewers_here,
+        // The viewers of other pods may include those of a pod that crashed: only the shard can confirm them.
+        peak_viewers: audience.peak.max(viewers_here),
         unique_viewers: audience.users,
         comments: comments_by_kind.total(),
         comments_by_kind,

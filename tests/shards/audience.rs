@@ -101,6 +101,31 @@ async fn g15_a_killed_pods_viewers_are_gone_within_20_seconds() {
     assert_eq!(keys.lines().count(), 2, "the dead leave nothing: {keys}");
 }
 
+/// Symptom: after a pod's crash `peak_viewers` was 20 with 10 real viewers, and stayed there. Cause: the viewers came back
+/// on another pod while the crashed pod's lease still counted them, and each total raised the peak at once (G15).
+#[tokio::test(flavor = "multi_thread")]
+async fn g15_viewers_that_come_back_after_a_crash_do_not_raise_the_peak() {
+    let (cluster, stream) = (Cluster::start(2, 1, &[]).await, stream_for("crashed"));
+    let [one, two] = &cluster.pods[..] else { panic!("two pods") };
+    let names: Vec<_> = (0..10).map(|number| format!("viewer-{number}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let _before = crowd(one, &stream, &names).await;
+    let peak = async || attributes(two, &stream).await["peak_viewers"].as_u64().unwrap();
+    eventually("a peak of 10", PATIENCE, async || (peak().await == 10).then_some(())).await;
+    one.signal(Signal::Kill);
+    let mut back = crowd(two, &stream, &names).await;
+    has(two, &stream, 20, PATIENCE).await;
+    assert_eq!(peak().await, 10, "the crashed pod still counts");
+    tokio::time::timeout(GONE, is_told(&mut back[0], 10)).await.expect("within 20 s");
+    assert_eq!(peak().await, 10, "the crashed pod is gone");
+    let _more = crowd(two, &stream, &["eve", "fay"]).await;
+    eventually("a peak of 12", PATIENCE, async || {
+        let pending = cluster.redis(0).cli(&["EXISTS", "ff:peaks"]);
+        (pending == "0" && peak().await == 12).then_some(())
+    })
+    .await;
+}
+
 /// G15: a pod that was stopped for longer is not counted, and is again once it goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn g15_a_stopped_pod_is_not_counted_until_it_goes_on() {
