@@ -4,7 +4,7 @@ use std::{fs, net::SocketAddr, path::PathBuf, process::Child};
 
 use hyper::{Method, Request};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, task::JoinSet};
 use tokio_util::bytes::Bytes;
 
 use crate::{
@@ -105,7 +105,8 @@ async fn a_viewer_over_http2_comes_in_and_its_tail_and_close_arrive() {
     let (gateway, stream) = (Gateway::to(pod.public).await, stream_for("http2"));
     let socket = TcpStream::connect(gateway.address).await.unwrap();
     let (client, connection) = h2::client::handshake(socket).await.unwrap();
-    tokio::spawn(connection);
+    let mut connections = JoinSet::new();
+    connections.spawn(connection);
     let mut client = client.ready().await.unwrap();
     eventually("Envoy takes extended CONNECT", PATIENCE, async || {
         client.is_extended_connect_protocol_enabled().then_some(())
