@@ -33,7 +33,7 @@ async fn a_shard_whose_certificate_nobody_vouches_for_is_not_used() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let (_server, shards) = a_shard(&authority);
     let pod = Pod::start(&[("FANFARE_SHARDS", &shards), ("SSL_CERT_FILE", &stranger.file("ca.pem"))]);
-    pod.logged(&["the shard cannot be reached"], PATIENCE).await;
+    pod.logged(&["shard outage began"], PATIENCE).await;
     let up = async || (pod.probe("/ready").await.json()["shards"]["a"]["up"] == false).then_some(());
     eventually("the shard is not up", PATIENCE, up).await;
 }

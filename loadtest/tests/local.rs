@@ -171,7 +171,7 @@ fn a_fleet_is_started_measured_and_ended() {
         assert_eq!((&pod["received"], &pod["unwatched"]), (&15.into(), &0.into()), "{pod}");
     }
     let builds: Vec<_> =
-        report["meta"]["pods"].as_array().unwrap().iter().map(|pod| pod.as_str().unwrap()).collect();
+        report["run"]["meta"]["pods"].as_array().unwrap().iter().map(|pod| pod.as_str().unwrap()).collect();
     let build = format!("pod-1 {} ({})", env!("CARGO_PKG_VERSION"), env!("BUILD_COMMIT"));
     assert_eq!((builds.len(), builds[0]), (2, build.as_str()), "the pods tell their builds");
     let calls: u64 =
