@@ -205,9 +205,10 @@ impl Census {
         }
     }
 
-    /// Whether a number of viewers elsewhere is to be believed, where it was another before.
+    /// Whether a number of viewers elsewhere is to be believed, where it was another before. A smaller one is not while the
+    /// shard may have forgotten pods: what a call publishes comes on another connection, so maybe before its answer.
     pub(super) fn believes(&self, elsewhere: u64, before: u64) -> bool {
-        elsewhere >= before || self.settled_at.is_none()
+        elsewhere >= before || (self.settled_at.is_none() && self.unanswered == 0)
     }
 
     /// Whether the shard counts viewers of this pod.

@@ -146,6 +146,24 @@ fn a_shard_that_forgot_is_told_everything_and_not_believed_until_others_had_time
     assert!(rounds > 1, "others come back in that time");
 }
 
+/// Symptom: after an outage a pod told its viewers for two seconds that nobody watched elsewhere. Cause: the number that
+/// its first call published came on another connection, before the answer that the shard had forgotten all pods.
+#[test]
+fn a_smaller_number_that_overtakes_the_first_answer_after_an_outage_is_not_believed() {
+    let mut pod = Pod::with(STREAM, 1);
+    pod.calls();
+    pod.viewers.insert(id(STREAM), 3);
+    pod.round();
+    let call = pod.call().unwrap();
+    assert_eq!(pod.census.answered(call, Err(Unavailable), pod.now), []);
+    assert!(!pod.census.believes(0, 100) && pod.census.believes(101, 100));
+    pod.round();
+    let call = pod.call().unwrap();
+    assert!(!pod.census.believes(0, 100), "the call is under way");
+    pod.answer(call, true);
+    assert!(!pod.census.believes(0, 100));
+}
+
 /// Symptom: on a busy machine viewers were told fewer while the pods came back to a shard without its files. Cause: the
 /// call that the shard knew nothing of took too long, and the next one was answered as if nothing had been forgotten.
 #[test]
