@@ -77,15 +77,15 @@ async fn a_leaving_pod_is_not_ready_but_alive() {
 #[tokio::test]
 async fn g11_a_pod_without_viewers_serves_until_its_settle_time_is_over() {
     for (signal, watched) in [(Signal::Term, false), (Signal::Int, false), (Signal::Term, true)] {
-        let pod = Pod::start(&[("FANFARE_SETTLE", "2s"), ("FANFARE_DRAIN", "60s")]);
+        let pod = Pod::start(&[("FANFARE_SETTLE", "6s"), ("FANFARE_DRAIN", "60s")]);
         let stream = stream_for("settles");
         let early = if watched { Some(Join::new(&pod, &stream).open().await) } else { None };
         let begin = Instant::now();
         pod.signal(signal);
         pod.logged(&["announcing"], PATIENCE).await;
         drop(early);
-        // Up to a moment before the end: a machine that is busy may take that moment for the request.
-        while begin.elapsed() < Duration::from_millis(1_500) {
+        // The rest of the time is for what follows, on a machine that is busy.
+        while begin.elapsed() < Duration::from_millis(2_500) {
             pod.post(&stream, "on the way here").await;
             pause(Duration::from_millis(20)).await;
         }
@@ -93,7 +93,7 @@ async fn g11_a_pod_without_viewers_serves_until_its_settle_time_is_over() {
         assert_eq!(history.status, 200, "{history:?}");
         Join::new(&pod, &stream).open().await.say("just in time").await;
         assert_eq!(pod.exit(PATIENCE).await, Some(0));
-        assert!(begin.elapsed() >= Duration::from_secs(2), "{signal:?}: {:?}", begin.elapsed());
+        assert!(begin.elapsed() >= Duration::from_secs(6), "{signal:?}: {:?}", begin.elapsed());
     }
 }
 
