@@ -59,6 +59,18 @@ fn a_refused_handshake_is_tried_elsewhere_and_a_post_is_not() {
     }
 }
 
+/// Symptom: a post was answered 502 now and then. Cause: the proxy sent it on a pooled connection that the pod was just
+/// closing. The proxy closes idle connections first.
+#[test]
+fn the_proxy_drops_idle_connections_before_the_pods_do() {
+    let mesh = Mesh::read(&overlay()).unwrap();
+    let readme = include_str!("../../README.md");
+    let of_pods = readme.split("| `FANFARE_KEEP_ALIVE` | `").nth(1).and_then(|row| row.split('`').next());
+    let seconds = |text: &str| text.strip_suffix('s').and_then(|number| number.parse::<u32>().ok());
+    let of_pool = seconds(&mesh.rule.traffic_policy.connection_pool.http.idle_timeout);
+    assert!(of_pool.is_some() && of_pool < of_pods.and_then(seconds), "{of_pool:?} of {of_pods:?}");
+}
+
 /// Every place of a document where a field could be added, as the ways to them.
 fn places(value: &Value, way: &mut Vec<Value>, found: &mut Vec<Vec<Value>>) {
     match value {

@@ -155,8 +155,7 @@ pub(crate) struct Retries {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct DestinationRule {
     pub(crate) host: String,
-    #[serde(rename = "trafficPolicy")]
-    _traffic_policy: TrafficPolicy,
+    pub(crate) traffic_policy: TrafficPolicy,
     pub(crate) subsets: Vec<Subset>,
 }
 
@@ -165,8 +164,7 @@ pub(crate) struct DestinationRule {
 pub(crate) struct TrafficPolicy {
     #[serde(rename = "loadBalancer")]
     _load_balancer: LoadBalancer,
-    #[serde(rename = "connectionPool")]
-    _connection_pool: ConnectionPool,
+    pub(crate) connection_pool: ConnectionPool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -189,6 +187,13 @@ pub(crate) enum Balance {
 pub(crate) struct ConnectionPool {
     #[serde(rename = "tcp")]
     _tcp: Tcp,
+    pub(crate) http: HttpPool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct HttpPool {
+    pub(crate) idle_timeout: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
