@@ -80,11 +80,13 @@ pub(crate) struct Place<'a> {
 impl Pod {
     /// Starts a pod; returns when it is ready and hears all its shards.
     pub(crate) async fn start(name: String, place: Place<'_>) -> Result<Self, FleetError> {
+        // Its host's name would be that of every pod.
+        let own_name = ("FANFARE_POD".to_owned(), name.clone());
         let mut held = Held::start(Start {
             name: &name,
             program: place.program,
             args: Vec::new(),
-            settings: place.settings,
+            settings: std::iter::once(own_name).chain(place.settings).collect(),
             cpu: place.cpu,
             folder: place.folder,
         })?;
