@@ -166,7 +166,7 @@ impl Shard {
         }
     }
 
-    /// The reason for which a connection to it ended, or was not made, last.
+    /// The reason for which it is down, as of the last error or look.
     pub(super) fn last_error(&self) -> String {
         match self {
             Self::Embedded(_) => String::new(),

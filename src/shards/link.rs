@@ -211,9 +211,11 @@ impl Link {
         Ok(())
     }
 
-    /// The reason for which a connection ended, or was not made, last.
+    /// The reason for which the shard is down: the condition with which its server can be no shard, whatever error another
+    /// connection met since, or the error with which a connection ended, or was not made, last.
     pub(super) fn last_error(&self) -> String {
-        self.0.last_error.get()
+        let breaking = self.0.pulse.conditions().breaking();
+        breaking.map_or_else(|| self.0.last_error.get(), |condition| condition.text().to_owned())
     }
 
     /// The shard's clock.

@@ -119,11 +119,10 @@ impl Report {
         let read = |count: &AtomicU64| count.load(Relaxed);
         let health = shard.health();
         let up = self.connected.load(Relaxed) && health.up;
-        let broken = health.conditions.breaking().map(|condition| condition.text().to_owned());
         ShardStatus {
             name: name.to_owned(),
             up,
-            reason: (!up).then(|| broken.unwrap_or_else(|| shard.last_error())),
+            reason: (!up).then(|| shard.last_error()),
             conditions: health.conditions.iter().collect(),
             probe_us: health.probe.map(|probe| u64::try_from(probe.as_micros()).unwrap_or(u64::MAX)),
             subscriptions: read(&self.subscriptions),

@@ -76,7 +76,7 @@ async fn a_server_that_can_be_no_shard_is_down_with_the_reason() {
         assert!(shard["reason"].as_str().is_some_and(|told| told.contains(reason)), "{shard}");
         assert_eq!(shard["up"], false, "{shard}");
         assert_gauge(pod, &Cluster::name(number), name, 1).await;
-        let line = pod.logged(&["shard condition:", reason], SEEN).await;
+        let line = pod.logged(&["shard outage began", reason], SEEN).await;
         assert!(line.contains(&format!("\"shard\":\"{}\"", Cluster::name(number))), "{line}");
     }
     // Of both shards, whichever owns which.
