@@ -70,6 +70,8 @@ async fn the_histogram_has_a_value_for_each_message_and_lane_with_a_prompt_seat(
         let label = format!("priority=\"{priority}\"");
         scrape.sum("fanfare_delivery_duration_seconds_count", &[&label])
     };
+    let comments = format!("/v1/streams/{stream}/comments");
+    let gift = json!({"kind": "gift", "data": {"item": "rose"}});
     let mut viewers = Vec::new();
     let mut expected = 0;
     // Seats go to the lanes in turn.
@@ -80,17 +82,23 @@ async fn the_histogram_has_a_value_for_each_message_and_lane_with_a_prompt_seat(
         for viewer in &mut viewers {
             viewer.ping().await;
         }
+        let lanes = seats.min(workers) as f64;
+        // A lane counts in order: once it has counted this gift, it has counted what came before.
+        let gifts = count(&Scrape::of(&pod).await, true);
+        post(pod.public, &comments, &gift).await;
+        eventually("each lane has counted what settles", PATIENCE, async || {
+            (count(&Scrape::of(&pod).await, true) == gifts + lanes).then_some(())
+        })
+        .await;
         let before = Scrape::of(&pod).await;
         for number in 0..10 {
             pod.post(&stream, &format!("comment {number}")).await;
         }
-        let gift = json!({"kind": "gift", "data": {"item": "rose"}});
-        post(pod.public, &format!("/v1/streams/{stream}/comments"), &gift).await;
-        expected += 12;
+        post(pod.public, &comments, &gift).await;
+        expected += 13;
         for viewer in &mut viewers {
             viewer.until("all of them", |viewer| viewer.seqs().last() == Some(&expected)).await;
         }
-        let lanes = seats.min(workers) as f64;
         let grew = |scrape: &Scrape, priority| count(scrape, priority) - count(&before, priority);
         eventually("both counts", PATIENCE, async || {
             let scrape = Scrape::of(&pod).await;
