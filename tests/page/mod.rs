@@ -2,6 +2,7 @@
 
 mod browser;
 mod losses;
+mod origins;
 
 use std::net::SocketAddr;
 
