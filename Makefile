@@ -50,7 +50,7 @@ operators: tools ## The rules and Alertmanager's configuration under today's pro
 	./tests/operators.sh
 
 # Only the longer recipes need these.
-verify: PACKAGES += curl:curl npm:npm firefox-esr:firefox-esr
+verify: PACKAGES += curl:curl npm:npm firefox-esr:firefox-esr maven:mvn
 verify: tools ## The release build under load: minutes more
 	./tests/verify.sh
 	./tests/telemetry.sh

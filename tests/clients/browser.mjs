@@ -19,7 +19,7 @@ import { watchStream } from '/watch-stream.mjs';
 import { drive } from '/drive.mjs';
 let last = Promise.resolve();
 const print = (value) => { last = last.then(() => fetch('/said', { method: 'POST', body: JSON.stringify(value) })); };
-const take = drive({ watchStream, ...${options}, print });
+const { take } = drive({ watchStream, ...${options}, print });
 new EventSource('/lines').onmessage = ({ data }) => take(data);
 </script>`;
 const files = { '/': PAGE, '/watch-stream.mjs': readFileSync(module), '/drive.mjs': readFileSync(join(folder, 'drive.mjs')) };

@@ -22,7 +22,7 @@ async def watch(delay=0.0):
     failures, moving, socket, later = 0, None, None, 0
     while not moving and (socket is None or later or socket.close_code in AGAIN):
         await asyncio.sleep(delay)
-        query = {"name": NAME, "after": position, "session": "" if NAME or TOKEN else secret}  # the same guest again
+        query = {"name": NAME, "after": position, "session": secret}  # the same guest again
         address, socket, later = f"{URL}/v1/streams/{STREAM}/watch?{urllib.parse.urlencode(query)}", None, 0
         with contextlib.suppress(OSError, asyncio.TimeoutError, websockets.WebSocketException):
             async with websockets.connect(address, subprotocols=["fanfare.v1", *map("bearer.{}".format, TOKEN)]) as socket:

@@ -1,7 +1,8 @@
 /**
  * Drives the documented client for a test: posts each line that it is given, and prints comments, frames and states.
- * With the token `ask` it prints `{"wants":"token"}`, and a line `token …` is the answer. `whenLive` is posted once,
+ * With the token `ask` it prints `{"wants":"token"}`, and a line `token …` answers the newest question. `whenLive` is posted once,
  * within the callback of the first state `live`. Without a `name` the viewer is `driven`; with an empty one, a guest.
+ * Returns a function that takes the lines, and one that stops the client.
  */
 export function drive({ watchStream, url, stream, name = 'driven', token, whenLive, print }) {
   const waiting = [];
@@ -17,5 +18,6 @@ export function drive({ watchStream, url, stream, name = 'driven', token, whenLi
       whenLive = undefined;
     },
   });
-  return (line) => token === 'ask' && line.startsWith('token ') ? waiting.shift()?.(line.slice(6)) : watch.post(line);
+  const take = (line) => token === 'ask' && line.startsWith('token ') ? waiting.pop()?.(line.slice(6)) : watch.post(line);
+  return { take, stop: watch.stop };
 }

@@ -3,7 +3,7 @@
 mod codes;
 pub(crate) mod process;
 pub(crate) mod scenarios;
-mod tokens;
+pub(crate) mod tokens;
 
 use std::{
     fs,
@@ -84,12 +84,42 @@ async fn a_python_client_keeps_posts_typed_offline() {
 
 #[tokio::test]
 async fn a_node_client_stays_the_same_guest() {
-    scenarios::stays_the_same_guest(node).await;
+    scenarios::stays_the_same_guest(node, None).await;
 }
 
 #[tokio::test]
 async fn a_python_client_stays_the_same_guest() {
-    scenarios::stays_the_same_guest(python).await;
+    scenarios::stays_the_same_guest(python, None).await;
+}
+
+#[tokio::test]
+async fn a_node_client_with_a_token_stays_the_same_guest_where_there_are_no_keys() {
+    scenarios::stays_the_same_guest(node, Some("of.no.key")).await;
+}
+
+#[tokio::test]
+async fn a_python_client_with_a_token_stays_the_same_guest_where_there_are_no_keys() {
+    scenarios::stays_the_same_guest(python, Some("of.no.key")).await;
+}
+
+#[tokio::test]
+async fn a_client_does_not_refresh_with_the_token_that_it_shows() {
+    tokens::does_not_refresh_with_the_token_that_it_shows(node).await;
+}
+
+#[tokio::test]
+async fn a_client_fetches_a_token_at_most_once_for_each_warning() {
+    tokens::fetches_one_token_for_several_warnings(node).await;
+}
+
+#[tokio::test]
+async fn a_client_asks_again_for_a_token_that_it_was_not_given() {
+    tokens::asks_again_for_a_token_that_it_was_not_given(node).await;
+}
+
+#[tokio::test]
+async fn a_stopped_client_leaves_nothing_behind() {
+    scenarios::leaves_nothing_behind(node).await;
 }
 
 #[tokio::test]

@@ -15,7 +15,8 @@ use crate::world::{PATIENCE, eventually};
 /// A client in a process: it posts each line of its input, and prints a JSON object a line.
 pub(crate) struct Client {
     child: Child,
-    stdin: ChildStdin,
+    /// Until the end of its input.
+    stdin: Option<ChildStdin>,
     lines: mpsc::Receiver<String>,
     /// The lines that it printed.
     pub(crate) told: Vec<Value>,
@@ -28,14 +29,21 @@ impl Client {
 
     pub(crate) fn run(command: &mut Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (stdin, stdout) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let (stdin, stdout) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
         let (tell, lines) = mpsc::channel();
         thread::spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(tell.send(line))));
         Self { child, stdin, lines, told: Vec::new() }
     }
 
     pub(crate) fn say(&mut self, text: &str) {
-        writeln!(self.stdin, "{text}").unwrap();
+        writeln!(self.stdin.as_ref().unwrap(), "{text}").unwrap();
+    }
+
+    /// Ends its input, and waits until its process has ended by itself.
+    pub(crate) async fn ends(mut self) {
+        drop(self.stdin.take());
+        let status = eventually("the client's end", PATIENCE, async || self.child.try_wait().unwrap()).await;
+        assert!(status.success(), "{status}: {:?}", self.told);
     }
 
     /// Waits until the lines that it printed satisfy a condition.

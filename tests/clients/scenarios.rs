@@ -86,13 +86,17 @@ async fn posts_with_outcome(pod: &Pod, outcome: &str, posts: f64) {
 
 /// Symptom: a guest's comment whose answer was lost with the connection was in the stream twice.
 /// Cause: the client connected as a new guest, and post ids belong to their guest.
-pub(crate) async fn stays_the_same_guest(command: impl Fn() -> Command) {
+///
+/// A pod without keys reads no token, so a viewer with one and without a name is a guest there as well: it did not show its
+/// secret.
+pub(crate) async fn stays_the_same_guest(command: impl Fn() -> Command, token: Option<&str>) {
     let (redis, stream) = (RedisServer::start(), stream_for("guest"));
     let shards = format!("a={}", redis.url());
     let pod = || Pod::start(&[("FANFARE_SHARDS", &shards), ("FANFARE_DRAIN", "18s")]);
     let (first, second) = (pod(), pod());
     let relay = Relay::to(first.public).await;
-    let mut client = Client::start(command().env("VIEWER_NAME", ""), relay.address, &stream);
+    let (mut command, url) = (command(), first.url_at(relay.address));
+    let mut client = Client::run(command.env("VIEWER_NAME", "").args([&url, &stream]).args(token));
     client.until("hello", is_live).await;
     relay.hold(Some(first.public));
     client.say("its answer is lost");
@@ -186,4 +190,22 @@ pub(crate) async fn comes_back_after_a_loss_and_a_refusal(command: impl Fn() -> 
     client.shows("back again").await;
     // Half a minute later it would have come back as well, for that reason.
     assert_eq!(client.count("reason", "no answer to ping"), 0, "{:?}", client.told);
+}
+
+/// Once it is stopped, connected or not, nothing of it is left: no connection, no thread and no timer.
+pub(crate) async fn leaves_nothing_behind(command: impl Fn() -> Command) {
+    let (pod, stream) = (Pod::shared(), stream_for("stopped"));
+    let mut connected = Client::start(&mut command(), pod.public, &stream);
+    connected.until("hello", is_live).await;
+    connected.ends().await;
+    eventually("no viewer", PATIENCE, async || {
+        (pod.get(&format!("/v1/streams/{stream}")).await.json()["viewers"] == 0).then_some(())
+    })
+    .await;
+    let relay = Relay::to(pod.public).await;
+    let mut waiting = Client::start(&mut command(), relay.address, &stream);
+    waiting.until("hello", is_live).await;
+    relay.cut_off();
+    waiting.until("the loss", |told| told.iter().any(|told| told["state"] == "waiting")).await;
+    waiting.ends().await;
 }

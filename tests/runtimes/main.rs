@@ -1,5 +1,5 @@
-//! The documented JavaScript client on every runtime that it is written for. `tests/runtimes.sh`, a part of
-//! `make verify`, installs them and names their programs in the environment.
+//! The documented JavaScript client on every runtime that it is written for, and the documented Kotlin client.
+//! `tests/runtimes.sh`, a part of `make verify`, installs them and names their programs in the environment.
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -18,18 +18,22 @@ mod contract;
 mod process;
 #[path = "../clients/scenarios.rs"]
 mod scenarios;
+#[path = "../clients/tokens.rs"]
+mod tokens;
 #[allow(dead_code, unused_imports, reason = "shared with the suite, which uses more of it")]
 #[path = "../world/mod.rs"]
 mod world;
 
 use std::{path::Path, process::Command};
 
+fn installed(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run tests/runtimes.sh"))
+}
+
 /// A program that runs the client, by the variable that names its path.
 fn runtime(variable: &str, arguments: &[&str], script: &str) -> Command {
-    let program =
-        std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run tests/runtimes.sh"));
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut command = Command::new(program);
+    let mut command = Command::new(installed(variable));
     command.args(arguments).arg(root.join("tests/clients").join(script));
     command
 }
@@ -44,6 +48,19 @@ fn browser(name: &str) -> Command {
     let mut command = runtime("NODE_24", &[], "browser.mjs");
     command.arg(name);
     module(command)
+}
+
+/// The Kotlin client of docs/clients.md, compiled with its driver.
+fn kotlin() -> Command {
+    let mut command = Command::new("java");
+    command.args([
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        "-cp",
+        &installed("KOTLIN_CLASSES"),
+        "DriveKt",
+    ]);
+    command
 }
 
 /// Every scenario on one runtime.
@@ -78,13 +95,43 @@ macro_rules! on {
 
             #[tokio::test]
             async fn stays_the_same_guest() {
-                scenarios::stays_the_same_guest(command).await;
+                scenarios::stays_the_same_guest(command, None).await;
+            }
+
+            #[tokio::test]
+            async fn with_a_token_stays_the_same_guest_where_there_are_no_keys() {
+                scenarios::stays_the_same_guest(command, Some("of.no.key")).await;
+            }
+
+            #[tokio::test]
+            async fn does_not_refresh_with_the_token_that_it_shows() {
+                tokens::does_not_refresh_with_the_token_that_it_shows(command).await;
+            }
+
+            #[tokio::test]
+            async fn fetches_one_token_for_several_warnings() {
+                tokens::fetches_one_token_for_several_warnings(command).await;
+            }
+
+            #[tokio::test]
+            async fn asks_again_for_a_token_that_it_was_not_given() {
+                tokens::asks_again_for_a_token_that_it_was_not_given(command).await;
             }
 
             #[tokio::test]
             async fn comes_back() {
                 scenarios::comes_back_after_a_loss_and_a_refusal(command).await;
             }
+        }
+    )*};
+}
+
+/// What a program leaves behind when its client is stopped: not for browsers, which go on.
+macro_rules! stopped_on {
+    ($($name:ident: $command:expr;)*) => {$(
+        #[tokio::test]
+        async fn $name() {
+            scenarios::leaves_nothing_behind(|| $command).await;
         }
     )*};
 }
@@ -96,4 +143,13 @@ on! {
     bun: module(runtime("BUN", &[], "client.mjs"));
     chromium: browser("chromium");
     firefox: browser("firefox-esr");
+    kotlin: kotlin();
+}
+
+stopped_on! {
+    stopped_on_node_22: module(runtime("NODE_22", &[], "client.mjs"));
+    stopped_on_node_24: module(runtime("NODE_24", &[], "client.mjs"));
+    stopped_on_deno: module(runtime("DENO", &["run", "--quiet", "--allow-all"], "client.mjs"));
+    stopped_on_bun: module(runtime("BUN", &[], "client.mjs"));
+    stopped_in_kotlin: kotlin();
 }

@@ -23,6 +23,8 @@ use ring::{
 };
 use serde_json::{Value, json};
 
+use super::Pod;
+
 /// An RSA key, in PKCS #8 or #1 by the version of openssl; ring makes none.
 static RSA: LazyLock<Vec<u8>> = LazyLock::new(rsa);
 /// The same of somebody else.
@@ -259,4 +261,20 @@ pub(crate) fn service(name: &str, tail: &str, kinds: &[&str], streams: &[&str]) 
     let hash = digest(&SHA256, service_key(tail).as_bytes());
     let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     json!({"name": name, "sha256": hash, "kinds": kinds, "streams": streams})
+}
+
+/// A pod that knows the issuer's keys, with further settings.
+pub(crate) fn keyed(issuer: &Issuer, more: &[(&str, &str)]) -> Pod {
+    with_keys(Pod::start, issuer, more)
+}
+
+/// The same behind TLS.
+pub(crate) fn keyed_private(issuer: &Issuer, more: &[(&str, &str)]) -> Pod {
+    with_keys(Pod::start_private, issuer, more)
+}
+
+fn with_keys(start: fn(&[(&str, &str)]) -> Pod, issuer: &Issuer, more: &[(&str, &str)]) -> Pod {
+    let settings = issuer.settings();
+    let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    start(&[&settings, more].concat())
 }

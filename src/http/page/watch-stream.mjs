@@ -3,7 +3,7 @@
  * Calls `onComments(comments, isHistory)`, `onFrame(frame)` for every other frame, and `onState({ state, … })` with
  * state connecting, live, moving, waiting or closed. `token`, where the server asks for one, is a token, or a function
  * that gets a fresh one: it is called before each connection, and once when the server warns that the token expires soon.
- * Without `token` and `name` the viewer is a guest, and the same guest on each connection.
+ * A viewer without `name`, of a server that asks for no token, is a guest, and the same guest on each connection.
  */
 export function watchStream({ url, stream, name = '', token, onComments, onFrame = () => {}, onState = () => {} }) {
   const renews = typeof token === 'function';
@@ -23,7 +23,7 @@ export function watchStream({ url, stream, name = '', token, onComments, onFrame
     const bearer = renews ? await fresh() : token;
     if (next !== place) return;                                  // stopped, or given up, meanwhile
     if (renews && !bearer) return closed(place, 1006, 'no token');
-    const guest = !name && !bearer && secret && { session: secret };
+    const guest = secret && { session: secret };                 // only guests have one, with or without a token
     const query = new URLSearchParams({ ...(name && { name }), ...guest, ...(position && { after: position }) });
     const protocols = ['fanfare.v1', ...(bearer ? [`bearer.${bearer}`] : [])];  // browsers set no other header
     try {
