@@ -1,9 +1,6 @@
 //! What is taken from a stream at once and written to its seats.
 
-use super::{
-    tape::{Mark, Slot},
-    timing::Timing,
-};
+use super::{item::Slot, mark::Mark, timing::Timing};
 use crate::{domain::Position, protocol::SharedFrame};
 
 /// Some frames of a tape, and the newest notice, taken at once for many seats.

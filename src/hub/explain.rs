@@ -1,11 +1,14 @@
 //! What a person asks about streams: one explained, or those that stand out.
 
-use std::time::Duration;
-
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{out::Phase, recent::Activity, stream::Stream, streams::Hub, tape::Mark};
-use crate::domain::{Position, StreamId};
+use super::{
+    recent::Activity,
+    stream::Stream,
+    streams::Hub,
+    views::{Question, SeatsView, TapeView},
+};
+use crate::domain::StreamId;
 
 /// A stream on this pod, as it is at a moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,39 +19,6 @@ pub struct Explained {
     pub tape: Option<TapeView>,
     /// What became of deliveries in the last minute.
     pub lately: Activity,
-}
-
-/// A tape at a moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TapeView {
-    /// Frames that are kept.
-    pub frames: usize,
-    /// Their bytes.
-    pub bytes: usize,
-    /// Where its next frame will stand.
-    pub(super) next: Mark,
-    /// The place before the oldest.
-    pub floor: Position,
-    /// The place after the newest.
-    pub head: Position,
-    /// How long ago the newest came; none if there is none.
-    pub newest_ago: Option<Duration>,
-}
-
-/// The seats of a stream at a moment; or those that one lane holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SeatsView {
-    /// Viewers whom the lane writes to: they keep up.
-    pub prompt: usize,
-    /// Viewers whose sockets are full, or who have joined and not caught up yet.
-    pub lagging: usize,
-    /// Viewers who are being closed.
-    pub closing: usize,
-    /// How many frames the one furthest behind has yet to get.
-    pub furthest_behind: u64,
-    /// How long the socket that waits longest has been full.
-    pub longest_full: Duration,
 }
 
 /// A stream that stands out.
@@ -71,42 +41,6 @@ pub struct Survey {
     pub worst: Vec<Outstanding>,
     /// Those with the most deliveries, busiest first.
     pub busiest: Vec<Outstanding>,
-}
-
-/// What a lane is asked.
-pub(super) struct Question {
-    /// The stream.
-    pub(super) key: u64,
-    /// Where the answer goes; nobody may wait for it any more.
-    pub(super) answer: oneshot::Sender<SeatsView>,
-}
-
-impl SeatsView {
-    /// Adds a seat.
-    pub(super) fn see(&mut self, phase: Phase, behind: u64, full: Duration) {
-        match phase {
-            // It reads what came before: it has no place on the tape yet, and is behind nobody.
-            Phase::Joining => return,
-            Phase::Prompt | Phase::Due => self.prompt += 1,
-            Phase::Lagging => self.lagging += 1,
-            Phase::Closing | Phase::Shut(_) => {
-                self.closing += 1;
-                return;
-            }
-        }
-        self.furthest_behind = self.furthest_behind.max(behind);
-        self.longest_full = self.longest_full.max(full);
-    }
-
-    fn plus(self, other: Self) -> Self {
-        Self {
-            prompt: self.prompt + other.prompt,
-            lagging: self.lagging + other.lagging,
-            closing: self.closing + other.closing,
-            furthest_behind: self.furthest_behind.max(other.furthest_behind),
-            longest_full: self.longest_full.max(other.longest_full),
-        }
-    }
 }
 
 impl Survey {
@@ -159,23 +93,5 @@ impl Hub {
         let (now, mut survey) = (Instant::now(), Survey::default());
         self.each_stream(|stream| survey.add(stream, stream.recent.activity(now)));
         survey
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_joins_or_goes_is_not_said_to_lag() {
-        let (mut view, late) = (SeatsView::default(), Duration::from_secs(9));
-        for phase in [Phase::Joining, Phase::Closing, Phase::Shut(None)] {
-            view.see(phase, 1_000, late);
-        }
-        assert_eq!(view, SeatsView { closing: 2, ..SeatsView::default() });
-        view.see(Phase::Prompt, 1, Duration::ZERO);
-        view.see(Phase::Lagging, 7, Duration::from_secs(1));
-        assert_eq!((view.prompt, view.lagging, view.closing), (1, 1, 2));
-        assert_eq!((view.furthest_behind, view.longest_full), (7, Duration::from_secs(1)));
     }
 }

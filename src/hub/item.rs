@@ -2,6 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
+use super::mark::Mark;
 use crate::{
     domain::Position,
     protocol::{self, Entry, LiveComment, SharedFrame},
@@ -41,6 +44,13 @@ pub(super) enum Content {
     Reset {
         frame: SharedFrame,
     },
+}
+
+/// An item on a tape.
+pub(super) struct Slot {
+    pub(super) item: Item,
+    pub(super) after: Mark,
+    pub(super) came: Instant,
 }
 
 impl Item {

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-use super::tape::{Mark, Slot};
+use super::{item::Slot, mark::Mark};
 use crate::domain::Position;
 
 /// The most entries that are kept.

@@ -7,21 +7,19 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::Mutex;
 use tokio::{
     select,
-    sync::Notify,
     time::{Instant, sleep_until},
 };
 
 use super::{
     batch::Batch,
-    explain::{Question, SeatsView},
-    out::Tally,
-    seat::{SeatCore, Served},
+    inbox::{Inbox, Lists},
+    mark::Mark,
+    seat_core::{SeatCore, Served},
     stream::Stream,
-    tape::Mark,
-    timing::{self, Span},
+    timing::{self, Span, Tally},
+    views::{Question, SeatsView},
 };
 use crate::telemetry::{Seating, Sli};
 
@@ -29,46 +27,6 @@ use crate::telemetry::{Seating, Sli};
 const SLICE_SEATS: usize = 256;
 /// The most frames that are taken from a tape for one walk over its seats.
 const BATCH_FRAMES: usize = timing::MAX_FRAMES;
-
-/// What waits for a lane: written by everybody, read by the lane alone.
-#[derive(Default)]
-pub(super) struct Inbox {
-    /// Guards the lists; held for a push or a swap.
-    lists: Mutex<Lists>,
-    some: Notify,
-}
-
-/// Bounded: a stream stands in `woken` once (twice at the end of a window), a seat once in `joined` and once in `left`.
-#[derive(Default)]
-struct Lists {
-    joined: Vec<(Arc<SeatCore>, Mark)>,
-    left: Vec<Arc<SeatCore>>,
-    woken: Vec<Arc<Stream>>,
-    /// As many as people ask at once.
-    asked: Vec<Question>,
-}
-
-impl Inbox {
-    pub(super) fn join(&self, seat: Arc<SeatCore>, mark: Mark) {
-        self.lists.lock().joined.push((seat, mark));
-        self.some.notify_one();
-    }
-
-    pub(super) fn leave(&self, seat: Arc<SeatCore>) {
-        self.lists.lock().left.push(seat);
-        self.some.notify_one();
-    }
-
-    pub(super) fn ask(&self, question: Question) {
-        self.lists.lock().asked.push(question);
-        self.some.notify_one();
-    }
-
-    pub(super) fn wake(&self, stream: Arc<Stream>) {
-        self.lists.lock().woken.push(stream);
-        self.some.notify_one();
-    }
-}
 
 /// One worker's share of the seats of all streams.
 pub struct Lane {

@@ -13,27 +13,37 @@
 
 mod batch;
 mod explain;
+mod fanout;
 mod heat;
+mod inbox;
 mod item;
 mod kept;
 mod lane;
+mod mark;
 mod out;
 mod outlet;
+mod phase;
 mod recent;
 mod seat;
+mod seat_core;
 mod stream;
 mod streams;
 mod tape;
 #[cfg(test)]
 mod tests;
 mod timing;
+mod views;
 
-pub use explain::{Explained, Outstanding, SeatsView, Survey, TapeView};
+pub use explain::{Explained, Outstanding, Survey};
+pub use fanout::Fanout;
 pub use item::Item;
 pub use lane::Lane;
+pub use mark::Mark;
 pub use outlet::{Outlet, SharedOutlet};
 pub use recent::{Activity, LATELY};
-pub use seat::{Drained, Seat};
+pub use seat::Seat;
+pub use seat_core::Drained;
 pub use stream::Opening;
-pub use streams::{Fanout, Hub, Nudge, Totals};
-pub use tape::{Located, Mark, RECENT_COMMENTS};
+pub use streams::{Hub, Nudge, Totals};
+pub use tape::{Located, RECENT_COMMENTS};
+pub use views::{SeatsView, TapeView};

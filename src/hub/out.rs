@@ -11,34 +11,17 @@ use tokio::time::Instant;
 use super::{
     Outlet,
     batch::{Batch, Notice},
-    recent::Activity,
-    tape::Mark,
-    timing::Span,
+    mark::Mark,
+    phase::Phase,
+    timing::{Span, Tally},
 };
-use crate::protocol::{self, Close, SharedFrame};
+use crate::protocol::{self, SharedFrame};
 
 /// The most frames in one write: what Linux copies without allocating a longer vector.
 pub(super) const WRITE_FRAMES: usize = 16;
 /// A viewer's own frames (answers, pongs, pages of history) wait here; when they exceed this, its next message is not
 /// read. A page of history and its neighbours fit.
 const OWN_BYTES: usize = 40 * 1024;
-
-/// Who writes the stream's frames to this socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Nobody yet: the viewer reads what came before, as frames of its own.
-    Joining,
-    /// The viewer's task: the socket was full, or the viewer has just entered.
-    Lagging,
-    /// The lane; for a deferred seat it tells the viewer's task.
-    Prompt,
-    /// The viewer's task, as the lane told it: the seat is deferred, and keeps up.
-    Due,
-    /// Nobody any more: only the viewer's own frames go out, such as a close.
-    Closing,
-    /// Nobody, and nothing goes out.
-    Shut(Option<Close>),
-}
 
 pub(super) struct Out {
     pub(super) phase: Phase,
@@ -59,35 +42,6 @@ pub(super) struct Out {
     pub(super) measures: bool,
     /// What was not yet counted.
     pub(super) tally: Tally,
-}
-
-/// Live comments, as one viewer or some saw them.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tally {
-    /// Written.
-    pub(super) delivered: u64,
-    /// Of these, those that were late.
-    pub(super) late: u64,
-    /// Left out.
-    pub(super) skipped: u64,
-    /// Which frames of the present batch were written.
-    pub(super) span: Span,
-}
-
-impl Tally {
-    pub(super) const ZERO: Self = Self { delivered: 0, late: 0, skipped: 0, span: Span::NONE };
-
-    /// What it means for the stream.
-    pub(super) const fn activity(&self) -> Activity {
-        Activity { delivered: self.delivered, late: self.late, skipped: self.skipped }
-    }
-
-    pub(super) fn add(&mut self, other: Self) {
-        self.delivered += other.delivered;
-        self.late += other.late;
-        self.skipped += other.skipped;
-        self.span = self.span.and(other.span);
-    }
 }
 
 /// What an attempt to write achieved.

@@ -6,13 +6,14 @@ use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    Fanout,
     batch::{Batch, Notice},
-    explain::TapeView,
+    fanout::Fanout,
     heat::Heat,
     item::Item,
+    mark::Mark,
     recent::Recent,
-    tape::{Located, Mark, Tape},
+    tape::{Located, Tape},
+    views::TapeView,
 };
 use crate::{
     domain::{Position, StreamId},

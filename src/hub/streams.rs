@@ -1,24 +1,16 @@
 //! The map of watched streams, and the way in and out of it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use dashmap::{DashMap, Entry};
 use tokio::time::Instant;
 
 use super::{
-    Lane, Mark, SharedOutlet,
-    heat::HOT_FROM,
-    item::Item,
-    lane::Inbox,
-    out::Tally,
-    seat::{Seat, SeatCore},
-    stream::Stream,
+    fanout::Fanout, inbox::Inbox, item::Item, lane::Lane, mark::Mark, seat_core::SeatCore, stream::Stream,
+    timing::Tally,
 };
 use crate::{
     domain::{Position, StreamId},
@@ -33,25 +25,6 @@ use crate::{
 pub trait Nudge: Send + Sync {
     /// Look at this stream again.
     fn nudge(&self, stream: &StreamId);
-}
-
-/// How fan-out is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fanout {
-    /// Among how many lanes the viewers are shared; one for each worker. At least one.
-    pub lanes: usize,
-    /// How long the frames of a hot stream are gathered at the most; zero: never.
-    pub window: Duration,
-    /// From how many deliveries a second on (comments × viewers on this pod) a stream is hot.
-    pub hot_from: u32,
-}
-
-impl Fanout {
-    /// So many lanes, and so long a window for the usual sort of hot stream.
-    #[must_use]
-    pub const fn new(lanes: usize, window: Duration) -> Self {
-        Self { lanes, window, hot_from: HOT_FROM }
-    }
 }
 
 /// Fan-out on this pod. Cloning shares it.
@@ -109,13 +82,12 @@ impl Hub {
         &self.0.sli
     }
 
-    /// Gives a viewer a seat in a stream.
-    #[must_use]
-    pub fn sit(&self, id: &StreamId, outlet: SharedOutlet) -> Seat {
+    /// Counts a viewer among a stream's; returns the stream, and the lane of the viewer's seat.
+    pub(super) fn admit(&self, id: &StreamId) -> (Arc<Stream>, usize) {
         let stream = self.enter_audience(id);
         self.0.seats.fetch_add(1, Ordering::Relaxed);
         let lane = self.0.next_lane.fetch_add(1, Ordering::Relaxed) % self.0.lanes.len();
-        Seat::new(self.clone(), stream, lane, outlet)
+        (stream, lane)
     }
 
     fn enter_audience(&self, id: &StreamId) -> Arc<Stream> {

@@ -6,9 +6,10 @@ use tokio::time::Instant;
 
 use super::{
     batch::Batch,
-    explain::TapeView,
-    item::{Content, Item},
+    item::{Content, Item, Slot},
     kept::Kept,
+    mark::Mark,
+    views::TapeView,
 };
 use crate::{
     domain::Position,
@@ -23,42 +24,6 @@ const MAX_FRAMES: usize = 2_048;
 const MAX_BYTES: usize = 1024 * 1024;
 /// How long a frame stays on the tape beyond the recent comments.
 const MAX_AGE: Duration = Duration::from_secs(15);
-/// A place on a tape. The sums let a seat that fell off the tape know what it missed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Mark {
-    /// How many items came before it.
-    pub(super) index: u64,
-    /// How many comments came before it.
-    pub(super) comments: u64,
-    /// How many entries that could not be recovered came before it.
-    pub(super) missing: u64,
-    /// How many resets came before it.
-    pub(super) resets: u64,
-    /// How many of the comments were priority entries.
-    pub(super) priority: u64,
-}
-
-impl Mark {
-    pub(super) const ZERO: Self = Self { index: 0, comments: 0, missing: 0, resets: 0, priority: 0 };
-
-    /// How many entries came before it, those that could not be recovered among them.
-    pub(super) const fn passed(self) -> u64 {
-        self.comments + self.missing
-    }
-
-    fn past(self, item: &Item) -> Self {
-        let mut past = Self { index: self.index + 1, ..self };
-        match &item.content {
-            Content::Comment { priority, .. } => {
-                past.comments += 1;
-                past.priority += u64::from(*priority);
-            }
-            Content::Gap { width, .. } => past.missing += width,
-            Content::Reset { .. } => past.resets += 1,
-        }
-        past
-    }
-}
 
 /// Where a viewer's position lies, seen from the tape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,10 +36,19 @@ pub enum Located {
     Elsewhere,
 }
 
-pub(super) struct Slot {
-    pub(super) item: Item,
-    pub(super) after: Mark,
-    pub(super) came: Instant,
+impl Mark {
+    fn past(self, item: &Item) -> Self {
+        let mut past = Self { index: self.index + 1, ..self };
+        match &item.content {
+            Content::Comment { priority, .. } => {
+                past.comments += 1;
+                past.priority += u64::from(*priority);
+            }
+            Content::Gap { width, .. } => past.missing += width,
+            Content::Reset { .. } => past.resets += 1,
+        }
+        past
+    }
 }
 
 /// A stream's bounded ring of items. When it is full, the oldest give way; priority entries among them are kept for a

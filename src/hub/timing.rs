@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{item::Live, out::Tally, tape::Mark};
+use super::{item::Live, mark::Mark, recent::Activity};
 use crate::{domain::StreamId, telemetry::Sli};
 
 /// The most frames of a batch: each has a bit in a word.
@@ -35,6 +35,35 @@ impl Span {
 
     pub(super) const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+}
+
+/// Live comments, as one viewer or some saw them.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Written.
+    pub(super) delivered: u64,
+    /// Of these, those that were late.
+    pub(super) late: u64,
+    /// Left out.
+    pub(super) skipped: u64,
+    /// Which frames of the present batch were written.
+    pub(super) span: Span,
+}
+
+impl Tally {
+    pub(super) const ZERO: Self = Self { delivered: 0, late: 0, skipped: 0, span: Span::NONE };
+
+    /// What it means for the stream.
+    pub(super) const fn activity(&self) -> Activity {
+        Activity { delivered: self.delivered, late: self.late, skipped: self.skipped }
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.delivered += other.delivered;
+        self.late += other.late;
+        self.skipped += other.skipped;
+        self.span = self.span.and(other.span);
     }
 }
 
