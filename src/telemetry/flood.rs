@@ -12,7 +12,7 @@ use tracing_subscriber::{
     layer::{Context, Filter},
 };
 
-use super::sli::{Signal, Sli};
+use super::{events::Signal, sli::Sli};
 
 /// The most lines in any second: of warnings and errors, and of everything else. One flood does not hide the other.
 const LOUD: usize = 30;

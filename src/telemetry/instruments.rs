@@ -8,7 +8,8 @@ use opentelemetry::{
 };
 
 use super::{
-    sli::{Figures, JoinSpeed, Objectives, PostOutcome, ShardFigures, Signal},
+    events::{JoinSpeed, Objectives, PostOutcome, Signal},
+    figures::{Figures, ShardFigures},
     tally::Tally,
 };
 

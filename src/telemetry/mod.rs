@@ -3,7 +3,10 @@
 //! Only this closet knows OpenTelemetry. The other rooms tell [`Sli`] what happened, one method an event. Nothing here
 //! makes them wait: lines, spans and pushes that find no taker are dropped and counted.
 
+mod events;
+mod figures;
 mod flood;
+mod ignored;
 mod instruments;
 mod lately;
 mod logs;
@@ -17,23 +20,22 @@ mod spans;
 mod tally;
 mod target;
 mod trace;
+mod version;
 mod writer;
 
+pub use events::{JoinSource, Objectives, PostOutcome, Seating};
+pub use figures::{Counts, Figures, ShardFigures};
 pub use lately::Quantiles;
 pub use prometheus::PROMETHEUS_TEXT;
-pub use sli::{Counts, Figures, Identity, JoinSource, Objectives, PostOutcome, Seating, ShardFigures, Sli};
+pub use resource::Identity;
+pub use sli::Sli;
 pub use trace::{BadTraceparent, CallerSpan, TracedEntry, Traceparent, post_span};
+pub use version::{BUILD, VERSION, VERSION_AND_BUILD};
 
-use otlp::{Ignored, Settings};
+use ignored::Ignored;
+use otlp::Settings;
 use push::{Push, Pushed};
 use writer::Pen;
-
-/// The program's version.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The commit that the program was built of, with `+` when its files were changed; `debug` in a debug build.
-pub const BUILD: &str = env!("BUILD_COMMIT");
-/// Both, as `--version` shows them.
-pub const VERSION_AND_BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BUILD_COMMIT"), ")");
 
 /// Everything that the pod tells about itself.
 pub struct Telemetry {

@@ -9,16 +9,10 @@ use std::time::Duration;
 use opentelemetry_otlp::Protocol;
 use opentelemetry_sdk::trace::Sampler;
 
-use super::target::{self, Target};
-
-/// A setting that has no effect, and the reason.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Ignored {
-    /// The variable.
-    pub(super) setting: String,
-    /// The fault, and the value in use instead. Never the value of a header: it may be a secret.
-    pub(super) reason: String,
-}
+use super::{
+    ignored::Ignored,
+    target::{self, Target},
+};
 
 /// The pushed signals.
 #[derive(Debug, Clone)]

@@ -15,10 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    otlp::Settings,
-    sli::{Signal, Sli},
-};
+use super::{events::Signal, otlp::Settings, sli::Sli};
 
 /// How long a push may take, whatever the exporter thinks of it.
 const PUSH_WITHIN: Duration = Duration::from_secs(15);

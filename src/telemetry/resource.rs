@@ -4,7 +4,19 @@ use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
 use percent_encoding::percent_decode_str;
 
-use super::{BUILD, Identity, VERSION, otlp::Ignored};
+use super::{
+    ignored::Ignored,
+    version::{BUILD, VERSION},
+};
+
+/// Whose pod this is, for the resource of every signal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The pod's name.
+    pub pod: String,
+    /// The pod's track.
+    pub track: String,
+}
 
 const ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
 

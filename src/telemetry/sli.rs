@@ -11,27 +11,15 @@ use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
 
 use super::{
+    events::{JoinSource, JoinSpeed, Objectives, PostOutcome, Seating, Signal},
+    figures::{Counts, Figures},
     instruments::{self, Durations},
     lately::{Lately, Quantiles},
     meters::Meters,
-    prometheus, resource,
+    prometheus,
+    resource::{self, Identity},
     tally::Tally,
 };
-
-/// What is in time: 99 % should be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Objectives {
-    /// Deliveries that take longer are late.
-    pub deliver: Duration,
-    /// Joins that take longer are late.
-    pub join: Duration,
-}
-
-impl Default for Objectives {
-    fn default() -> Self {
-        Self { deliver: Duration::from_millis(200), join: Duration::from_millis(500) }
-    }
-}
 
 /// Counts events and measures durations. Cloning shares the counts.
 #[derive(Clone)]
@@ -50,124 +38,6 @@ struct Inner {
 struct Latencies {
     delivery: Lately,
     join: Lately,
-}
-
-/// Whose pod this is, for the resource of every signal.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Identity {
-    /// The pod's name.
-    pub pod: String,
-    /// The pod's track.
-    pub track: String,
-}
-
-/// Who wrote to the viewer's socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seating {
-    /// Its lane: the viewer keeps up.
-    Prompt,
-    /// Its own task: the viewer was slow, or has just come.
-    Lagging,
-}
-
-/// What became of a post.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PostOutcome {
-    /// It is in the stream.
-    Acked,
-    /// It was there before.
-    Duplicate,
-    /// A rule forbade it.
-    Refused,
-    /// The shard did not answer.
-    Unknown,
-}
-
-/// What became of a join.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum JoinSpeed {
-    Within,
-    Late,
-    /// The viewer left when it was late already.
-    Abandoned,
-}
-
-/// Where a newcomer's first frames came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JoinSource {
-    /// The stream's tape on this pod.
-    Tape,
-    /// The history on the shard.
-    History,
-}
-
-/// What the pod tells of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signal {
-    Logs,
-    Spans,
-    Metrics,
-}
-
-/// The counts at a moment, since the start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-pub struct Counts {
-    /// Live comments written to a viewer's socket.
-    pub deliveries: u64,
-    /// Comments left out because a viewer was too slow.
-    pub skips: u64,
-    /// Viewers' tasks that panicked.
-    pub panics: u64,
-}
-
-/// Figures that other rooms keep, as they are when somebody asks.
-#[derive(Debug, Clone, Default)]
-pub struct Figures {
-    /// Sockets that watch, or are about to.
-    pub viewers: usize,
-    /// Streams that are watched, or linger.
-    pub streams: usize,
-    /// Whether the pod takes new viewers.
-    pub ready: bool,
-    /// Whether the pod was told to end: what comes after is no fault of it.
-    pub draining: bool,
-    /// The share of the pod's CPU that it uses; 0 until it is measured.
-    pub cpu: f64,
-    /// Every shard.
-    pub shards: Vec<ShardFigures>,
-}
-
-/// One shard as this pod sees it; counts are since the pod's start.
-#[derive(Debug, Clone, Default)]
-pub struct ShardFigures {
-    /// The shard's name.
-    pub name: String,
-    /// Whether the pod hears it.
-    pub up: bool,
-    /// Streams whose messages come.
-    pub subscriptions: u64,
-    /// Subscriptions asked for.
-    pub subscribes: u64,
-    /// Ends of subscriptions asked for.
-    pub unsubscribes: u64,
-    /// Viewers who came back before the linger was over.
-    pub linger_hits: u64,
-    /// Messages that came on streams' channels.
-    pub received: u64,
-    /// Of these, those that found no viewer.
-    pub unwatched: u64,
-    /// Holes that were filled from history.
-    pub filled: u64,
-    /// Holes that could not be filled.
-    pub gaps: u64,
-    /// Histories that began anew.
-    pub resets: u64,
-    /// Times at which messages came faster than this pod could take them.
-    pub overruns: u64,
-    /// Connections of all clients to the shard, and how many it takes; none if it does not say.
-    pub connections: Option<(u64, u64)>,
-    /// The conditions that weaken or break the promises: the name of each, and whether it holds.
-    pub conditions: Vec<(&'static str, bool)>,
 }
 
 /// A new set of counts for a pod without a name, with the usual objectives; tests use it.

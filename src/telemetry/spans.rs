@@ -15,11 +15,7 @@ use opentelemetry_sdk::{
 };
 use tokio::sync::mpsc;
 
-use super::{
-    meters::SCOPE,
-    otlp::Settings,
-    sli::{Signal, Sli},
-};
+use super::{events::Signal, meters::SCOPE, otlp::Settings, sli::Sli};
 
 /// How many finished spans wait to be pushed, at about 1 KiB each. A further one is dropped and counted.
 const QUEUE: usize = 2_048;

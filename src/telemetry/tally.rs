@@ -7,7 +7,10 @@ use std::sync::{
 
 use parking_lot::Mutex;
 
-use super::sli::{Counts, Figures, JoinSpeed, PostOutcome, Seating, Signal};
+use super::{
+    events::{JoinSpeed, PostOutcome, Seating, Signal},
+    figures::{Counts, Figures},
+};
 
 /// Live comments on their way to viewers of one sort.
 #[derive(Debug, Default)]

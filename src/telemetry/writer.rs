@@ -10,7 +10,7 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::sli::{Signal, Sli};
+use super::{events::Signal, sli::Sli};
 
 /// How many lines wait, at about 300 bytes each. When nobody reads, further ones are dropped and counted.
 const LINES: usize = 1_024;
