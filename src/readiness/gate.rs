@@ -10,8 +10,8 @@ use super::{
     admission::{Admission, Capacity, Refused},
     fleet::FleetView,
     meter::Reading,
-    rules::Thresholds,
     signs::Sign,
+    thresholds::Thresholds,
 };
 
 /// A reading older than this tells nothing: whoever made it has died or hangs.

@@ -15,11 +15,12 @@ mod rules;
 mod sampler;
 mod shed;
 mod signs;
+mod thresholds;
 
 pub use admission::{Capacity, Refused};
 pub use cgroup::QuotaSource;
 pub use fleet::{Fleet, FleetView, Heartbeat, Verdict, Wish};
 pub use gate::{Gate, Reason, State};
 pub use meter::Reading;
-pub use rules::Thresholds;
 pub use sampler::{Member, Readiness, Setup};
+pub use thresholds::Thresholds;

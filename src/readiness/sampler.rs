@@ -19,8 +19,9 @@ use super::{
     gate::{Gate, Occupancy, Reason},
     meter::{Meter, Reading},
     process::{self, Process},
-    rules::{Rules, Thresholds, Word},
+    rules::{Rules, Word},
     shed::Shedding,
+    thresholds::Thresholds,
 };
 use crate::shutdown::{Release, Tasks};
 
