@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::token::LEEWAY_MS;
 use crate::domain::{Viewer, now_ms};
 
+/// How far an issuer's clock may be ahead of this one's. Nothing is added to a token's end: a client refreshes in time.
+pub(super) const LEEWAY_MS: u64 = 30_000;
 /// How far an accepted token's `iat` may be ahead of the time of its issue by the clock of a pod: the leeway, and a
 /// second by which the clocks of pods may differ.
 pub(super) const ISSUER_AHEAD_MS: u64 = LEEWAY_MS + 1_000;

@@ -5,13 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Pass, Settings};
+use super::{Pass, Settings, pass::LEEWAY_MS};
 use crate::domain::{Right, Streams, Viewer};
 
 /// The largest token, in bytes; a request's line and headers hold 16 KiB by default.
 pub const MAX_TOKEN_BYTES: usize = 4 * 1024;
-/// How far an issuer's clock may be ahead of this one's. Nothing is added to a token's end: a client refreshes in time.
-pub(super) const LEEWAY_MS: u64 = 30_000;
 
 /// Why a token is none. Only whoever sent it is told, and only this: what the token says is never repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
