@@ -4,34 +4,8 @@ use std::future::Future;
 
 use tracing::Instrument as _;
 
-use super::{Author, Comment, Draft, EntryId, Kind, PostId, Poster, Right, StreamId, now_ms, rules};
+use super::{Author, Comment, Draft, EntryId, Kind, PostId, Poster, Refusal, Right, StreamId, now_ms, rules};
 use crate::telemetry::{CallerSpan, PostOutcome, Sli, Traceparent, post_span};
-
-/// Why a post was not accepted; each variant says who has to act.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The poster sent something that can never be accepted.
-    #[error("{0}")]
-    BadRequest(&'static str),
-    /// The poster sent too much.
-    #[error("the text or data is too long")]
-    TooLong,
-    /// The poster lacks the right.
-    #[error("{0}")]
-    NotAllowed(&'static str),
-    /// The poster posts too often.
-    #[error("too many posts; wait {retry_ms} ms")]
-    RateLimited {
-        /// When to try again, in milliseconds.
-        retry_ms: u64,
-    },
-    /// The poster used an idempotency id again, for something else.
-    #[error("this idempotency id was used for another comment")]
-    IdReused,
-    /// The stream's shard did not answer in time: the outcome is unknown, and repeating with the same id is safe.
-    #[error("the stream's shard did not answer; repeat with the same id")]
-    ShardUnavailable,
-}
 
 /// Makes a repeated post harmless: the same author, id and content is the same comment.
 #[derive(Debug, Clone, PartialEq, Eq)]

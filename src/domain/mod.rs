@@ -8,6 +8,7 @@ mod ids;
 mod json;
 mod limits;
 mod position;
+mod refusal;
 mod rights;
 mod rules;
 mod scope;
@@ -15,13 +16,14 @@ mod scope;
 pub use comment::{Author, Comment, Draft, Kind};
 #[cfg(feature = "fuzzing")]
 pub use desk::fuzz_accept;
-pub use desk::{Accepted, Desk, Key, Publication, Publish, PublishError, Refusal};
+pub use desk::{Accepted, Desk, Key, Publication, Publish, PublishError};
 pub use ids::{BadId, EntryId, Epoch, PostId, StreamId};
 pub use json::{Object, object, optional_object, read_object};
 pub use limits::{
     FrameRules, JoinRules, Keys, LimitRules, Limits, Meters, PostCharge, PostRules, Rate, TooOften,
 };
 pub use position::{BadPosition, Position};
+pub use refusal::Refusal;
 pub use rights::{Poster, Right, Rights, Service, Viewer};
 pub use rules::{MAX_BODY_BYTES, MAX_BODY_GRAPHEMES, MAX_DATA_BYTES};
 pub use scope::{BadPattern, Streams};
