@@ -20,6 +20,7 @@ use crate::{
 pub use command::{CommandLine, Tool, Typed};
 pub use edge::Edge;
 use edge::EdgeFlags;
+pub use faults::BadConfig;
 use faults::{Faults, MAX_NAME_BYTES, is_name_char};
 use keys::KeyFlags;
 pub use keys::TokenFlags;
@@ -128,11 +129,6 @@ pub struct Config {
     /// The time over which viewers are asked to connect elsewhere.
     pub drain: Duration,
 }
-
-/// Everything that is wrong with the settings, each in a line.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.join("\n"))]
-pub struct BadConfig(pub Vec<String>);
 
 impl Flags {
     /// Checks every setting.

@@ -10,6 +10,11 @@ pub(super) fn is_name_char(c: char) -> bool {
 
 pub(super) const MAX_NAME_BYTES: usize = 128;
 
+/// Everything that is wrong with the settings, each in a line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct BadConfig(pub Vec<String>);
+
 /// Reads settings; collects what is wrong and goes on with a value that is never used.
 pub(super) struct Faults(pub(super) Vec<String>);
 
