@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep, timeout_at},
 };
 
-use super::Pod;
+use super::pod::Pod;
 use crate::readiness::Reason;
 
 /// What an exit may take beyond the times for load balancers and viewers, whatever hangs; telemetry takes two seconds
@@ -30,16 +30,21 @@ pub enum ExitCause {
     Typed,
 }
 
-/// How long the phases of an exit may take.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Exit {
-    pub(super) settle: Duration,
-    pub(super) drain: Duration,
-}
-
 impl Pod {
+    /// Runs until `exit` is ready or a core task breaks, then leaves in phases.
+    ///
+    /// # Errors
+    /// The name of the core task that broke.
+    pub async fn run(self, exit: impl Future<Output = ExitCause>) -> Result<(), String> {
+        let (cause, broken) = select! {
+            cause = exit => (cause, None),
+            name = self.tasks.broken() => (ExitCause::Ordered, Some(name)),
+        };
+        self.leave(cause).await;
+        broken.map_or(Ok(()), |name| Err(format!("the task {name:?} broke")))
+    }
     /// Runs the phases of the exit. All of them end at one deadline.
-    pub(super) async fn leave(self, cause: ExitCause) {
+    async fn leave(self, cause: ExitCause) {
         let deadline = Instant::now() + time_for_exit(self.exit.settle, self.exit.drain);
         if timeout_at(deadline, self.phases(cause)).await.is_err() {
             tracing::warn!(viewers = self.tasks.sockets(), "the time for the exit is over");

@@ -2,17 +2,18 @@
 
 mod exit;
 mod ops_thread;
+mod pod;
 
 use std::{io, net::SocketAddr, num::NonZeroUsize, time::Duration};
 
-use tokio::{
-    select,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::time::{MissedTickBehavior, interval};
+
+use exit::leave_within_ms;
+use ops_thread::OpsThread;
+use pod::Exit;
 
 pub use exit::ExitCause;
-use exit::{Exit, leave_within_ms};
-use ops_thread::OpsThread;
+pub use pod::{Addresses, Manner, Pod};
 
 use crate::{
     config::Config,
@@ -36,39 +37,6 @@ pub struct App {
     public: Listener,
     ops: std::net::TcpListener,
     addresses: Addresses,
-}
-
-/// Where a pod listens.
-#[derive(Debug, Clone, Copy)]
-pub struct Addresses {
-    /// Viewers and backends.
-    pub public: SocketAddr,
-    /// Probes.
-    pub ops: SocketAddr,
-}
-
-/// Whom a pod serves.
-#[derive(Debug, Clone, Copy)]
-pub struct Manner {
-    /// Whether anybody may watch and post, without keys.
-    pub open: bool,
-    /// Whether the demo page is served.
-    pub demo: bool,
-    /// Whether the public listener speaks TLS.
-    pub private: bool,
-}
-
-/// A pod that runs.
-pub struct Pod {
-    addresses: Addresses,
-    manner: Manner,
-    gate: Gate,
-    tasks: Tasks,
-    release: Release,
-    ending: Ending,
-    shards: Shards,
-    ops: OpsThread,
-    exit: Exit,
 }
 
 impl App {
@@ -224,37 +192,4 @@ async fn watch_lag(sli: Sli, gate: Gate) {
 async fn until_refused(accept: impl Future<Output = ()>) {
     accept.await;
     std::future::pending::<()>().await;
-}
-
-impl Pod {
-    /// Where the pod listens.
-    #[must_use]
-    pub const fn addresses(&self) -> Addresses {
-        self.addresses
-    }
-
-    /// How many Redis shards there are; 0 for the embedded one.
-    #[must_use]
-    pub fn shard_count(&self) -> usize {
-        self.shards.redis_count()
-    }
-
-    /// Whom the pod serves.
-    #[must_use]
-    pub const fn manner(&self) -> Manner {
-        self.manner
-    }
-
-    /// Runs until `exit` is ready or a core task breaks, then leaves in phases.
-    ///
-    /// # Errors
-    /// The name of the core task that broke.
-    pub async fn run(self, exit: impl Future<Output = ExitCause>) -> Result<(), String> {
-        let (cause, broken) = select! {
-            cause = exit => (cause, None),
-            name = self.tasks.broken() => (ExitCause::Ordered, Some(name)),
-        };
-        self.leave(cause).await;
-        broken.map_or(Ok(()), |name| Err(format!("the task {name:?} broke")))
-    }
 }
