@@ -7,11 +7,13 @@
 mod arrival;
 mod catchup;
 mod cipher;
+mod context;
 mod farewell;
 #[cfg(test)]
 mod forgery;
 mod pulse;
 mod reader;
+mod request;
 mod session;
 mod socket;
 mod steady;
@@ -22,78 +24,21 @@ mod wire;
 
 use std::sync::Arc;
 
-use crate::{
-    domain::{Desk, EntryId, Keys, Limits, Position, StreamId},
-    hub::Hub,
-    identity::{Identity, Pass, SessionSecret},
-    shards::Shards,
-    shutdown::Release,
-    telemetry::Sli,
-};
+use crate::telemetry::Sli;
 
 use self::wire::Wire;
 
+pub use context::Context;
 pub use reader::accept_key;
 #[cfg(feature = "fuzzing")]
 pub use reader::fuzz_frames;
+pub use request::{After, Request};
 pub use socket::Socket;
 pub use tls::{Acceptor, TlsFiles};
 
 /// What every viewer's task needs. Cloning shares it.
 #[derive(Clone)]
 pub struct Connections(Arc<Context>);
-
-/// The parts of the pod that viewers' tasks use.
-pub struct Context {
-    /// Fan-out.
-    pub hub: Hub,
-    /// Where posts go.
-    pub desk: Desk<Shards>,
-    /// Where history comes from.
-    pub shards: Shards,
-    /// How often viewers may do what they do.
-    pub limits: Limits,
-    /// Knows the tokens.
-    pub identity: Identity,
-    /// Says when a viewer should go.
-    pub release: Release,
-    /// Counts.
-    pub sli: Sli,
-    /// The pod's name.
-    pub pod: String,
-    /// The pod's track.
-    pub track: String,
-    /// How long a viewer that was asked to go may stay, in milliseconds.
-    pub leave_within_ms: u64,
-}
-
-/// Where a viewer wants to go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum After {
-    /// It comes for the first time.
-    Nothing,
-    /// Right after this.
-    Place(Position),
-    /// Somewhere that no server ever told it.
-    Unknown,
-}
-
-/// Who watches what, from where on.
-#[derive(Debug)]
-pub struct Request {
-    /// The stream.
-    pub stream: StreamId,
-    /// Who watches; another pass may take its place while the socket lives.
-    pub pass: Pass,
-    /// With whom else its frames and posts are counted.
-    pub keys: Keys,
-    /// This socket's own name; a guest's sockets have one name.
-    pub session: EntryId,
-    /// The secret by which a guest is the same on its next socket; `None` for other viewers.
-    pub secret: Option<SessionSecret>,
-    /// Where it goes on.
-    pub after: After,
-}
 
 impl Connections {
     /// Shares what viewers' tasks need.
