@@ -10,10 +10,10 @@ use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Api, Deadline, MAX_BATCH_BYTES, Problem,
+    Api, Deadline, Problem,
     auth::{Backend, may_post},
     comments::{Posted, status},
-    extract::{JsonText, NoParams, Trace},
+    extract::{JsonText, MAX_BATCH_BYTES, NoParams, Trace},
     items,
 };
 use crate::{

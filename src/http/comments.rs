@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Api, MAX_BODY_BYTES, Problem,
+    Api, Problem,
     auth::Caller,
-    extract::{IdempotencyKey, JsonBody, NoParams, Params, Stream, Trace},
+    extract::{IdempotencyKey, JsonBody, MAX_BODY_BYTES, NoParams, Params, Stream, Trace},
 };
 use crate::{
     domain::{Accepted, Author, Draft, Epoch, Kind, Object, Position, PostCharge, PostId},

@@ -19,6 +19,10 @@ use crate::{
     telemetry::CallerSpan,
 };
 
+/// The largest body of a request, in bytes.
+pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
+/// The largest body of a batch, in bytes.
+pub(super) const MAX_BATCH_BYTES: usize = 1024 * 1024;
 /// How long a body may take to come.
 const BODY_DEADLINE: Duration = Duration::from_secs(5);
 

@@ -11,30 +11,12 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{Problem, debug, status};
+use super::{Ops, Problem, debug, status};
 use crate::{
-    hub::Hub,
-    readiness::{self, Gate},
-    shards::{ShardStatus, Shards},
-    telemetry::{Counts, PROMETHEUS_TEXT, Sli},
+    readiness,
+    shards::ShardStatus,
+    telemetry::{Counts, PROMETHEUS_TEXT},
 };
-
-/// What the ops routes show. Cloning shares it.
-#[derive(Clone)]
-pub struct Ops {
-    /// Whether the pod takes new viewers.
-    pub gate: Gate,
-    /// Knows the viewers.
-    pub hub: Hub,
-    /// Knows the shards.
-    pub shards: Shards,
-    /// Counts.
-    pub sli: Sli,
-    /// The pod's name.
-    pub pod: String,
-    /// The pod's track.
-    pub track: String,
-}
 
 #[derive(Debug, Serialize)]
 struct Readiness {
