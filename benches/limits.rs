@@ -9,7 +9,7 @@
 
 use std::{hint::black_box, net::Ipv4Addr, time::Instant};
 
-use fanfare::domain::{Keys, LimitRules, Limits, Meters};
+use fanfare::limits::{Keys, LimitRules, Limits, Meters};
 
 /// How many frames are counted for one figure.
 const FRAMES: u32 = 2_000_000;

@@ -24,6 +24,7 @@
 //! | 3 | [`hub`] | fan-out: streams, tapes, seats, lanes |
 //! | 2 | [`protocol`] | client frames, server frames, the envelope between pods, close reasons |
 //! | 2 | [`identity`] | who somebody is: tokens, keys, revocations |
+//! | 2 | [`limits`] | how often somebody may do something |
 //! | 1 | [`domain`] | ids, comments, rules, rights, the desk |
 //!
 //! Closets that all may import and that import no room: [`telemetry`], [`readiness`], [`shutdown`].
@@ -40,6 +41,7 @@ pub mod domain;
 pub mod http;
 pub mod hub;
 pub mod identity;
+pub mod limits;
 pub mod protocol;
 pub mod readiness;
 pub mod shards;

@@ -1,7 +1,7 @@
 //! A file of limits: it is read or told to be wrong, and limits that are read never overflow.
 #![no_main]
 
-use fanfare::domain::{LimitRules, Limits, Meters};
+use fanfare::limits::{LimitRules, Limits, Meters};
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let Ok(rules) = LimitRules::from_json(text) else { return };

@@ -18,10 +18,11 @@ pub use pod::{Addresses, Manner, Pod};
 use crate::{
     config::Config,
     connection::{Acceptor, Connections, Context},
-    domain::{Desk, Limits},
+    domain::Desk,
     http::{self, Api, Door, Listener, Ops, Parts},
     hub::{Fanout, Hub, Totals},
     identity::Identity,
+    limits::Limits,
     readiness::{Capacity, Gate, Member, Readiness, Reason},
     shards::{Nudges, Settings, Shards},
     shutdown::{Ending, Release, Tasks},

@@ -7,8 +7,8 @@ use clap::Args;
 use super::Faults;
 use crate::{
     connection::TlsFiles,
-    domain::LimitRules,
     http::{HttpLimits, Origins, Proxies},
+    limits::LimitRules,
 };
 
 /// Settings of the edge as they were given.

@@ -21,8 +21,8 @@ use super::{
     wire::Wire,
 };
 use crate::{
-    domain::{Keys, Limits, Meters, PostCharge, TooOften},
     hub::Seat,
+    limits::{Keys, Limits, Meters, PostCharge, TooOften},
     protocol::{Close, MAX_CLIENT_MESSAGE_BYTES},
 };
 

@@ -1,8 +1,9 @@
 //! A viewer's request to watch.
 
 use crate::{
-    domain::{EntryId, Keys, Position, StreamId},
+    domain::{EntryId, Position, StreamId},
     identity::{Pass, SessionSecret},
+    limits::Keys,
 };
 
 /// Where a viewer wants to go on.

@@ -15,9 +15,10 @@ use super::{
     wire::Wire,
 };
 use crate::{
-    domain::{Draft, PostCharge, Poster, Right, now_ms},
+    domain::{Draft, Poster, Right, now_ms},
     hub::{Drained, Seat},
     identity::{BadToken, Pass},
+    limits::PostCharge,
     protocol::{self, ClientFrame, Close, Code, ReconnectReason, SharedFrame},
     shutdown::Move,
 };

@@ -6,7 +6,6 @@ mod comment;
 mod desk;
 mod ids;
 mod json;
-mod limits;
 mod position;
 mod refusal;
 mod rights;
@@ -19,9 +18,6 @@ pub use desk::fuzz_accept;
 pub use desk::{Accepted, Desk, Key, Publication, Publish, PublishError};
 pub use ids::{BadId, EntryId, Epoch, PostId, StreamId};
 pub use json::{Object, object, optional_object, read_object};
-pub use limits::{
-    FrameRules, JoinRules, Keys, LimitRules, Limits, Meters, PostCharge, PostRules, Rate, TooOften,
-};
 pub use position::{BadPosition, Position};
 pub use refusal::Refusal;
 pub use rights::{Poster, Right, Rights, Service, Viewer};

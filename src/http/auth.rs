@@ -13,8 +13,9 @@ use axum::{
 
 use super::{Api, Problem};
 use crate::{
-    domain::{PostCharge, Poster, Refusal, Right, Service, StreamId, TooOften, Viewer},
+    domain::{Poster, Refusal, Right, Service, StreamId, Viewer},
     identity::{Identity, Pass},
+    limits::{PostCharge, TooOften},
 };
 
 /// What stands before a token in an entry of `Sec-WebSocket-Protocol`.

@@ -17,9 +17,8 @@ use super::{
     items,
 };
 use crate::{
-    domain::{
-        Accepted, Author, Draft, Kind, Object, PostCharge, Poster, Refusal, Service, StreamId, read_object,
-    },
+    domain::{Accepted, Author, Draft, Kind, Object, Poster, Refusal, Service, StreamId, read_object},
+    limits::PostCharge,
     protocol::Code,
     shards::Unavailable,
     telemetry::CallerSpan,

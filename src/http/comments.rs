@@ -15,7 +15,8 @@ use super::{
     extract::{IdempotencyKey, JsonBody, MAX_BODY_BYTES, NoParams, Params, Stream, Trace},
 };
 use crate::{
-    domain::{Accepted, Author, Draft, Epoch, Kind, Object, Position, PostCharge, PostId},
+    domain::{Accepted, Author, Draft, Epoch, Kind, Object, Position, PostId},
+    limits::PostCharge,
     shards::HistoryPage,
 };
 

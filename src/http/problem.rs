@@ -10,10 +10,7 @@ use axum::{
 use serde::Serialize;
 
 use crate::{
-    domain::{Refusal, TooOften},
-    identity::BadToken,
-    protocol::Code,
-    readiness::Refused,
+    domain::Refusal, identity::BadToken, limits::TooOften, protocol::Code, readiness::Refused,
     shards::Unavailable,
 };
 

@@ -12,14 +12,8 @@ use super::{
     listener::Arrived,
 };
 use crate::{
-    connection::Connections,
-    domain::{Desk, Limits},
-    hub::Hub,
-    identity::Identity,
-    readiness::Gate,
-    shards::Shards,
-    shutdown::Tasks,
-    telemetry::Sli,
+    connection::Connections, domain::Desk, hub::Hub, identity::Identity, limits::Limits, readiness::Gate,
+    shards::Shards, shutdown::Tasks, telemetry::Sli,
 };
 
 /// The time until which a request must be answered.

@@ -3,157 +3,25 @@
 //! Each limit is a rate and a burst (GCRA: a cell holds the moment at which its owner has used nothing). A socket's own
 //! cells lie with the socket. The others lie in one table of a fixed size.
 
+mod charge;
+mod rules;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::{
     hash::{BuildHasher as _, RandomState},
     net::{IpAddr, Ipv6Addr},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use serde::Deserialize;
+use crate::domain::StreamId;
 
-use self::table::{Cell, Pace, SHARDS, Table, nanos};
-use super::{
-    Accepted, Refusal, StreamId,
-    json::{object, optional_object, read_object},
-};
-
-/// So many a second in the long run, and so many at once.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rate {
-    /// How many a second, from 0.001 to 1,000,000.
-    pub per_second: f64,
-    /// How many at once after a pause, from 1 to 1,000,000.
-    pub burst: u32,
-}
-
-/// Limits of frames that come over WebSockets; each is counted, whatever it holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct FrameRules {
-    /// Of one socket.
-    #[serde(deserialize_with = "optional_object")]
-    pub viewer: Option<Rate>,
-    /// Of one user, on this pod.
-    #[serde(deserialize_with = "optional_object")]
-    pub user: Option<Rate>,
-    /// Of one client address, on this pod.
-    #[serde(deserialize_with = "optional_object")]
-    pub address: Option<Rate>,
-}
-
-/// Limits of posts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PostRules {
-    /// Of one socket.
-    #[serde(deserialize_with = "optional_object")]
-    pub viewer: Option<Rate>,
-    /// Of one user, on this pod.
-    #[serde(deserialize_with = "optional_object")]
-    pub user: Option<Rate>,
-    /// Of one client address, on this pod.
-    #[serde(deserialize_with = "optional_object")]
-    pub address: Option<Rate>,
-    /// Of all viewers together in one stream, on this pod.
-    #[serde(deserialize_with = "optional_object")]
-    pub stream: Option<Rate>,
-    /// Of one service, on this pod.
-    #[serde(deserialize_with = "optional_object")]
-    pub service: Option<Rate>,
-}
-
-/// Limits of handshakes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct JoinRules {
-    /// Of one user, on this pod.
-    #[serde(deserialize_with = "optional_object")]
-    pub user: Option<Rate>,
-    /// Of one client address, on this pod.
-    #[serde(deserialize_with = "optional_object")]
-    pub address: Option<Rate>,
-    /// Of one stream, on this pod.
-    #[serde(deserialize_with = "optional_object")]
-    pub stream: Option<Rate>,
-}
-
-/// Every limit; what is absent is not limited.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LimitRules {
-    /// Of frames.
-    #[serde(deserialize_with = "object")]
-    pub frames: FrameRules,
-    /// Of posts.
-    #[serde(deserialize_with = "object")]
-    pub posts: PostRules,
-    /// Of handshakes.
-    #[serde(deserialize_with = "object")]
-    pub joins: JoinRules,
-}
-
-impl LimitRules {
-    /// Reads them from JSON.
-    ///
-    /// # Errors
-    /// What is wrong, for a person.
-    pub fn from_json(text: &str) -> Result<Self, String> {
-        let rules: Self = read_object(text.as_bytes()).map_err(|error| error.to_string())?;
-        let Self { frames, posts, joins } = &rules;
-        let of_frames = [frames.viewer, frames.user, frames.address];
-        let of_posts = [posts.viewer, posts.user, posts.address, posts.stream, posts.service];
-        let of_joins = [joins.user, joins.address, joins.stream];
-        for rate in [&of_frames[..], &of_posts, &of_joins].concat().into_iter().flatten() {
-            let Rate { per_second, burst } = rate;
-            if !(0.001..=1e6).contains(&per_second) || !(1..=1_000_000).contains(&burst) {
-                return Err(format!(
-                    "per_second {per_second} must be 0.001 to 1000000, and burst {burst} 1 to 1000000"
-                ));
-            }
-        }
-        Ok(rules)
-    }
-}
-
-/// Somebody did something too often.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooOften {
-    /// How long until it may be done again.
-    pub wait: Duration,
-}
-
-impl From<TooOften> for Refusal {
-    fn from(TooOften { wait }: TooOften) -> Self {
-        Self::RateLimited { retry_ms: u64::try_from(wait.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX) }
-    }
-}
-
-/// What an answered post counts for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PostCharge {
-    /// One post: the stream has it now, or it can never be accepted.
-    Full,
-    /// Nothing, as often as posts may come: it was in the stream already.
-    Repetition,
-    /// Nothing: the shard did not answer, and the poster has to repeat it.
-    Nothing,
-}
-
-impl PostCharge {
-    /// Returns the charge of a post by its answer.
-    #[must_use]
-    pub const fn of(answer: &Result<Accepted, Refusal>) -> Self {
-        match answer {
-            Ok(Accepted { duplicate: true, .. }) => Self::Repetition,
-            Err(Refusal::ShardUnavailable) => Self::Nothing,
-            _ => Self::Full,
-        }
-    }
-}
+pub use charge::PostCharge;
+pub use rules::{FrameRules, JoinRules, LimitRules, PostRules, Rate};
+pub use table::TooOften;
+use table::{Cell, Pace, SHARDS, Table, nanos};
 
 /// What is counted of one socket; it lies with the socket.
 #[derive(Debug, Default)]
@@ -349,7 +217,3 @@ impl Limits {
         nanos(self.0.begin.elapsed()).saturating_add(1)
     }
 }
-
-#[cfg(test)]
-#[path = "limits_tests.rs"]
-mod tests;

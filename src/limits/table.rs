@@ -4,7 +4,21 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::{Rate, TooOften};
+use super::rules::Rate;
+use crate::domain::Refusal;
+
+/// Somebody did something too often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooOften {
+    /// How long until it may be done again.
+    pub wait: Duration,
+}
+
+impl From<TooOften> for Refusal {
+    fn from(TooOften { wait }: TooOften) -> Self {
+        Self::RateLimited { retry_ms: u64::try_from(wait.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX) }
+    }
+}
 
 /// A rate in the clock's steps of a nanosecond.
 #[derive(Debug, Clone, Copy)]

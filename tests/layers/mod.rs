@@ -3,9 +3,10 @@
 use std::{fs, path::Path};
 
 /// Each room's step.
-const ROOMS: [(&str, u8); 10] = [
+const ROOMS: [(&str, u8); 11] = [
     ("domain", 1),
     ("identity", 2),
+    ("limits", 2),
     ("protocol", 2),
     ("hub", 3),
     ("shards", 4),
