@@ -9,8 +9,6 @@ mod catchup;
 mod cipher;
 mod context;
 mod farewell;
-#[cfg(test)]
-mod forgery;
 mod pulse;
 mod reader;
 mod request;
@@ -79,22 +77,4 @@ impl Drop for PanicWatch<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::panic::AssertUnwindSafe;
-
-    use futures_util::FutureExt as _;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_viewers_task_that_panics_is_counted_and_one_that_ends_is_not() {
-        let sli = Sli::default();
-        let serve = |panics: bool, sli: Sli| async move {
-            let _watch = PanicWatch(&sli);
-            assert!(!panics, "on purpose");
-        };
-        assert!(AssertUnwindSafe(serve(true, sli.clone())).catch_unwind().await.is_err());
-        assert!(AssertUnwindSafe(serve(false, sli.clone())).catch_unwind().await.is_ok());
-        assert_eq!(sli.counts().panics, 1);
-    }
-}
+mod tests;

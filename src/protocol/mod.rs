@@ -10,7 +10,7 @@ mod frame;
 mod page;
 mod server;
 #[cfg(test)]
-mod snapshots;
+mod tests;
 
 pub use client::{BadFrame, ClientFrame, Secret};
 pub use close::{Advice, Close};

@@ -234,5 +234,4 @@ fn processors_of(range: &str) -> Option<u32> {
 }
 
 #[cfg(test)]
-#[path = "cgroup_tests.rs"]
 mod tests;

@@ -143,5 +143,4 @@ async fn called_back(word: &mut watch::Receiver<Option<Word>>) {
 }
 
 #[cfg(test)]
-#[path = "rules_tests.rs"]
 mod tests;

@@ -214,5 +214,4 @@ impl<V: Fn(&str) -> Option<String>> Reading<V> {
 }
 
 #[cfg(test)]
-#[path = "otlp_tests.rs"]
 mod tests;
