@@ -8,7 +8,7 @@ use std::fmt::{Display, Write};
 
 use crate::report::Report;
 
-const STYLE: &str = include_str!("html/style.css");
+const STYLE: &str = include_str!("style.css");
 
 /// The page of a report, in UTF-8.
 pub fn page(report: &Report) -> String {
