@@ -29,6 +29,8 @@ struct Inner {
     sockets: TaskTracker,
     /// One task an HTTP connection.
     requests: TaskTracker,
+    /// A token for each of these that carries viewers.
+    carriers: TaskTracker,
     stop: CancellationToken,
     broken: CancellationToken,
     /// Guards the name of the first core task that broke.
@@ -38,6 +40,10 @@ struct Inner {
 /// A place among the viewers' sockets, taken before the task that uses it begins.
 #[derive(Debug)]
 pub struct Place(#[expect(dead_code, reason = "held for its drop")] TaskTrackerToken);
+
+/// A connection that carries viewers, for as long as it does.
+#[derive(Debug)]
+pub struct Carrier(#[expect(dead_code, reason = "held for its drop")] TaskTrackerToken);
 
 impl Tasks {
     /// Starts a task that the pod cannot do without: should it end by itself or panic, the process ends.
@@ -75,10 +81,16 @@ impl Tasks {
         self.0.requests.spawn(task);
     }
 
-    /// How many HTTP connections are open.
+    /// How many HTTP connections are open that carry no viewers.
     #[must_use]
     pub fn requests(&self) -> usize {
-        self.0.requests.len()
+        self.0.requests.len().saturating_sub(self.0.carriers.len())
+    }
+
+    /// Takes a connection out of [`Self::requests`] for as long as it carries viewers: these are counted themselves.
+    #[must_use]
+    pub fn carrier(&self) -> Carrier {
+        Carrier(self.0.carriers.token())
     }
 
     /// Returns once no viewer's socket is left.

@@ -1,6 +1,6 @@
 //! The end of a viewer's socket.
 
-use std::time::Duration;
+use std::{future::poll_fn, time::Duration};
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -98,8 +98,8 @@ async fn hear_out(wire: &Wire, deadline: Instant) {
     let mut ignored = [0; 512];
     loop {
         tokio::select! {
-            ready = wire.socket().readable() => {
-                let count = wire.socket().try_read(&mut ignored);
+            ready = poll_fn(|cx| wire.poll_read_ready(cx)) => {
+                let count = wire.try_skip(&mut ignored);
                 let again = count.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
                 if ready.is_err() || !(again || count.is_ok_and(|count| count > 0)) {
                     return;

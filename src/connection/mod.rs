@@ -2,7 +2,8 @@
 //!
 //! tungstenite reads. The seat writes: the lane does it for a viewer that keeps up, this task for one that joins, lags
 //! or is being closed. What tungstenite itself wants to write goes through the seat as well, between the stream's frames.
-//! Behind TLS each write costs an encryption of its own: there the lane tells this task, and this task writes.
+//! Behind TLS each write costs an encryption of its own: there the lane tells this task, and this task writes. A viewer
+//! over HTTP/2 has a stream of a connection instead of a socket: its writes are deferred as well.
 
 mod arrival;
 mod catchup;
@@ -18,6 +19,7 @@ mod steady;
 mod tally;
 mod term;
 mod tls;
+mod tunnel;
 mod wire;
 
 use std::sync::Arc;
@@ -33,6 +35,8 @@ pub use reader::fuzz_frames;
 pub use request::{After, Request};
 pub use socket::Socket;
 pub use tls::{Acceptor, TlsFiles};
+pub use tunnel::{Carriage, STREAM_BUFFER_BYTES, Tunnel};
+pub use wire::ViewerStream;
 
 /// What every viewer's task needs. Cloning shares it.
 #[derive(Clone)]
@@ -49,12 +53,12 @@ impl Connections {
     /// right behind its handshake.
     pub fn serve(
         self,
-        socket: Socket,
+        stream: ViewerStream,
         mut early: Vec<u8>,
         request: Box<Request>,
     ) -> Option<impl Future<Output = ()> + Send> {
         // Outside of the future, which would hold on to the place of each of its arguments.
-        let wire = Wire::new(socket)
+        let wire = Wire::new(stream)
             .map(Arc::new)
             .inspect_err(|error| tracing::debug!(%error, "a socket was gone before it was served"))
             .ok()?;

@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
                     if *floods || *reads > READS {
                         continue;
                     }
-                    match ready!(wire.socket().poll_read_ready(cx)) {
+                    match ready!(wire.poll_read_ready(cx)) {
                         Ok(()) => continue,
                         Err(_) => Incoming::Gone,
                     }

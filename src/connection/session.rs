@@ -257,6 +257,8 @@ impl<'a> Session<'a> {
         };
         let within_ms = self.joining.context.leave_within_ms;
         self.leave_by = Some(Instant::now() + Duration::from_millis(within_ms));
+        // Before it is told to connect again.
+        self.wire.retire();
         self.seat.push(&protocol::reconnect(within_ms, reason));
     }
 

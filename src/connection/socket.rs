@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use super::steady::SteadyStream;
+use super::{steady::SteadyStream, tls::HTTP2};
 
 /// A connection to a client.
 #[derive(Debug)]
@@ -28,6 +28,23 @@ impl Socket {
     #[must_use]
     pub const fn plain(socket: TcpStream) -> Self {
         Self::Plain(SteadyStream::new(socket))
+    }
+
+    /// Prepares for the streams of an HTTP/2 connection, each of which has deadlines of its own.
+    pub fn carry_streams(&mut self) {
+        match self {
+            Self::Plain(socket) => socket.carry_streams(),
+            Self::Private(stream) => stream.get_mut().0.carry_streams(),
+        }
+    }
+
+    /// Returns whether the client chose HTTP/2 in the TLS handshake.
+    #[must_use]
+    pub fn speaks_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Private(stream) => stream.get_ref().1.alpn_protocol() == Some(HTTP2),
+        }
     }
 }
 

@@ -19,14 +19,19 @@ use tokio::{
 /// within 26 s at 4 KiB/s.
 pub(super) const PROGRESS_WITHIN: Duration = Duration::from_secs(30);
 
+/// The same for a connection of several streams: a viewer's own deadline ends the viewer first, and says so.
+const STREAMS_PROGRESS_WITHIN: Duration = Duration::from_secs(45);
+
 /// The longest time between the end of writing and the close.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A TCP stream that fails when its peer takes nothing for [`PROGRESS_WITHIN`]. It lies beneath TLS, so that encrypted
+/// A TCP stream that fails when its peer takes nothing for a time. It lies beneath TLS, so that encrypted
 /// bytes count.
 #[derive(Debug)]
 pub struct SteadyStream {
     socket: TcpStream,
+    /// The time within which the peer must take something.
+    progress_within: Duration,
     /// Set while the socket is full; in a box, since few ever are.
     stalled: Option<Pin<Box<Sleep>>>,
     /// Set when nothing more is written.
@@ -35,7 +40,14 @@ pub struct SteadyStream {
 
 impl SteadyStream {
     pub(super) const fn new(socket: TcpStream) -> Self {
-        Self { socket, stalled: None, lingers: None }
+        Self { socket, progress_within: PROGRESS_WITHIN, stalled: None, lingers: None }
+    }
+
+    /// Prepares for streams that have deadlines of their own: no window that is shut for a moment ends all of them.
+    pub(super) fn carry_streams(&mut self) {
+        self.progress_within = STREAMS_PROGRESS_WITHIN;
+        // As for a viewer's socket that was full (`Wire::writable`).
+        let _ = SockRef::from(&self.socket).set_tcp_user_timeout(None);
     }
 
     pub(super) fn into_inner(self) -> TcpStream {
@@ -52,7 +64,8 @@ impl SteadyStream {
             self.stalled = None;
             return written;
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(PROGRESS_WITHIN)));
+        let within = self.progress_within;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(within)));
         if stalled.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }

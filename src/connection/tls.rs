@@ -35,6 +35,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// The most handshakes that are calculated or wait for their client's answer; others wait for their turn. Each holds
 /// about 16 KiB, and two processors answer so many within a second.
 const MAX_HANDSHAKES: usize = 1_024;
+/// The name of HTTP/2 in a TLS handshake (RFC 9113 section 3.2).
+pub(super) const HTTP2: &[u8] = b"h2";
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -136,8 +138,7 @@ impl Acceptor {
             .map_err(|error| error.to_string())?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
-        // A browser that is offered HTTP/2 would use it for the page, and open its WebSocket over another connection.
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
         // Who comes back is known by its ticket: no certificate, no signature, and nothing kept here for it.
         config.ticketer = ring::Ticketer::new().map_err(|error| error.to_string())?;
         config.send_tls13_tickets = 1;

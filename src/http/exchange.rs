@@ -118,7 +118,7 @@ impl Exchange {
 
 /// The progress of a connection's requests, which its stream and its service share.
 #[derive(Debug, Default)]
-struct Turn {
+pub(super) struct Turn {
     /// The number of requests whose head was read.
     requests: AtomicUsize,
     /// Whether a request waits for its answer.
@@ -130,7 +130,7 @@ struct Turn {
 }
 
 impl Turn {
-    fn begin(&self) {
+    pub(super) fn begin(&self) {
         self.is_busy.store(true, Ordering::Relaxed);
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
@@ -140,7 +140,7 @@ impl Turn {
     }
 
     /// Returns once the socket takes bytes.
-    async fn writable(&self) {
+    pub(super) async fn writable(&self) {
         loop {
             let emptied = self.emptied.notified();
             if !self.is_full.load(Ordering::Relaxed) {
@@ -174,7 +174,7 @@ pub(super) struct RequestStream {
 }
 
 impl RequestStream {
-    fn new(socket: Socket, turn: Arc<Turn>) -> Self {
+    pub(super) fn new(socket: Socket, turn: Arc<Turn>) -> Self {
         Self { socket, turn, seen: 0, has_begun: false, deadline: None }
     }
 
@@ -335,7 +335,7 @@ impl Wish {
     }
 }
 
-fn says_close(headers: &HeaderMap) -> bool {
+pub(super) fn says_close(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|option| option.trim().eq_ignore_ascii_case("close"))
 }

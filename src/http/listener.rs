@@ -16,10 +16,13 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::exchange::{Exchange, HEAD_DEADLINE, HttpLimits};
+use super::{
+    exchange::{Exchange, HEAD_DEADLINE, HttpLimits},
+    multiplex,
+};
 use crate::{
     connection::{Acceptor, Socket},
-    shutdown::{Ending, Tasks},
+    shutdown::{Carrier, Ending, Tasks},
 };
 
 /// How many connections may wait to be accepted; with the default of 128 a storm of joins loses handshakes.
@@ -172,6 +175,11 @@ impl Crowd {
     pub(super) fn is_large(&self) -> bool {
         self.tasks.requests() >= self.many
     }
+
+    /// Takes a connection out of the crowd for as long as it carries viewers.
+    pub(super) fn carrier(&self) -> Carrier {
+        self.tasks.carrier()
+    }
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {
@@ -195,7 +203,10 @@ async fn connection(socket: TcpStream, tls: Option<Acceptor>, exchange: Exchange
             () = exchange.ending.refused() => None,
         },
     };
-    if let Some(socket) = socket {
-        exchange.serve(socket).await;
+    match socket {
+        // In a box: few connections need room for it.
+        Some(socket) if socket.speaks_http2() => Box::pin(multiplex::serve(exchange, socket)).await,
+        Some(socket) => exchange.serve(socket).await,
+        None => {}
     }
 }

@@ -10,6 +10,7 @@ mod exchange;
 mod extract;
 mod items;
 mod listener;
+mod multiplex;
 mod ops;
 mod page;
 mod problem;

@@ -1,33 +1,34 @@
-//! `/v1/streams/{stream}/watch`: the handshake of a viewer (RFC 6455 section 4.2).
+//! `/v1/streams/{stream}/watch`: the handshake of a viewer (RFC 6455 section 4.2; over HTTP/2, RFC 8441 section 5).
 
 use std::time::Duration;
 
 use axum::{
     body::Body,
     extract::{FromRequestParts as _, Request, State},
-    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header},
+    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header, request},
 };
 use futures_util::{FutureExt as _, future::OptionFuture};
 use hyper::upgrade::{OnUpgrade, Parts};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use tokio::time::timeout;
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     Api, Problem, auth,
     exchange::RequestStream,
     extract::{Params, Stream},
     listener::Arrived,
+    multiplex::Offer,
 };
 use crate::{
-    connection::{self, After, Connections, Socket},
+    connection::{self, After, Connections, Tunnel, ViewerStream},
     domain::{EntryId, Viewer},
     identity::{BadSecret, Pass, SessionSecret},
     protocol::SUBPROTOCOL,
 };
 
-/// How long the connection may take to be handed over after the 101.
-const UPGRADE_DEADLINE: Duration = Duration::from_secs(5);
+/// How long the connection may take to be handed over after the answer.
+const HANDOVER_DEADLINE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Deserialize)]
 struct Query {
@@ -40,21 +41,25 @@ struct Query {
 /// Makes a viewer of whoever asks properly.
 pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Response<Body>, Problem> {
     let (mut parts, _) = request.into_parts();
-    // A router's `get` also takes HEAD; a handshake is a GET (RFC 6455 section 4.1).
-    if parts.method != Method::GET {
+    // A router's `get` also takes HEAD; a handshake is a GET (RFC 6455 section 4.1), or a CONNECT over HTTP/2.
+    let is_http2 = parts.version == Version::HTTP_2;
+    if parts.method != Method::GET && !(is_http2 && parts.method == Method::CONNECT) {
         return Err(Problem::only_get());
     }
     let Stream(stream) = Stream::from_request_parts(&mut parts, &api).await?;
     let Params(query) = Params::<Query>::from_request_parts(&mut parts, &api).await?;
     let arrived = parts.extensions.get::<Arrived>().copied();
-    let may_lack_key = arrived.is_some_and(|arrived| api.0.proxies.trust(arrived.peer));
-    let accept = check_handshake(parts.version, &parts.headers, may_lack_key)?;
+    let answer = if is_http2 {
+        check_connect(&parts)?;
+        connected(&parts.headers)
+    } else {
+        let may_lack_key = arrived.is_some_and(|arrived| api.0.proxies.trust(arrived.peer));
+        switching(check_handshake(parts.version, &parts.headers, may_lack_key)?, &parts.headers)
+    };
     if !api.0.origins.allow(&parts.headers) {
         return Err(Problem::forbidden("pages of this origin may not watch"));
     }
-    let upgrade = parts
-        .extensions
-        .remove::<OnUpgrade>()
+    let handover = Handover::of(&mut parts)
         .ok_or_else(|| Problem::upgrade_required("this connection cannot be upgraded"))?;
 
     let (session, secret, pass) = if api.0.identity.is_open() {
@@ -70,14 +75,15 @@ pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Re
     };
     let keys = api.0.limits.keys(&pass.viewer().author.id, api.address_of(&parts), &stream);
     api.0.limits.join(&keys).map_err(Problem::joins_too_often)?;
+    tracing::debug!(%stream, version = ?parts.version, "a viewer's handshake was accepted");
     let request = Box::new(connection::Request { stream, pass, keys, session, secret, after });
 
     // Before the 101: a drain that begins now waits for this viewer too.
     let place = api.0.tasks.place();
     api.0.gate.admit(api.0.tasks.sockets(), arrived.map_or(0, |arrived| arrived.descriptor))?;
     let connections = api.0.connections.clone();
-    api.0.tasks.socket(place, hand_over(upgrade, connections, request));
-    Ok(switching(accept, &parts.headers))
+    api.0.tasks.socket(place, hand_over(handover, connections, request));
+    Ok(answer)
 }
 
 /// The session, and a guest's secret of it, beside the pass.
@@ -102,12 +108,12 @@ fn open_pass(name: Option<&str>, secret: Option<&str>) -> Result<OpenPass, Probl
 
 /// A viewer's task.
 fn hand_over(
-    upgrade: OnUpgrade,
+    handover: Handover,
     connections: Connections,
     request: Box<connection::Request>,
 ) -> impl Future<Output = ()> + Send {
-    let serve = |(socket, early)| connections.serve(socket, early, request);
-    upgraded(upgrade).then(|upgraded| OptionFuture::from(upgraded.and_then(serve))).map(drop)
+    let serve = |(stream, early)| connections.serve(stream, early, request);
+    handed_over(handover).then(|upgraded| OptionFuture::from(upgraded.and_then(serve))).map(drop)
 }
 
 /// Checks the handshake; returns the value of `Sec-WebSocket-Accept`.
@@ -134,10 +140,7 @@ fn check_handshake(
         let detail = "this is a WebSocket: send Upgrade: websocket and Connection: Upgrade";
         return Err(Problem::upgrade_required(detail));
     }
-    if only(headers, header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version.as_bytes() != b"13") {
-        let detail = "the WebSocket version must be 13";
-        return Err(Problem::upgrade_required(detail));
-    }
+    check_version(headers)?;
     if may_lack_key && !headers.contains_key(header::SEC_WEBSOCKET_KEY) {
         return Ok(None);
     }
@@ -146,6 +149,25 @@ fn check_handshake(
     accept
         .map(Some)
         .ok_or_else(|| Problem::bad_request("Sec-WebSocket-Key must be one value, base64 of 16 bytes"))
+}
+
+/// Checks the handshake of a WebSocket over HTTP/2.
+fn check_connect(request: &request::Parts) -> Result<(), Problem> {
+    if request.extensions.get::<Offer>().is_none() {
+        let detail = "over HTTP/2 a WebSocket is a CONNECT whose :protocol is websocket (RFC 8441)";
+        return Err(Problem::bad_request(detail));
+    }
+    if has_body(&request.headers) {
+        return Err(Problem::bad_request("a WebSocket handshake has no body"));
+    }
+    check_version(&request.headers)
+}
+
+fn check_version(headers: &HeaderMap) -> Result<(), Problem> {
+    if only(headers, header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version.as_bytes() != b"13") {
+        return Err(Problem::upgrade_required("the WebSocket version must be 13"));
+    }
+    Ok(())
 }
 
 /// Whether bytes follow the head that are no frames.
@@ -179,18 +201,54 @@ fn switching(accept: Option<HeaderValue>, headers: &HeaderMap) -> Response<Body>
     if let Some(accept) = accept {
         answer.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     }
-    if has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
-        answer.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
-    }
+    choose_subprotocol(headers, answer);
     response
 }
 
-/// The raw socket and what the viewer sent behind its handshake.
-async fn upgraded(upgrade: OnUpgrade) -> Option<(Socket, Vec<u8>)> {
-    let upgraded = timeout(UPGRADE_DEADLINE, upgrade).await.ok()?.ok()?;
-    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<RequestStream>>().ok()?;
-    // A copy: the buffer of 8 KiB behind it would live as long as the viewer.
-    Some((io.into_inner().into_socket(), read_buf.to_vec()))
+/// The answer to a CONNECT.
+fn connected(headers: &HeaderMap) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    choose_subprotocol(headers, response.headers_mut());
+    response
+}
+
+fn choose_subprotocol(headers: &HeaderMap, answer: &mut HeaderMap) {
+    if has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
+        answer.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    }
+}
+
+/// The way from a handshake's request to the viewer's socket, once the answer is sent.
+enum Handover {
+    /// Of an HTTP/1.1 connection.
+    Upgrade(OnUpgrade),
+    /// Of a stream of an HTTP/2 connection.
+    Stream(oneshot::Receiver<Box<Tunnel>>),
+}
+
+impl Handover {
+    fn of(request: &mut request::Parts) -> Option<Self> {
+        match request.extensions.remove::<Offer>() {
+            Some(offer) => offer.take().map(Self::Stream),
+            None => request.extensions.remove::<OnUpgrade>().map(Self::Upgrade),
+        }
+    }
+}
+
+/// The viewer's socket and what the viewer sent behind its handshake.
+async fn handed_over(handover: Handover) -> Option<(ViewerStream, Vec<u8>)> {
+    match handover {
+        Handover::Upgrade(upgrade) => {
+            let upgraded = timeout(HANDOVER_DEADLINE, upgrade).await.ok()?.ok()?;
+            let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<RequestStream>>().ok()?;
+            // A copy: the buffer of 8 KiB behind it would live as long as the viewer.
+            Some((ViewerStream::Socket(io.into_inner().into_socket()), read_buf.to_vec()))
+        }
+        Handover::Stream(tunnel) => {
+            let tunnel = timeout(HANDOVER_DEADLINE, tunnel).await.ok()?.ok()?;
+            Some((ViewerStream::Tunnel(tunnel), Vec::new()))
+        }
+    }
 }
 
 #[cfg(test)]

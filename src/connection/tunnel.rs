@@ -1,0 +1,150 @@
+//! A viewer's stream of an HTTP/2 connection (RFC 8441), as its task reads and writes it.
+
+use std::{
+    fmt,
+    io::{self, IoSlice},
+    task::{Context, Poll, Waker, ready},
+};
+
+use bytes::{Buf as _, Bytes};
+use h2::{Reason, RecvStream, SendStream};
+use parking_lot::Mutex;
+
+/// The bytes of a stream that may wait for its connection to send them; for [`h2::server::Builder`] too. A viewer that
+/// reads nothing is noticed after so many and those of its own window.
+pub const STREAM_BUFFER_BYTES: usize = 16 * 1024;
+
+/// The connection that carries a viewer's stream; dropping it tells that the viewer has left.
+pub trait Carriage: Send + Sync {
+    /// Has the client open its next streams on another connection.
+    fn retire(&self);
+}
+
+/// Both directions of the stream. Only the viewer's task uses it: the hub defers its writes.
+pub struct Tunnel {
+    /// Guards the write side; held for one write, never over an await.
+    send: Mutex<SendStream<Bytes>>,
+    /// Guards the read side; held for one read, never over an await.
+    inflow: Mutex<Inflow>,
+    carriage: Box<dyn Carriage>,
+}
+
+/// The read side.
+struct Inflow {
+    stream: RecvStream,
+    /// The rest of a DATA frame.
+    unread: Bytes,
+    has_ended: bool,
+}
+
+impl fmt::Debug for Tunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tunnel")
+    }
+}
+
+impl Tunnel {
+    /// Makes one of a stream whose CONNECT was answered with 200.
+    #[must_use]
+    pub fn new(send: SendStream<Bytes>, stream: RecvStream, carriage: Box<dyn Carriage>) -> Box<Self> {
+        let inflow = Inflow { stream, unread: Bytes::new(), has_ended: false };
+        Box::new(Self { send: Mutex::new(send), inflow: Mutex::new(inflow), carriage })
+    }
+
+    pub(super) fn retire(&self) {
+        self.carriage.retire();
+    }
+
+    /// Reads what came, as far as it did; no bytes are the end.
+    pub(super) fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+        let mut inflow = self.inflow.lock();
+        match inflow.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(()) => Ok(inflow.take(into)),
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.inflow.lock().poll(cx)
+    }
+
+    /// Takes as much as there is room for.
+    pub(super) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let total: usize = slices.iter().map(|slice| slice.len()).sum();
+        let mut send = self.send.lock();
+        send.reserve_capacity(total.min(STREAM_BUFFER_BYTES));
+        let room = match poll_room(&mut send, &mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(room) => room?.min(total),
+            Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
+        };
+        send.send_data(gather(slices, room), false).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        Ok(room)
+    }
+
+    /// Returns when the next write would find room, or would fail.
+    pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut send = self.send.lock();
+        // What the last write reserved, it may have used up. No more than this: what is reserved and not used is taken from
+        // the window of the whole connection.
+        send.reserve_capacity(1);
+        poll_room(&mut send, cx).map(drop)
+    }
+
+    /// Says that nothing more will be written, behind what still waits.
+    pub(super) fn finish(&self) {
+        let _ = self.send.lock().send_data(Bytes::new(), true);
+    }
+
+    /// Ends the stream and frees what still waits.
+    pub(super) fn cut(&self) {
+        self.send.lock().send_reset(Reason::CANCEL);
+    }
+}
+
+impl Inflow {
+    /// Returns once there are bytes or none will come any more.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.unread.is_empty() && !self.has_ended {
+            match ready!(self.stream.poll_data(cx)) {
+                Some(Ok(bytes)) => self.unread = bytes,
+                Some(Err(_)) | None => self.has_ended = true,
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn take(&mut self, into: &mut [u8]) -> usize {
+        let count = self.unread.len().min(into.len());
+        self.unread.copy_to_slice(&mut into[..count]);
+        if self.unread.is_empty() {
+            // An empty slice would keep the frame's memory.
+            self.unread = Bytes::new();
+        }
+        // It fails for a stream that is gone, which has no window.
+        let _ = self.stream.flow_control().release_capacity(count);
+        count
+    }
+}
+
+/// The room for what was reserved, in the peer's windows and the buffer.
+fn poll_room(send: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    loop {
+        let room = send.capacity();
+        if room > 0 {
+            return Poll::Ready(Ok(room));
+        }
+        if !matches!(ready!(send.poll_capacity(cx)), Some(Ok(_))) {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+    }
+}
+
+/// A copy of the first bytes.
+fn gather(slices: &[IoSlice<'_>], bytes: usize) -> Bytes {
+    let mut gathered = Vec::with_capacity(bytes);
+    for slice in slices {
+        let wanted = bytes - gathered.len();
+        gathered.extend_from_slice(&slice[..slice.len().min(wanted)]);
+    }
+    gathered.into()
+}
