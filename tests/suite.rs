@@ -21,6 +21,7 @@ mod contract;
 mod deploy;
 mod documents;
 mod exits;
+mod http2;
 mod identity;
 mod layers;
 mod limits;
@@ -57,6 +58,14 @@ mod redis {
     pub(crate) use crate::world::on_redis as home;
     #[path = "rest/mod.rs"]
     mod rest;
+    #[path = "watching/mod.rs"]
+    mod watching;
+}
+
+#[path = "."]
+#[expect(clippy::duplicate_mod, reason = "the same tests, at another home")]
+mod over_http2 {
+    pub(crate) use crate::world::over_http2 as home;
     #[path = "watching/mod.rs"]
     mod watching;
 }

@@ -3,6 +3,7 @@
 mod browser;
 mod losses;
 mod origins;
+mod over_http2;
 
 use std::net::SocketAddr;
 

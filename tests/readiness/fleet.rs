@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::time::timeout;
 
 use super::{
     Crowd, Heater,
     load::{touchy, until_ready},
 };
-use crate::world::{Balancer, PATIENCE, Pod, RedisServer, eventually, pause, stream_for};
+use crate::world::{
+    Authority, Balancer, Http2, Join, PATIENCE, Pod, RedisServer, eventually, pause, speak_tls, stream_for,
+};
 
 /// Probes are work too, and these pods are touchy.
 const PROBE_EVERY: Duration = Duration::from_millis(200);
@@ -97,7 +100,7 @@ async fn a_pod_that_stays_hot_moves_its_excess_and_nothing_is_lost() {
         eventually("all are there", PATIENCE, async || (viewers(0).await == 60).then_some(())).await;
         let _heater = Heater::on(&pods[0]);
         until_ready(&pods[0], false).await;
-        let newcomer = crate::world::Join::at(balancer.address, &stream);
+        let newcomer = Join::at(balancer.address, &stream);
         pause(Duration::from_millis(500)).await;
         for _ in 0..4 {
             let pod = newcomer.open().await.hello()["pod"].clone();
@@ -117,6 +120,39 @@ async fn a_pod_that_stays_hot_moves_its_excess_and_nothing_is_lost() {
     }
 }
 
+/// Over HTTP/2 the connection of a viewer that is asked to move is retired before the viewer is told: its new socket goes
+/// over another connection, which may lead to another pod.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_retired_before_its_viewer_is_asked_to_move() {
+    let (redis, authority, stream) = (RedisServer::start(), Authority::new(), stream_for("shared"));
+    let (certificate, key) = (authority.file("server.pem"), authority.file("server.key"));
+    let pods = three(&redis, &[("FANFARE_TLS_CERT", &certificate), ("FANFARE_TLS_KEY", &key)]);
+    speak_tls(pods[0].public, &authority);
+    until_a_fleet(&pods).await;
+    let connection = Http2::connect(pods[0].public).await;
+    let mut viewers = Vec::new();
+    for _ in 0..12 {
+        viewers.push(Join::new(&pods[0], &stream).open_on(&connection).await);
+    }
+    assert!(connection.takes_streams().await);
+    let _heater = Heater::on(&pods[0]);
+    let moved = async {
+        loop {
+            for viewer in &mut viewers {
+                let _ = viewer.try_read(Duration::from_millis(20)).await;
+                if viewer.has("reconnect") {
+                    return;
+                }
+            }
+        }
+    };
+    timeout(2 * PATIENCE, moved).await.expect("a viewer is asked to move");
+    assert!(!connection.takes_streams().await);
+    // Those who were not asked stay.
+    viewers.retain(|viewer| !viewer.has("reconnect"));
+    assert!(viewers.len() >= 8 && viewers.iter().all(|viewer| viewer.closed.is_none()));
+}
+
 /// `FANFARE_SHED=false`: a pod that stays hot keeps its viewers.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_shedding_a_hot_pod_keeps_its_viewers() {
@@ -124,7 +160,7 @@ async fn without_shedding_a_hot_pod_keeps_its_viewers() {
     let pods = three(&redis, &[("FANFARE_SHED", "false"), ("FANFARE_READY_COOL_FOR", "1s")]);
     until_a_fleet(&pods).await;
     let stream = stream_for("kept");
-    let join = crate::world::Join::new(&pods[0], &stream);
+    let join = Join::new(&pods[0], &stream);
     let mut viewers = Vec::new();
     while viewers.len() < 10 {
         viewers.push(join.open().await);

@@ -1,4 +1,4 @@
-//! Three homes for the same tests.
+//! Four homes for the same tests.
 
 /// The shard in the pod's own memory.
 pub(crate) mod embedded {
@@ -62,5 +62,28 @@ pub(crate) mod over_tls {
     /// A pod of the test's own.
     pub(crate) fn start(settings: &[(&str, &str)]) -> Pod {
         Pod::start_private(settings)
+    }
+}
+
+/// The same, and viewers come over HTTP/2.
+pub(crate) mod over_http2 {
+    use std::sync::Arc;
+
+    use crate::world::{Pod, pod::Shared, watch_over_http2};
+
+    /// How many entries a history may keep beyond its window.
+    pub(crate) const KEPT_LONGER: usize = 0;
+
+    /// The pod with default settings that tests share.
+    pub(crate) fn shared() -> Arc<Pod> {
+        static SHARED: Shared = Shared::new();
+        SHARED.or_start(|| start(&[]))
+    }
+
+    /// A pod of the test's own.
+    pub(crate) fn start(settings: &[(&str, &str)]) -> Pod {
+        let pod = Pod::start_private(settings);
+        watch_over_http2(pod.public);
+        pod
     }
 }

@@ -45,6 +45,11 @@ impl Answer {
         assert!(told("title") && told("detail") && problem["type"] == "about:blank", "{self:?}");
     }
 
+    /// An answer that came in another form.
+    pub(super) fn of(status: u16, headers: Vec<(String, String)>, body: String) -> Self {
+        Self { status, headers, body }
+    }
+
     fn parse(head: &str, body: &[u8]) -> Self {
         let mut lines = head.split("\r\n");
         let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());

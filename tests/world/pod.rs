@@ -106,10 +106,20 @@ impl Pod {
 
     /// Starts a pod that speaks TLS, as every client of the tests then does with it.
     pub(crate) fn start_private(settings: &[(&str, &str)]) -> Self {
+        Self::made_private(Self::start, settings)
+    }
+
+    /// Starts one through a shell, as [`Self::start_after`] does.
+    #[allow(dead_code, reason = "not every binary of tests has one")]
+    pub(crate) fn start_private_after(script: &str, settings: &[(&str, &str)]) -> Self {
+        Self::made_private(|settings| Self::start_after(script, settings), settings)
+    }
+
+    fn made_private(start: impl FnOnce(&[(&str, &str)]) -> Self, settings: &[(&str, &str)]) -> Self {
         let authority = Authority::new();
         let (certificate, key) = (authority.file("server.pem"), authority.file("server.key"));
         let files = [("FANFARE_TLS_CERT", certificate.as_str()), ("FANFARE_TLS_KEY", key.as_str())];
-        let mut pod = Self::start(&[settings, &files].concat());
+        let mut pod = start(&[settings, &files].concat());
         private::speak_tls(pod.public, &authority);
         pod.authority = Some(authority);
         pod

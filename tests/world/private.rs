@@ -113,15 +113,34 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// How to speak to the addresses where pods speak TLS. Guards the list; held for a look.
-static PRIVATE: Mutex<Option<HashMap<SocketAddr, TlsConnector>>> = Mutex::new(None);
+static PRIVATE: Mutex<Option<HashMap<SocketAddr, Known>>> = Mutex::new(None);
 
-fn private<T>(look: impl FnOnce(&mut HashMap<SocketAddr, TlsConnector>) -> T) -> T {
+/// How to speak to an address.
+#[derive(Clone)]
+struct Known {
+    connector: TlsConnector,
+    /// Whether viewers come over HTTP/2.
+    is_http2: bool,
+}
+
+fn private<T>(look: impl FnOnce(&mut HashMap<SocketAddr, Known>) -> T) -> T {
     look(PRIVATE.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default())
 }
 
 /// From now on everything that the tests send to this address goes over TLS.
 pub(crate) fn speak_tls(address: SocketAddr, authority: &Authority) {
-    private(|known| known.insert(address, authority.client(&[&TLS13, &TLS12])));
+    let connector = authority.client(&[&TLS13, &TLS12]);
+    private(|known| known.insert(address, Known { connector, is_http2: false }));
+}
+
+/// From now on viewers come to this address over HTTP/2.
+pub(crate) fn watch_over_http2(address: SocketAddr) {
+    private(|known| known.get_mut(&address).expect("an address of TLS").is_http2 = true);
+}
+
+/// Whether viewers come to this address over HTTP/2.
+pub(super) fn is_watched_over_http2(address: SocketAddr) -> bool {
+    private(|known| known.get(&address).is_some_and(|known| known.is_http2))
 }
 
 /// The address is somebody else's now.
@@ -140,8 +159,22 @@ pub(crate) async fn dial_from(socket: TcpSocket, address: SocketAddr) -> io::Res
     socket.set_nodelay(true)?;
     match private(|known| known.get(&address).cloned()) {
         None => Ok(Box::new(socket)),
-        Some(connector) => Ok(Box::new(connector.connect(ServerName::from(address.ip()), socket).await?)),
+        Some(Known { connector, .. }) => {
+            Ok(Box::new(connector.connect(ServerName::from(address.ip()), socket).await?))
+        }
     }
+}
+
+/// Connects a socket of the test's own, and chooses HTTP/2 in the handshake of TLS (RFC 9113 section 3.2).
+pub(super) async fn dial_http2(socket: TcpSocket, address: SocketAddr) -> io::Result<Box<dyn Stream>> {
+    let known = private(|known| known.get(&address).cloned()).expect("an address of TLS");
+    let mut config = ClientConfig::clone(known.connector.config());
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let socket = socket.connect(address).await?;
+    socket.set_nodelay(true)?;
+    let stream = TlsConnector::from(Arc::new(config)).connect(ServerName::from(address.ip()), socket).await?;
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]), "the server speaks HTTP/2");
+    Ok(Box::new(stream))
 }
 
 /// What one handshake was like.

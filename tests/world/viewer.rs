@@ -1,6 +1,6 @@
 //! A viewer: a good WebSocket client that keeps a log of what it was sent.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, pin::Pin, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -14,11 +14,12 @@ use tokio_tungstenite::{
         Error, Message,
         client::IntoClientRequest as _,
         http::{HeaderName, HeaderValue},
+        protocol::{CloseFrame, Role, frame::coding::CloseCode},
     },
 };
 
 use super::{
-    PATIENCE, Pod,
+    Http2, PATIENCE, Pod,
     private::{self, Stream},
     throttle::Throttled,
 };
@@ -151,6 +152,10 @@ impl Join {
 
     /// Connects and waits for nothing; tells what the pod says if it refuses, and nothing if there is none.
     pub(crate) async fn attempt(&self) -> Result<Viewer, Option<Refusal>> {
+        if private::is_watched_over_http2(self.address) {
+            let attempt: Pin<Box<dyn Future<Output = _> + Send + '_>> = Box::pin(self.attempt_over_http2());
+            return attempt.await;
+        }
         let socket = TcpSocket::new_v4().unwrap();
         if let Some(bytes) = self.receive_buffer {
             socket.set_recv_buffer_size(bytes).unwrap();
@@ -173,18 +178,49 @@ impl Join {
             }
             _ => None,
         })?;
-        Ok(Viewer {
+        Ok(Viewer::on(socket))
+    }
+
+    async fn attempt_over_http2(&self) -> Result<Viewer, Option<Refusal>> {
+        let connection = Http2::reading(self.address, self.receive_buffer, self.reads).await.ok_or(None)?;
+        self.attempt_on(&connection).await
+    }
+
+    /// The same as [`Self::attempt`], as a stream of a connection of HTTP/2.
+    pub(crate) async fn attempt_on(&self, connection: &Http2) -> Result<Viewer, Option<Refusal>> {
+        let mut headers: Vec<_> =
+            self.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        let bearer = self.token.as_ref().map(|token| format!("Bearer {token}"));
+        headers.extend(bearer.iter().map(|bearer| ("authorization", bearer.as_str())));
+        let stream = connection.websocket(&self.path, &headers).await.map_err(|answer| {
+            answer.map(|answer| Refusal {
+                status: answer.status,
+                retry_after_s: answer.header("retry-after").map(|seconds| seconds.parse().unwrap()),
+            })
+        })?;
+        Ok(Viewer::on(WebSocketStream::from_raw_socket(stream, Role::Client, None).await))
+    }
+
+    /// The same as [`Self::open`], as a stream of a connection of HTTP/2.
+    pub(crate) async fn open_on(&self, connection: &Http2) -> Viewer {
+        let mut viewer = self.attempt_on(connection).await.expect("a pod that takes viewers");
+        viewer.until("hello", |viewer| viewer.has("hello")).await;
+        viewer
+    }
+}
+
+impl Viewer {
+    fn on(socket: WebSocketStream<Box<dyn Stream>>) -> Self {
+        Self {
             socket,
             log: Vec::new(),
             seen: Vec::new(),
             position: String::new(),
             closed: None,
             references: 0,
-        })
+        }
     }
-}
 
-impl Viewer {
     /// Reads one frame into the log; false if the socket is closed.
     pub(crate) async fn read(&mut self) -> bool {
         self.read_by(Instant::now() + PATIENCE).await.unwrap_or_else(|| panic!("silence; {}", self.tail()))
@@ -289,6 +325,12 @@ impl Viewer {
     /// The numbers of all comments, in the order in which they came.
     pub(crate) fn seqs(&self) -> Vec<u64> {
         self.seen.iter().map(|seen| seen.seq).collect()
+    }
+
+    /// Closes with 1000.
+    pub(crate) async fn bye(&mut self) {
+        let close = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+        self.socket.close(Some(close)).await.unwrap();
     }
 
     /// Sends a message.
