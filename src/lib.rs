@@ -12,7 +12,7 @@
 //!                                                               └────────────── hub
 //! ```
 //!
-//! One staircase; a room imports only rooms below it, and `tests/layers.rs` holds it to that:
+//! One staircase; a room imports only rooms below it, and `tests/layers` holds it to that:
 //!
 //! | step | room | what it does |
 //! |---|---|---|

@@ -1,6 +1,8 @@
 //! The staircase holds: a room imports only rooms below it, closets import no room, and a few rules that keep it so.
 
-use std::{fs, path::Path};
+mod files;
+
+use std::{collections::BTreeMap, fs, path::Path};
 
 /// Each room's step.
 const ROOMS: [(&str, u8); 11] = [
@@ -31,6 +33,8 @@ const BEHIND: [(&str, &str); 6] = [
 struct Source {
     /// Below `src`, such as `hub/seat.rs`.
     path: String,
+    /// As it is.
+    text: String,
     /// Without comments.
     code: String,
 }
@@ -92,7 +96,8 @@ fn sources() -> Vec<Source> {
                 let text = fs::read_to_string(&path).unwrap();
                 let code: Vec<_> = text.lines().map(|line| line.split("//").next().unwrap()).collect();
                 let path = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-                into.push(Source { path, code: code.join("\n") });
+                let code = code.join("\n");
+                into.push(Source { path, text, code });
             }
         }
     }
@@ -132,7 +137,7 @@ fn a_room_imports_only_rooms_below_it() {
 #[test]
 fn third_party_crates_stand_behind_one_room() {
     let mut faults = Vec::new();
-    for Source { path, code } in sources() {
+    for Source { path, code, .. } in sources() {
         for (name, place) in BEHIND {
             if code.contains(name) && !path.starts_with(place) {
                 faults.push(format!("{path} names {name}, which belongs in {place}"));
@@ -146,7 +151,7 @@ fn third_party_crates_stand_behind_one_room() {
 #[test]
 fn tasks_have_an_owner_and_signatures_hide_locks() {
     let mut faults = Vec::new();
-    for Source { path, code } in sources() {
+    for Source { path, code, .. } in sources() {
         if code.contains("tokio::spawn") && path != "shutdown.rs" {
             faults.push(format!("{path} spawns a task that nobody owns"));
         }
@@ -222,6 +227,117 @@ fn a_derived_struct_is_read_as_an_object() {
             if *path != "domain/json.rs" && !line.contains("Object") && !line.contains(": Map<") {
                 faults.push(format!("{path} reads what may be an array: {}", line.trim()));
             }
+        }
+    }
+    none(&faults);
+}
+
+/// Rooms with files that are in circles, and the most that these may be: those of `shards` until its folders come; of
+/// `http` and `connection` the listener, TLS and the sockets, until these have a room of their own.
+const IN_CIRCLES: [(&str, usize); 3] = [("shards/", 12), ("http/", 3), ("connection/", 2)];
+
+/// Files can be read one after the other: none takes from a file that leads back to it.
+#[test]
+fn no_circle_between_files() {
+    let mut all = files::Crate::default();
+    sources().iter().for_each(|source| all.add(&source.path, &source.text));
+    let edges = all.edges();
+    assert!(edges.values().map(BTreeMap::len).sum::<usize>() > 300, "the edges are found");
+    let mut circles = files::circles(&edges);
+    for (room, most) in IN_CIRCLES {
+        let known = circles.extract_if(.., |circle| circle.iter().all(|file| file.starts_with(room)));
+        let files: Vec<_> = known.flatten().collect();
+        assert!(files.len() <= most, "{} files are in circles: {files:?}", files.len());
+    }
+    none(&circles.iter().map(|circle| files::told(&edges, circle)).collect::<Vec<_>>());
+}
+
+/// Names of several types that wait for names of their own, and how often each stands in `src`. They may only become
+/// fewer.
+const SHARED_NAMES: [(&str, usize); 39] = [
+    ("Beat", 2),
+    ("Caller", 2),
+    ("Claims", 2),
+    ("Count", 2),
+    ("Counts", 2),
+    ("Entry", 2),
+    ("Events", 2),
+    ("Faults", 2),
+    ("Health", 2),
+    ("Identity", 2),
+    ("Interest", 2),
+    ("Kept", 2),
+    ("Key", 2),
+    ("Limits", 2),
+    ("Line", 2),
+    ("Mark", 2),
+    ("Member", 2),
+    ("Meters", 2),
+    ("Minutes", 2),
+    ("Notice", 2),
+    ("Outcome", 2),
+    ("Place", 2),
+    ("Pulse", 2),
+    ("Question", 2),
+    ("Raw", 2),
+    ("Read", 2),
+    ("Reader", 2),
+    ("Readiness", 2),
+    ("Reading", 2),
+    ("Settings", 3),
+    ("Span", 3),
+    ("Step", 2),
+    ("Stream", 2),
+    ("Streams", 2),
+    ("Tally", 3),
+    ("Tape", 2),
+    ("Turn", 2),
+    ("Wire", 2),
+    ("Wish", 2),
+];
+
+/// A name has one meaning. `Inner`, the private part behind a handle, may stand once in each file.
+#[test]
+fn a_type_name_stands_once() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for source in sources().iter().filter(|source| !source.path.contains("tests")) {
+        for name in files::types(&source.text) {
+            places.entry(name).or_default().push(source.path.clone());
+        }
+    }
+    assert!(places.len() > 300, "the types are found");
+    let shared: BTreeMap<_, _> = SHARED_NAMES.into_iter().collect();
+    let mut faults = Vec::new();
+    for (name, paths) in places.iter().filter(|(name, _)| *name != "Inner") {
+        let most = shared.get(name.as_str()).copied().unwrap_or(1);
+        if paths.len() > most {
+            faults.push(format!("{name} is the name of {} types: {}", paths.len(), paths.join(", ")));
+        }
+    }
+    for (name, most) in shared {
+        if places.get(name).map_or(0, Vec::len) < most {
+            faults.push(format!("{name} is no longer the name of {most} types: shorten SHARED_NAMES"));
+        }
+    }
+    none(&faults);
+}
+
+/// Files of `shards` that wait for their folders.
+const BESIDE_THEIR_FOLDERS: [&str; 2] = ["shards/keeper.rs", "shards/link.rs"];
+
+/// A module with children is `x/mod.rs`, and a file lies where its module is declared, so that it is found by its name.
+#[test]
+fn modules_are_laid_out_in_one_way() {
+    let sources = sources();
+    let mut faults = Vec::new();
+    for Source { path, code, .. } in &sources {
+        let folder = format!("{}/", path.trim_end_matches(".rs"));
+        let has_folder = sources.iter().any(|other| other.path.starts_with(&folder));
+        if has_folder && !BESIDE_THEIR_FOLDERS.contains(&path.as_str()) {
+            faults.push(format!("{path} is to be {folder}mod.rs"));
+        }
+        if code.contains("#[path") && !path.contains("tests/") {
+            faults.push(format!("{path} declares a module that lies elsewhere"));
         }
     }
     none(&faults);
