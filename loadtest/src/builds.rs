@@ -3,9 +3,17 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::lookup_host,
+    time::{Instant, timeout},
+};
 
-use crate::http;
+use crate::{
+    dial::{self, Route},
+    http,
+    plan::Target,
+    tls::Tls,
+};
 
 /// The longest time that an answer may take.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -18,20 +26,26 @@ struct Status {
 }
 
 /// Returns the pod's name, version and build behind each ops listener, or the reason why it is not known.
-pub(crate) async fn ask(listeners: &[String]) -> Vec<String> {
+pub(crate) async fn ask(listeners: &[Target], tls: Option<&Tls>) -> Vec<String> {
     let mut told = Vec::with_capacity(listeners.len());
-    for authority in listeners {
-        told.push(match timeout(ANSWER, status(authority)).await.ok().flatten() {
+    for listener in listeners {
+        told.push(match timeout(ANSWER, status(listener, tls)).await.ok().flatten() {
             Some(Status { pod, version, build }) => format!("{pod} {version} ({build})"),
-            None => format!("{authority} did not tell its build"),
+            None => format!("{} did not tell its build", listener.authority),
         });
     }
     told
 }
 
-async fn status(authority: &str) -> Option<Status> {
-    let mut socket = TcpStream::connect(authority).await.ok()?;
-    let request = format!("GET /status.json HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
+async fn status(listener: &Target, tls: Option<&Tls>) -> Option<Status> {
+    let Target { authority, prefix, .. } = listener;
+    let address = lookup_host(authority).await.ok()?.next()?;
+    let tls = tls.filter(|_| listener.tls).map(|tls| (tls, authority.as_str()));
+    let deadline = Instant::now() + ANSWER;
+    let route = Route { address, source: None, receive_bytes: None, deadline, tls };
+    let mut socket = dial::connect(route).await.ok()?;
+    let request =
+        format!("GET {prefix}/status.json HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
     let answer = http::exchange(&mut socket, request.as_bytes()).await.ok()?;
     serde_json::from_slice(&answer.body).ok()
 }

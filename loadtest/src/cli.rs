@@ -17,8 +17,8 @@ pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("
 
 /// Open-loop load tester for Fanfare, with its own reading of the protocol.
 ///
-/// Exit code 0: every promise held and every objective was met; 1: not, or the target did not answer, so that nothing
-/// was measured; 2: the run could not begin (arguments, limits of this machine).
+/// Exit code 0: every promise held and every objective was met; 1: not, or the target did not answer or was not trusted,
+/// so that nothing was measured; 2: the run could not begin (arguments, limits of this machine).
 #[derive(Debug, Parser)]
 #[command(name = "loadtest", version = VERSION, max_term_width = 110)]
 pub struct Cli {
@@ -105,10 +105,14 @@ impl Command {
 #[derive(Debug, Clone, Args)]
 #[command(args_override_self = true)]
 pub struct RunArgs {
-    /// The server, ws://host:port; repeat it for several pods, and viewers are spread over them
+    /// The server, ws://host:port, or wss:// with TLS (http:// and https:// are the same); repeat it for several pods,
+    /// and viewers are spread over them
     #[arg(long, required = true, value_name = "URL")]
     pub url: Vec<String>,
-    /// The ops listener of a pod, http://host:port, that is asked for the pod's build; may be repeated
+    /// The authorities to trust behind wss:// and https://, a PEM file [default: those of this system]
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// The ops listener of a pod, http://host:port or https://, that is asked for the pod's build; may be repeated
     #[arg(long, value_name = "URL")]
     pub ops: Vec<String>,
     /// Viewers that listen
@@ -141,7 +145,7 @@ pub struct RunArgs {
     /// Posts through REST instead of WebSocket posters
     #[arg(long)]
     pub rest: bool,
-    /// Posts through REST go to this server instead, ws://host:port; may be repeated
+    /// Posts through REST go to this server instead, of the form of --url; may be repeated
     #[arg(long, value_name = "URL")]
     pub rest_url: Vec<String>,
     /// Keep-alive connections that REST posts are spread over

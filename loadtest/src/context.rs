@@ -1,7 +1,7 @@
 //! What all sockets of a process share: the plan, clock, phase, ledgers and tallies.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -19,6 +19,7 @@ use crate::{
     recent::Recent,
     schedule::Schedule,
     tally::{Tallies, Tally},
+    tls::Tls,
 };
 
 /// Where the run is. Posts begin in `Posting`; everything ends at `Finished`.
@@ -75,6 +76,7 @@ pub(crate) struct Context {
     pub(crate) share: Share,
     addresses: Vec<SocketAddr>,
     rest_addresses: Vec<SocketAddr>,
+    tls: Option<Tls>,
     /// Bounds the handshakes in flight of those who are there from the start.
     pub(crate) joins: Semaphore,
     phase: watch::Sender<Phase>,
@@ -97,7 +99,7 @@ impl Drop for Presence {
 }
 
 impl Context {
-    pub(crate) fn new(brief: Brief) -> Self {
+    pub(crate) fn new(brief: Brief, tls: Option<Tls>) -> Self {
         let Brief { plan, addresses, rest_addresses, run, epoch_us, share } = brief;
         let threads = || (0..plan.threads).map(|_| Mutex::default()).collect();
         let mut context = Self {
@@ -106,6 +108,7 @@ impl Context {
             share,
             addresses,
             rest_addresses,
+            tls,
             joins: Semaphore::new((plan.in_flight / u32::from(share.of)).max(1) as usize),
             phase: watch::Sender::new(Phase::Joining),
             ledgers: Vec::new(),
@@ -188,6 +191,17 @@ impl Context {
             Some(index) => (&self.plan.rest_targets[index], self.rest_addresses[index]),
             None => self.target(number),
         }
+    }
+
+    /// The address that this socket connects from; `None` leaves it to the kernel.
+    pub(crate) fn source(&self, socket: u32) -> Option<IpAddr> {
+        let sources = &self.plan.sources;
+        sources.get(socket as usize % sources.len().max(1)).copied()
+    }
+
+    /// How to encrypt connections to this target; `None` if they are plain.
+    pub(crate) fn tls<'a>(&'a self, target: &'a Target) -> Option<(&'a Tls, &'a str)> {
+        self.tls.as_ref().filter(|_| target.tls).map(|tls| (tls, target.authority.as_str()))
     }
 
     /// The schedule of the comments of a run that began to post at this time.

@@ -1,9 +1,6 @@
 //! A small HTTP/1.1 client for the REST posts: one request at a time over a connection that is kept.
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::wire;
 
@@ -26,8 +23,12 @@ pub(crate) enum NoAnswer {
 }
 
 /// Writes a request and reads its answer.
-pub(crate) async fn exchange(stream: &mut TcpStream, request: &[u8]) -> Result<Answer, NoAnswer> {
+pub(crate) async fn exchange(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    request: &[u8],
+) -> Result<Answer, NoAnswer> {
     stream.write_all(request).await.map_err(|_| NoAnswer::Cut)?;
+    stream.flush().await.map_err(|_| NoAnswer::Cut)?;
     let mut bytes = Vec::with_capacity(1024);
     let head = loop {
         match wire::head_length(&bytes).map_err(|_| NoAnswer::Malformed)? {
@@ -43,7 +44,7 @@ pub(crate) async fn exchange(stream: &mut TcpStream, request: &[u8]) -> Result<A
     Ok(Answer { status, body: bytes.drain(head..head + length).collect(), keep: keep && whole })
 }
 
-async fn more(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<(), NoAnswer> {
+async fn more(stream: &mut (impl AsyncRead + Unpin), bytes: &mut Vec<u8>) -> Result<(), NoAnswer> {
     match stream.read_buf(bytes).await {
         Ok(1..) => Ok(()),
         _ => Err(NoAnswer::Cut),

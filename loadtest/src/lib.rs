@@ -10,6 +10,7 @@
 //! The rooms, from the ground up; a room uses only those before it:
 //! * `wire` RFC 6455 without sockets · `mark` what a body starts with · `scan` JSON without a tree ·
 //!   `rng`, `proc` (what `/proc` tells), `clock`, `meta` (when, where, with what)
+//! * `tls` the authorities to trust · `stream` a connection, plain or encrypted
 //! * `events` what happens during the posting · `cli` flags · `scenario` files that become flags and events ·
 //!   `slo` objectives · `plan` all of that, if it makes sense
 //! * `schedule` when each post is due · `tally` counts and histograms · `ledger` what is known of a stream ·
@@ -62,10 +63,12 @@ mod schedule;
 mod seats;
 pub mod sink;
 pub mod slo;
+mod stream;
 mod stuck;
 pub mod table;
 mod tally;
 mod team;
+mod tls;
 mod turns;
 mod viewer;
 mod wire;

@@ -7,10 +7,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::stream::Stream;
 
 const READ_BYTES: usize = 64 * 1024;
 
@@ -20,14 +19,14 @@ thread_local! {
 
 /// One connection; what is to be sent waits in `out` and goes out beside the reading.
 pub(crate) struct Link {
-    stream: TcpStream,
+    stream: Stream,
     pub(crate) out: Vec<u8>,
     /// The most that is read at once.
     at_once: usize,
 }
 
 impl Link {
-    pub(crate) fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(stream: Stream) -> Self {
         Self { stream, out: Vec::new(), at_once: READ_BYTES }
     }
 
@@ -52,6 +51,10 @@ impl Link {
                 Poll::Pending => break,
             }
         }
+        // TLS keeps what the socket did not take, and answers of its own.
+        if let Poll::Ready(flushed) = Pin::new(&mut self.stream).poll_flush(cx) {
+            flushed?;
+        }
         READ.with_borrow_mut(|buffer| {
             let mut buffer = ReadBuf::new(&mut buffer[..self.at_once]);
             // A short read also tells tokio that the socket is empty: no second read to hear it.
@@ -62,8 +65,8 @@ impl Link {
     }
 
     /// Sends as much of what waits as goes at once, before the socket is dropped.
-    pub(crate) fn part(&self) {
+    pub(crate) fn part(mut self) {
         // The connection is given up either way.
-        let _ = self.stream.try_write(&self.out);
+        let _ = self.stream.send_last(&self.out);
     }
 }

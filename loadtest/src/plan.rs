@@ -1,6 +1,6 @@
 //! A run that makes sense: what the flags say, checked, with every mistake named at once.
 
-use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,7 @@ use crate::{
     mark::{MARK_BYTES, PostId},
     proc,
     slo::Slo,
+    tls::{self, Tls},
 };
 
 /// The longest body that the protocol takes, in ASCII.
@@ -25,13 +26,17 @@ pub(crate) struct Target {
     pub(crate) authority: String,
     /// What stands before `/v1`, without a trailing slash.
     pub(crate) prefix: String,
+    /// Connections to it are encrypted.
+    pub(crate) tls: bool,
 }
 
 impl Target {
     fn parse(url: &str, flag: &str) -> Result<Self, String> {
-        let rest = url
-            .strip_prefix("ws://")
-            .ok_or_else(|| format!("{flag} {url}: only ws://host:port is supported"))?;
+        let (tls, rest) = match url.split_once("://") {
+            Some(("ws" | "http", rest)) => (false, rest),
+            Some(("wss" | "https", rest)) => (true, rest),
+            _ => return Err(format!("{flag} {url}: expected ws://, wss://, http:// or https://host:port")),
+        };
         let (authority, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let plain = url.bytes().all(|byte| byte.is_ascii_graphic()) && !url.contains(['?', '#', '@']);
         let port =
@@ -40,18 +45,24 @@ impl Target {
             Some((host, 1..)) if plain && !host.is_empty() => {}
             _ => return Err(format!("{flag} {url}: a host and a port are needed, and no query")),
         }
+        if tls && tls::server_name(authority).is_none() {
+            return Err(format!("{flag} {url}: the host is no name that a certificate can have"));
+        }
         let prefix = prefix.trim_end_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
-        Ok(Self { authority: authority.to_owned(), prefix })
+        Ok(Self { authority: authority.to_owned(), prefix, tls })
     }
 }
 
-/// The `host:port` of `http://host:port`.
-fn authority(url: &str) -> Option<String> {
-    let authority = url.strip_prefix("http://")?.trim_end_matches('/');
-    let (host, port) = authority.rsplit_once(':')?;
-    let is_plain = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
-    (is_plain && port.parse::<u16>().is_ok()).then(|| authority.to_owned())
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "wss://" } else { "" };
+        write!(f, "{scheme}{}", self.authority)
+    }
+}
+
+fn has_tls(servers: [&Vec<Target>; 3]) -> bool {
+    servers.into_iter().flatten().any(|server| server.tls)
 }
 
 /// How comments are posted.
@@ -68,10 +79,12 @@ pub struct Plan {
     pub(crate) events: Events,
     pub(crate) slo: Slo,
     pub(crate) targets: Vec<Target>,
-    /// The pods' ops listeners, `host:port`.
-    pub(crate) ops: Vec<String>,
+    /// The pods' ops listeners.
+    pub(crate) ops: Vec<Target>,
     /// Where REST posts go; none: to the targets.
     pub(crate) rest_targets: Vec<Target>,
+    /// The file with the roots to trust; `None`: those of this system.
+    pub(crate) ca: Option<PathBuf>,
     /// Distinguishes the run's streams and posts from those of others; `None`: anything.
     pub(crate) run: Option<u32>,
     pub(crate) viewers: u32,
@@ -120,14 +133,8 @@ impl RunArgs {
     /// # Errors
     /// One sentence for each mistake.
     pub fn plan(self) -> Result<Plan, Vec<String>> {
-        let mut mistakes = self.mistakes();
-        let mut parse = |urls: &[String], flag: &str| {
-            let (found, wrong): (Vec<_>, Vec<_>) =
-                urls.iter().map(|url| Target::parse(url, flag)).partition(Result::is_ok);
-            mistakes.extend(wrong.into_iter().filter_map(Result::err));
-            found.into_iter().filter_map(Result::ok).collect::<Vec<_>>()
-        };
-        let (targets, rest_targets) = (parse(&self.url, "--url"), parse(&self.rest_url, "--rest-url"));
+        let ([targets, rest_targets, ops], wrong) = self.servers();
+        let mistakes: Vec<_> = self.mistakes().into_iter().chain(wrong).collect();
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
@@ -142,7 +149,8 @@ impl RunArgs {
             slo: Slo::of(&self.slo),
             targets,
             rest_targets,
-            ops: self.ops.iter().filter_map(|url| authority(url)).collect(),
+            ops,
+            ca: self.ca,
             run: None,
             viewers: self.viewers,
             streams: self.streams,
@@ -179,6 +187,22 @@ impl RunArgs {
         })
     }
 
+    /// The servers of `--url`, `--rest-url` and `--ops`, and what is wrong with them.
+    fn servers(&self) -> ([Vec<Target>; 3], Vec<String>) {
+        let mut mistakes = Vec::new();
+        let flags = [(&self.url, "--url"), (&self.rest_url, "--rest-url"), (&self.ops, "--ops")];
+        let servers = flags.map(|(urls, flag)| {
+            let (found, wrong): (Vec<_>, Vec<_>) =
+                urls.iter().map(|url| Target::parse(url, flag)).partition(Result::is_ok);
+            mistakes.extend(wrong.into_iter().filter_map(Result::err));
+            found.into_iter().filter_map(Result::ok).collect::<Vec<_>>()
+        });
+        if self.ca.is_some() && !has_tls(servers.each_ref()) {
+            mistakes.push("--ca: expected a wss:// or https:// URL beside it".to_owned());
+        }
+        (servers, mistakes)
+    }
+
     fn mistakes(&self) -> Vec<String> {
         let posts = self.rate.max(self.gifts_per_second) * self.seconds;
         let in_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
@@ -186,7 +210,6 @@ impl RunArgs {
         let share = |share: f64| (0.0..=1.0).contains(&share);
         let shortest = u16::try_from(MARK_BYTES).unwrap_or(MAX_BODY_BYTES);
         let rules = [
-            (self.ops.iter().all(|url| authority(url).is_some()), "--ops: http://host:port"),
             ((1..=1_000_000).contains(&self.streams), "--streams: 1 to 1,000,000"),
             (self.viewers <= 1_000_000, "--viewers: at most 1,000,000"),
             (
@@ -262,6 +285,17 @@ impl Plan {
         pods.chain(redis).collect()
     }
 
+    /// Makes what connections with TLS need; `None` if no server of the run is behind it.
+    ///
+    /// # Errors
+    /// Why there is no root to trust, in one sentence.
+    pub(crate) fn tls(&self) -> Result<Option<Tls>, String> {
+        if has_tls([&self.targets, &self.rest_targets, &self.ops]) {
+            return Tls::trusting(self.ca.as_deref()).map(Some);
+        }
+        Ok(None)
+    }
+
     /// Whether gifts are posted, which goes through REST.
     pub(crate) fn has_gifts(&self) -> bool {
         self.gifts_per_second > 0.0 || !self.events.bursts.is_empty()
@@ -309,17 +343,28 @@ mod tests {
     fn flags_make_a_plan() {
         let plan =
             plan("--url ws://127.0.0.1:8080/chat/ --viewers 10 --streams 2 --resumers 3 --stuck 1").unwrap();
-        assert_eq!(plan.targets[0], Target { authority: "127.0.0.1:8080".into(), prefix: "/chat".into() });
+        let target = Target { authority: "127.0.0.1:8080".into(), prefix: "/chat".into(), tls: false };
+        assert_eq!(plan.targets[0], target);
+        assert!(plan.tls().unwrap().is_none());
         assert_eq!(plan.posting, Posting::WebSocket { posters: 1 });
         assert_eq!(plan.checked_sockets(), 15);
     }
 
     #[test]
+    fn the_scheme_says_whether_a_target_is_behind_tls() {
+        let plan =
+            plan("--url http://a:1 --url wss://b:2/x --rest-url https://c:3 --ops https://d:4").unwrap();
+        let tls = |targets: &[Target]| targets.iter().map(|target| target.tls).collect::<Vec<_>>();
+        assert_eq!(tls(&plan.targets), [false, true]);
+        assert_eq!((tls(&plan.rest_targets), tls(&plan.ops)), (vec![true], vec![true]));
+    }
+
+    #[test]
     fn all_mistakes_are_named_at_once() {
         let mistakes = plan(
-            "--url http://x --url ws://nowhere --url ws://a:1?b --rest-url nowhere --streams 0 --rate=-1 --body-bytes 3 --tolerate loss",
+            "--url http://x --url ftp://x:1 --url wss://_*:1 --ops http://x --ca x --url ws://nowhere --url ws://a:1?b --rest-url nowhere --streams 0 --rate=-1 --body-bytes 3 --tolerate loss",
         );
         let mistakes = mistakes.unwrap_err();
-        assert_eq!(mistakes.len(), 8, "{mistakes:#?}");
+        assert_eq!(mistakes.len(), 12, "{mistakes:#?}");
     }
 }

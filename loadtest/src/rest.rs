@@ -3,18 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use serde::Deserialize;
-use tokio::{
-    net::TcpStream,
-    time::{Instant, sleep, sleep_until, timeout_at},
-};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::{
     context::{Class, Context, Phase},
-    dial::{self, Route},
+    dial::{self, DialError, Route},
     http::{self, Answer},
     ledger::Fit,
     mark::{Mark, PostId},
     schedule::{Due, Schedule},
+    stream::Stream,
     tally::note,
 };
 
@@ -76,7 +74,7 @@ impl Worker {
     }
 
     /// Posts once, and again with the same idempotency id while the outcome is unknown.
-    async fn post(&self, due: Due, connection: &mut Option<TcpStream>) {
+    async fn post(&self, due: Due, connection: &mut Option<Stream>) {
         let post = match self.sort {
             Sort::Comments => PostId::comment(due.number),
             Sort::Gifts(_) => PostId::gift(due.number),
@@ -92,11 +90,17 @@ impl Worker {
         let deadline = Instant::now() + self.ctx.plan.request;
         loop {
             match timeout_at(deadline, self.exchange(connection, &request, deadline)).await {
-                Ok(Some(answer)) => {
+                Ok(Ok(answer)) => {
                     self.answered((due, post), floor, &answer);
                     return;
                 }
-                Ok(None) => *connection = None,
+                // A certificate does not get better by asking again.
+                Ok(Err(Some(DialError::Tls(reason)))) => {
+                    let mut tally = self.ctx.tally((self.number, Class::Steady));
+                    note(&mut tally.errors, &format!("REST: {reason}"));
+                    return;
+                }
+                Ok(Err(_)) => *connection = None,
                 Err(_) => {
                     *connection = None;
                     return;
@@ -106,25 +110,27 @@ impl Worker {
         }
     }
 
-    /// Sends the request, on a new connection if there is none; `None` when its outcome is unknown.
+    /// Sends the request, on a new connection if there is none; the error is `None` when its outcome is unknown.
     async fn exchange(
         &self,
-        connection: &mut Option<TcpStream>,
+        connection: &mut Option<Stream>,
         request: &[u8],
         deadline: Instant,
-    ) -> Option<Answer> {
+    ) -> Result<Answer, Option<DialError>> {
         let mut stream = match connection.take() {
             Some(stream) => stream,
             None => {
-                let (_, address) = self.ctx.rest_target(self.number);
-                dial::connect(Route { address, source: None, receive_bytes: None, deadline }).await.ok()?
+                let (target, address) = self.ctx.rest_target(self.number);
+                let tls = self.ctx.tls(target);
+                let route = Route { address, source: None, receive_bytes: None, deadline, tls };
+                dial::connect(route).await.map_err(Some)?
             }
         };
-        let answer = http::exchange(&mut stream, request).await.ok()?;
+        let answer = http::exchange(&mut stream, request).await.map_err(|_| None)?;
         if answer.keep {
             *connection = Some(stream);
         }
-        Some(answer)
+        Ok(answer)
     }
 
     fn request(&self, due: Due, post: PostId) -> Vec<u8> {

@@ -38,6 +38,8 @@ const HEAD_START_US: [u64; 2] = [50_000, 400_000];
 pub enum StartError {
     /// Limits of this machine are in the way: each with what to do.
     Limits(Vec<String>),
+    /// There is no root to trust, so no server behind TLS can be asked.
+    NoRoots(String),
     /// A target's name has no address.
     NoAddress(String),
     /// A process to watch is not there.
@@ -50,11 +52,11 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Limits(mistakes) => f.write_str(&mistakes.join("\n          ")),
+            Self::NoRoots(reason) | Self::Lost(reason) => f.write_str(reason),
             Self::NoAddress(target) => write!(f, "{target} has no address"),
             Self::NoProcess => {
                 f.write_str("a process given by --pid or --redis-pid is not there, or may not be read")
             }
-            Self::Lost(reason) => f.write_str(reason),
         }
     }
 }
@@ -104,7 +106,8 @@ pub struct Progress {
 /// When it cannot begin, or a process of the tester is gone. A target that fails in any way is no error: the
 /// report says so.
 pub async fn run(plan: Plan, on_progress: impl FnMut(&Progress)) -> Result<Report, StartError> {
-    let meta = Meta { pods: builds::ask(&plan.ops).await, ..Meta::gather(&plan.name) };
+    let tls = plan.tls().map_err(StartError::NoRoots)?;
+    let meta = Meta { pods: builds::ask(&plan.ops, tls.as_ref()).await, ..Meta::gather(&plan.name) };
     for pids in [&plan.pids, &plan.redis_pids] {
         if !pids.is_empty() && Usage::of(pids).is_none() {
             return Err(StartError::NoProcess);
@@ -119,7 +122,7 @@ pub async fn run(plan: Plan, on_progress: impl FnMut(&Progress)) -> Result<Repor
     let before = [Usage::of(&plan.pids), Usage::of(&plan.redis_pids)];
     let brief = Brief { plan: plan.clone(), addresses, rest_addresses, run, epoch_us, share };
     let team = match (processes, &plan.program) {
-        (1, _) => Team::alone(brief),
+        (1, _) => Team::alone(brief, tls),
         (_, Some(program)) => Team::several(&brief, program, processes)?,
         (_, None) => Team::several(&brief, &own_program()?, processes)?,
     };

@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 
-use crate::{cli::SinkArgs, link::Link, proc};
+use crate::{cli::SinkArgs, link::Link, proc, stream::Stream};
 
 /// Connections at once; the sender's listener has a short queue.
 const IN_FLIGHT: u32 = 64;
@@ -34,7 +34,7 @@ pub async fn sink(args: &SinkArgs) -> io::Result<SinkReport> {
             connecting.spawn(timeout(CONNECTING, TcpStream::connect(args.connect)));
         }
         for connected in connecting.join_all().await {
-            links.push(Link::new(connected??));
+            links.push(Link::new(Stream::Plain(connected??)));
         }
         wanted -= wanted.min(IN_FLIGHT);
     }

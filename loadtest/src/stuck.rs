@@ -8,7 +8,6 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::{
-    net::TcpStream,
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
@@ -18,6 +17,7 @@ use crate::{
     dial::{self, Route, Upgrade},
     proc::{TcpState, tcp_table},
     rng::Rng,
+    stream::Stream,
     tally::note,
     wire,
 };
@@ -29,7 +29,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LAST_LOOK: Duration = Duration::from_millis(300);
 
 struct Stuck {
-    stream: TcpStream,
+    stream: Stream,
     ends: Option<(SocketAddr, SocketAddr)>,
     since_us: u64,
     /// The last look did not find the server's end in the table, which is no snapshot: one miss proves nothing.
@@ -75,14 +75,14 @@ pub(crate) async fn watch(ctx: Arc<Context>, first: u32) -> Cuts {
         look(&ctx, &mut open, &mut cuts).await;
     }
     let mut rng = Rng::new(u64::from(ctx.run));
-    for stuck in &open {
+    for stuck in &mut open {
         let mut ping = Vec::new();
         wire::push_pong(&mut ping, b"", rng.mask());
         // An error shows below as well.
-        let _ = stuck.stream.try_write(&ping);
+        let _ = stuck.stream.send_last(&ping);
     }
     sleep(LAST_LOOK).await;
-    let cut = |stuck: &&Stuck| stuck.stream.take_error().ok().flatten().is_some();
+    let cut = |stuck: &&Stuck| stuck.stream.tcp().take_error().ok().flatten().is_some();
     cuts.unnoticed = u32::try_from(open.iter().filter(cut).count()).unwrap_or(u32::MAX);
     cuts.alive = u32::try_from(open.len()).unwrap_or(u32::MAX) - cuts.unnoticed;
     cuts
@@ -99,16 +99,16 @@ async fn open_all(ctx: &Arc<Context>, first: u32) -> Vec<Stuck> {
 async fn open(ctx: Arc<Context>, socket: u32, stream: u32) -> Option<Stuck> {
     let permit = ctx.joins.acquire().await;
     let (target, address) = ctx.target(socket);
-    let source = ctx.plan.sources.get(socket as usize % ctx.plan.sources.len().max(1)).copied();
+    let source = ctx.source(socket);
     let deadline = Instant::now() + ctx.plan.handshake;
-    let route = Route { address, source, receive_bytes: Some(RECEIVE_BYTES), deadline };
+    let route = Route { address, source, receive_bytes: Some(RECEIVE_BYTES), deadline, tls: ctx.tls(target) };
     let path = format!("{}/v1/streams/{}/watch", target.prefix, ctx.stream_name(stream));
     let nonce = Rng::new(u64::from(socket)).nonce();
     let upgrade = Upgrade { authority: &target.authority, path: &path, headers: &ctx.plan.headers, nonce };
     let opened = if permit.is_ok() { dial::open(route, upgrade).await } else { return None };
     match opened {
         Ok((stream, _)) => {
-            let ends = stream.local_addr().ok().zip(stream.peer_addr().ok());
+            let ends = stream.tcp().local_addr().ok().zip(stream.tcp().peer_addr().ok());
             Some(Stuck { stream, ends, since_us: ctx.clock.now_us(), missed: false })
         }
         Err(error) => {
@@ -128,7 +128,7 @@ async fn look(ctx: &Context, open: &mut Vec<Stuck>, cuts: &mut Cuts) {
         let state = |ends| table.as_ref().and_then(|table| table.get(&ends).copied());
         let here = stuck.ends.and_then(state);
         let there = stuck.ends.and_then(|(local, peer)| state((peer, local)));
-        let sign = match (stuck.stream.take_error(), here, there) {
+        let sign = match (stuck.stream.tcp().take_error(), here, there) {
             (Ok(Some(error)) | Err(error), ..) => error.kind().to_string(),
             (_, Some(TcpState::Other), _) => "the server's FIN".to_owned(),
             (_, Some(_), Some(TcpState::Other)) => "the server closed, data unread".to_owned(),

@@ -19,6 +19,7 @@ use crate::{
     context::{Brief, Context, Share},
     crew::{self, Look, Order, Outcome, Word},
     ledger::{Closed, Ledger},
+    tls::Tls,
 };
 
 /// Orders and words under way.
@@ -53,12 +54,12 @@ pub(crate) struct Lost(pub(crate) String);
 
 impl Team {
     /// Starts one crew in this process.
-    pub(crate) fn alone(brief: Brief) -> Self {
+    pub(crate) fn alone(brief: Brief, tls: Option<Tls>) -> Self {
         let (orders, theirs) = mpsc::channel(QUEUE);
         let (words, said) = mpsc::channel(QUEUE);
         let (one, mut its_words) = mpsc::channel(QUEUE);
         let mut crews = JoinSet::new();
-        crews.spawn(crew::serve(Arc::new(Context::new(brief)), theirs, one));
+        crews.spawn(crew::serve(Arc::new(Context::new(brief, tls)), theirs, one));
         crews.spawn(async move {
             while let Some(word) = its_words.recv().await {
                 if words.send((0, word)).await.is_err() {

@@ -155,8 +155,7 @@ impl Viewer {
         let ctx = Arc::clone(&self.ctx);
         let deadline = Instant::now() + ctx.plan.handshake;
         let (target, address) = ctx.target(self.seat.target);
-        let sources = &ctx.plan.sources;
-        let source = sources.get(self.seat.socket as usize % sources.len().max(1)).copied();
+        let source = ctx.source(self.seat.socket);
         let path = self.path(&target.prefix);
         let upgrade = Upgrade {
             authority: &target.authority,
@@ -165,7 +164,13 @@ impl Viewer {
             nonce: self.rng.nonce(),
         };
         let sip = self.sip_bytes();
-        let route = Route { address, source, receive_bytes: sip.map(|_| SIP_BUFFER_BYTES), deadline };
+        let route = Route {
+            address,
+            source,
+            receive_bytes: sip.map(|_| SIP_BUFFER_BYTES),
+            deadline,
+            tls: ctx.tls(target),
+        };
         // On the heap: what a handshake needs is not to be held by every viewer for its whole life.
         let (stream, rest) = Box::pin(dial::open(route, upgrade)).await?;
         let link = Link::new(stream);

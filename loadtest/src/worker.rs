@@ -20,13 +20,14 @@ const QUEUE: usize = 16;
 /// Serves until the input ends.
 ///
 /// # Errors
-/// When the first line is no brief, or there is no runtime.
+/// When the first line is no brief, its roots cannot be read, or there is no runtime.
 pub fn serve() -> Result<(), String> {
     proc::open_files_limit();
     let mut lines = io::stdin().lock().lines();
     let line = lines.next().and_then(Result::ok).unwrap_or_default();
     drop(lines);
     let brief: Brief = serde_json::from_str(&line).map_err(|error| format!("no brief: {error}"))?;
+    let tls = brief.plan.tls()?;
     let threads = usize::from(brief.plan.threads);
     let mut builder = if threads == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
     let runtime = builder.worker_threads(threads).enable_all().build().map_err(|error| error.to_string())?;
@@ -37,7 +38,7 @@ pub fn serve() -> Result<(), String> {
     let writer = spawn(Box::new(move || write_words(said))).map_err(|error| error.to_string())?;
     runtime.block_on(async {
         let mut crew = JoinSet::new();
-        crew.spawn(crew::serve(Arc::new(Context::new(brief)), theirs, words));
+        crew.spawn(crew::serve(Arc::new(Context::new(brief, tls)), theirs, words));
         crew.join_next().await
     });
     // A writer that panicked has nothing more to say.

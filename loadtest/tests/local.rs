@@ -15,12 +15,12 @@ use serde_json::Value;
 const PATIENCE: Duration = Duration::from_secs(60);
 const SHAPE: &str = "--viewers 12 --streams 3 --rate 5 --seconds 1 --idle-ms 300";
 
-fn program() -> &'static Path {
+pub(crate) fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_loadtest"))
 }
 
 /// `fanfare` is built with the workspace's tests.
-fn pod_is_built() {
+pub(crate) fn pod_is_built() {
     let pod = program().with_file_name("fanfare");
     assert!(pod.is_file(), "{} is not built: run the tests of the whole workspace", pod.display());
 }
@@ -131,7 +131,7 @@ impl Drop for Tester {
     }
 }
 
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < end, "not in time: {what}");
@@ -140,7 +140,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// What a pod answers.
-fn get(ops: &str, path: &str) -> String {
+pub(crate) fn get(ops: &str, path: &str) -> String {
     let mut socket = TcpStream::connect(ops).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(socket, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();

@@ -17,3 +17,5 @@ mod processes;
 mod scenarios;
 #[cfg(test)]
 mod targets;
+#[cfg(test)]
+mod tls;

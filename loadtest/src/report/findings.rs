@@ -11,7 +11,7 @@ use super::{
 use crate::{
     checker::Balance,
     meta::Meta,
-    plan::{Plan, Posting},
+    plan::{Plan, Posting, Target},
     slo::{Judged, Objective},
     stuck::Cuts,
     tally::{RUN_ENDED, Spread, Tallies, Tally},
@@ -122,7 +122,7 @@ impl Findings<'_> {
     fn shape(&self) -> Shape {
         let plan = self.plan;
         Shape {
-            targets: plan.targets.iter().map(|target| target.authority.clone()).collect(),
+            targets: plan.targets.iter().map(Target::to_string).collect(),
             run: format!("{:08x}", self.run),
             viewers: plan.viewers,
             posters: plan.posters(),
