@@ -92,7 +92,7 @@ impl Envoy {
 }
 
 /// An answer's body. Envoy speaks in chunks, which the client of our own tests does not know.
-fn fetch(admin: SocketAddr, path: &str) -> String {
+pub(crate) fn fetch(admin: SocketAddr, path: &str) -> String {
     let mut socket = TcpStream::connect(admin).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(socket, "GET {path} HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n").unwrap();

@@ -11,6 +11,9 @@
     reason = "what fails here fails a test, and says so"
 )]
 
+#[allow(dead_code, reason = "shared with the suite, which uses more of it")]
+#[path = "../page/browser.rs"]
+mod browser;
 #[allow(dead_code, unused_imports, reason = "shared with the suite, which uses more of it")]
 #[path = "../checker/mod.rs"]
 mod checker;

@@ -8,8 +8,9 @@ use tokio::{net::TcpStream, task::JoinSet};
 use tokio_util::bytes::Bytes;
 
 use crate::{
+    browser::Tab,
     envoy,
-    world::{PATIENCE, Pod, RawFrame, Signal, eventually, stream_for},
+    world::{Authority, PATIENCE, Pod, RawFrame, Signal, eventually, stream_for},
 };
 
 const COMMENTS: usize = 1_000;
@@ -22,15 +23,25 @@ struct Gateway {
 }
 
 impl Gateway {
-    async fn to(pod: SocketAddr) -> Self {
+    async fn to(pod: SocketAddr, tls: Option<&Authority>) -> Self {
         let folder = std::env::temp_dir().join(stream_for(&format!("fanfare-http2-{}", std::process::id())));
         fs::create_dir_all(&folder).unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        fs::write(folder.join("envoy.json"), bootstrap(port, pod).to_string()).unwrap();
+        fs::write(folder.join("envoy.json"), bootstrap(port, pod, tls).to_string()).unwrap();
         let child = envoy::spawn(&folder);
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         eventually("Envoy listens", PATIENCE, async || TcpStream::connect(address).await.ok()).await;
         Self { child, folder, address }
+    }
+}
+
+impl Gateway {
+    /// The value of one of its counters.
+    async fn count(&self, counter: &str) -> u64 {
+        let admin = fs::read_to_string(self.folder.join("admin")).unwrap().trim().parse().unwrap();
+        let path = format!("/stats?filter=^{counter}$");
+        let text = tokio::task::spawn_blocking(move || envoy::fetch(admin, &path)).await.unwrap();
+        text.trim().rsplit(' ').next().unwrap().parse().unwrap_or_else(|_| panic!("{counter}: {text}"))
     }
 }
 
@@ -42,12 +53,12 @@ impl Drop for Gateway {
     }
 }
 
-fn bootstrap(port: u16, pod: SocketAddr) -> Value {
+fn bootstrap(port: u16, pod: SocketAddr, tls: Option<&Authority>) -> Value {
     let at = |port: u16| json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
     let connections = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "viewers",
-        "codec_type": "HTTP2",
+        "codec_type": if tls.is_some() { "AUTO" } else { "HTTP2" },
         "http2_protocol_options": {"allow_connect": true},
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "stream_idle_timeout": "0s",
@@ -62,14 +73,28 @@ fn bootstrap(port: u16, pod: SocketAddr) -> Value {
             "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
         }],
     });
+    let mut chain = json!({"filters": [{
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": connections,
+    }]});
+    if let Some(authority) = tls {
+        let certificate = json!({
+            "certificate_chain": {"filename": authority.file("server.pem")},
+            "private_key": {"filename": authority.file("server.key")},
+        });
+        chain["transport_socket"] = json!({
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+                "common_tls_context": {"alpn_protocols": ["h2", "http/1.1"], "tls_certificates": [certificate]},
+            },
+        });
+    }
     json!({
         "node": {"id": "gateway", "cluster": "viewers"},
         "admin": {"address": at(0)},
         "static_resources": {
-            "listeners": [{"name": "viewers", "address": at(port), "filter_chains": [{"filters": [{
-                "name": "envoy.filters.network.http_connection_manager",
-                "typed_config": connections,
-            }]}]}],
+            "listeners": [{"name": "viewers", "address": at(port), "filter_chains": [chain]}],
             "clusters": [{
                 "name": "pod",
                 "type": "STATIC",
@@ -102,7 +127,7 @@ async fn a_viewer_over_http2_comes_in_and_its_tail_and_close_arrive() {
     let settings =
         [("FANFARE_TRUSTED_PROXIES", "127.0.0.0/8"), ("RUST_LOG", "info,fanfare::connection=debug")];
     let pod = Pod::start(&settings);
-    let (gateway, stream) = (Gateway::to(pod.public).await, stream_for("http2"));
+    let (gateway, stream) = (Gateway::to(pod.public, None).await, stream_for("http2"));
     let socket = TcpStream::connect(gateway.address).await.unwrap();
     let (client, connection) = h2::client::handshake(socket).await.unwrap();
     let mut connections = JoinSet::new();
@@ -148,4 +173,30 @@ async fn a_viewer_over_http2_comes_in_and_its_tail_and_close_arrive() {
     }
     assert_eq!((comments, close), (COMMENTS, Some(1001)));
     assert_eq!(pod.exit(PATIENCE).await, Some(0));
+}
+
+/// A browser behind an Envoy with TLS and `allow_connect` opens its WebSocket over the HTTP/2 connection that brought the
+/// page; the page watches and posts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_comes_in_over_http2_through_envoy() {
+    let (pod, authority) = (Pod::start(&[("FANFARE_TRUSTED_PROXIES", "127.0.0.0/8")]), Authority::new());
+    let (gateway, stream) = (Gateway::to(pod.public, Some(&authority)).await, stream_for("browser"));
+    let tab = Tab::open(&format!("https://{}/?stream={stream}&name=Ann", gateway.address)).await;
+    tab.until("live", "document.getElementById('state').dataset.state === 'live'").await;
+    pod.has_viewers(1).await;
+    pod.post(&stream, "by REST").await;
+    let shown = |text: &str| {
+        format!("[...document.querySelectorAll('#list .body')].some((p) => p.textContent === '{text}')")
+    };
+    tab.until("the comment", &shown("by REST")).await;
+    tab.run(
+        "document.getElementById('text').value = 'typed';
+        document.getElementById('text').form.requestSubmit()",
+    )
+    .await;
+    tab.until("its own comment", &shown("typed")).await;
+    assert_eq!(gateway.count("http.viewers.downstream_cx_http1_total").await, 0);
+    assert!(gateway.count("http.viewers.downstream_cx_http2_total").await >= 1);
+    assert_eq!(gateway.count("http.viewers.downstream_cx_upgrades_total").await, 1);
+    tab.close().await;
 }
