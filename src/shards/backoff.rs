@@ -14,20 +14,21 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// Takes note of a failure; those that come during the pause which it begins belong to it.
-    pub(super) fn failed(&mut self, now: Instant) {
-        if !self.pauses(now) {
-            self.until = Some(now + self.pauses.next(Duration::ZERO));
+    /// Records a failure; those that come during the pause which it begins belong to it. `random` is a number from 0
+    /// to 1.
+    pub(super) fn on_failure(&mut self, now: Instant, random: f64) {
+        if !self.is_backing_off(now) {
+            self.until = Some(now + self.pauses.next(Duration::ZERO, random));
         }
     }
 
-    /// Takes note of a success.
-    pub(super) fn worked(&mut self) {
+    /// Records a success.
+    pub(super) fn on_success(&mut self) {
         *self = Self::default();
     }
 
-    /// Whether to wait still.
-    pub(super) fn pauses(&self, now: Instant) -> bool {
+    /// Returns whether the pause goes on.
+    pub(super) fn is_backing_off(&self, now: Instant) -> bool {
         self.until.is_some_and(|until| now < until)
     }
 }
@@ -40,14 +41,14 @@ mod tests {
     fn a_pause_ends_with_its_time_or_a_success() {
         let mut backoff = Backoff::default();
         let now = Instant::now();
-        assert!(!backoff.pauses(now));
-        (0..20).for_each(|_| backoff.failed(now));
+        assert!(!backoff.is_backing_off(now));
+        (0..20).for_each(|_| backoff.on_failure(now, 1.0));
         assert!(
-            !backoff.pauses(now + Duration::from_millis(50)),
+            !backoff.is_backing_off(now + Duration::from_millis(50)),
             "failures within a pause do not lengthen it"
         );
-        backoff.failed(now);
-        backoff.worked();
-        assert!(!backoff.pauses(now));
+        backoff.on_failure(now, 1.0);
+        backoff.on_success();
+        assert!(!backoff.is_backing_off(now));
     }
 }

@@ -158,8 +158,8 @@ impl Keeper {
         match event {
             Event::Connected(connection) => {
                 self.report.connected.store(true, Relaxed);
-                self.step_pause.worked();
-                self.reads.worked();
+                self.step_pause.on_success();
+                self.reads.on_success();
                 self.interest.connected(connection);
                 self.census.repeat();
             }
@@ -227,7 +227,7 @@ impl Keeper {
     fn done(&mut self, done: Done) {
         match done {
             Done::Subscribed(streams, Ok(connection)) => {
-                self.step_pause.worked();
+                self.step_pause.on_success();
                 let granted = self.interest.subscribed(streams, connection);
                 self.count_before_opening(&granted);
                 granted.into_iter().for_each(|stream| self.granted(stream));
@@ -246,7 +246,7 @@ impl Keeper {
     }
 
     fn failed(&mut self, step: Step) {
-        self.step_pause.failed(Instant::now());
+        self.step_pause.on_failure(Instant::now(), rand::random());
         self.interest.failed(step);
     }
 
@@ -273,20 +273,20 @@ impl Keeper {
     }
 
     fn read(&mut self, read: Read, window: Result<Window, Unavailable>) {
-        self.reads.ended();
+        self.reads.on_completed();
         let Some(kept) = self.streams.get_mut(&read.stream).filter(|kept| kept.life == read.life) else {
             return;
         };
         match window {
             Ok(window) => {
-                self.reads.worked();
+                self.reads.on_success();
                 let outcome = kept.chain.settle(&window);
                 self.carry_out(read.stream, read.life, outcome);
             }
             Err(Unavailable) => {
-                self.reads.did_not_work(Instant::now());
+                self.reads.on_failure(Instant::now(), rand::random());
                 // Until then it counts as under way, and what comes live is kept for it.
-                self.reads.put_off(read);
+                self.reads.retry_later(read);
             }
         }
     }
@@ -330,12 +330,12 @@ impl Keeper {
     /// Starts what is due and may start. What failed waits for a while, and holds nothing else up.
     fn act(&mut self, now: Instant) {
         self.count(now);
-        if !self.step_pause.pauses(now)
+        if !self.step_pause.is_backing_off(now)
             && let Some(step) = self.interest.next_step(now)
         {
             self.take_step(step);
         }
-        let may_retry = !self.reads.pauses(now);
+        let may_retry = !self.reads.is_backing_off(now);
         if may_retry {
             self.retry_reads();
         }

@@ -32,12 +32,13 @@ impl Pauses {
         Self { longest: LONGEST_OF_FIRST, ..Self::default() }
     }
 
-    /// The next pause, after a connection that lived so long; zero if it was never made.
-    pub(super) fn next(&mut self, lived: Duration) -> Duration {
+    /// Returns the next pause, after a connection that lived so long; zero if it was never made. `random` is a number
+    /// from 0 to 1.
+    pub(super) fn next(&mut self, lived: Duration, random: f64) -> Duration {
         if lived >= PROVEN {
             self.ceiling = SHORTEST;
         }
-        let pause = self.ceiling.mul_f64(rand::random());
+        let pause = self.ceiling.mul_f64(random);
         self.ceiling = (self.ceiling * 2).min(self.longest);
         pause
     }
@@ -52,18 +53,18 @@ mod tests {
         let mut pauses = Pauses::default();
         let mut ceiling = SHORTEST;
         for _ in 0..20 {
-            assert!(pauses.next(Duration::ZERO) <= ceiling);
+            assert_eq!(pauses.next(Duration::ZERO, 1.0), ceiling);
             ceiling = (ceiling * 2).min(LONGEST);
         }
         assert_eq!(pauses.ceiling, LONGEST);
-        assert!(pauses.next(PROVEN) <= SHORTEST);
+        assert_eq!(pauses.next(PROVEN, 1.0), SHORTEST);
     }
 
     #[test]
     fn pauses_are_random_as_a_whole() {
-        let pauses: Vec<_> =
-            (0..200).map(|_| Pauses { ceiling: LONGEST, ..Pauses::default() }.next(Duration::ZERO)).collect();
-        assert!(pauses.iter().any(|pause| *pause < LONGEST / 4));
-        assert!(pauses.iter().any(|pause| *pause > LONGEST * 3 / 4));
+        let longest = || Pauses { ceiling: LONGEST, ..Pauses::default() };
+        for random in [0.0, 0.25, 0.75, 1.0] {
+            assert_eq!(longest().next(Duration::ZERO, random), LONGEST.mul_f64(random));
+        }
     }
 }

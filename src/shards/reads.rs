@@ -56,33 +56,34 @@ impl Reads {
         read
     }
 
-    /// Takes note that a read was answered, one way or the other.
-    pub(super) fn ended(&mut self) {
+    /// Records that a read was answered, one way or the other.
+    pub(super) fn on_completed(&mut self) {
         self.under_way -= 1;
     }
 
-    /// Takes note of a success: the shard can be read.
-    pub(super) fn worked(&mut self) {
-        self.pause.worked();
+    /// Records a success: the shard can be read.
+    pub(super) fn on_success(&mut self) {
+        self.pause.on_success();
         self.at_once = MOST_AT_ONCE.min(self.at_once + 1);
     }
 
-    /// Takes note of a failure; those that come during the pause which it begins belong to it.
-    pub(super) fn did_not_work(&mut self, now: Instant) {
-        if !self.pause.pauses(now) {
+    /// Records a failure; those that come during the pause which it begins belong to it. `random` is a number from 0
+    /// to 1.
+    pub(super) fn on_failure(&mut self, now: Instant, random: f64) {
+        if !self.is_backing_off(now) {
             self.at_once = self.at_once.div_ceil(2);
         }
-        self.pause.failed(now);
+        self.pause.on_failure(now, random);
     }
 
-    /// Keeps a read that failed for the end of the pause.
-    pub(super) fn put_off(&mut self, read: Read) {
+    /// Keeps a failed read until the end of the pause.
+    pub(super) fn retry_later(&mut self, read: Read) {
         self.failed.push(read);
     }
 
-    /// Whether what failed has to wait still.
-    pub(super) fn pauses(&self, now: Instant) -> bool {
-        self.pause.pauses(now)
+    /// Returns whether failed reads have to wait.
+    pub(super) fn is_backing_off(&self, now: Instant) -> bool {
+        self.pause.is_backing_off(now)
     }
 
     /// The reads that failed.
@@ -115,16 +116,16 @@ mod tests {
         for most in [64, 32, 16, 8, 4, 2, 1, 1] {
             assert_eq!(begun(&mut reads), most);
             for _ in 0..most {
-                reads.ended();
-                reads.did_not_work(now);
+                reads.on_completed();
+                reads.on_failure(now, 1.0);
             }
             now += Duration::from_secs(60);
         }
         for most in [1, 2, 4, 8, 16, 32, 64, 64] {
             assert_eq!(begun(&mut reads), most);
             for _ in 0..most {
-                reads.ended();
-                reads.worked();
+                reads.on_completed();
+                reads.on_success();
             }
         }
     }

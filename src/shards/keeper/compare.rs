@@ -18,7 +18,7 @@ impl Keeper {
     ) {
         self.comparing = false;
         let Ok(heads) = heads else {
-            self.reads.did_not_work(Instant::now());
+            self.reads.on_failure(Instant::now(), rand::random());
             self.doubt(streams);
             return;
         };

@@ -52,7 +52,7 @@ impl Retry {
 
     /// Waits before the next attempt; the last connection lived so long, or zero if it was never made.
     pub(super) async fn wait(&mut self, lived: Duration) {
-        let pause = self.pauses.next(lived);
+        let pause = self.pauses.next(lived, rand::random());
         // This holds a sender itself, so that an end of the pause is the only other outcome.
         let _ = timeout(pause, self.known.changed()).await;
     }
