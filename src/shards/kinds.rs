@@ -13,8 +13,8 @@ use super::{
 };
 use crate::domain::{Accepted, Epoch, Position, PublishError, StreamId};
 
-/// The shard that a keeper keeps.
-pub(super) struct OfShard {
+/// What the keeper of a shard is made of.
+pub(super) struct KeeperParts {
     pub(super) name: String,
     pub(super) shard: Shard,
     pub(super) clock: Clock,

@@ -9,6 +9,7 @@ mod chain;
 mod clock;
 mod condition;
 mod distinct;
+mod driver;
 mod embedded;
 mod fleet;
 #[cfg(feature = "hear-everything")]
@@ -16,7 +17,6 @@ mod heard;
 mod history;
 mod interest;
 mod keeper;
-mod kept;
 mod kinds;
 mod link;
 mod list;
@@ -62,9 +62,9 @@ use crate::{
 };
 use census::Census;
 use clock::Clock;
+use driver::Driver;
 use embedded::{Embedded, Keep};
-use keeper::Keeper;
-use kinds::{OfShard, Shard};
+use kinds::{KeeperParts, Shard};
 use link::{Link, LinkSettings};
 use newcomers::Newcomers;
 use questions::Questions;
@@ -150,7 +150,7 @@ impl Shards {
             let report = Arc::new(Report::default());
             let clock = shard.clock();
             let newcomers = Newcomers::default();
-            let of = OfShard {
+            let parts = KeeperParts {
                 name: name.clone(),
                 shard: shard.clone(),
                 clock: clock.clone(),
@@ -158,8 +158,8 @@ impl Shards {
                 census: Census::new(newcomers.clone(), Instant::now()),
             };
             let (questions, asked) = Questions::new();
-            let keeper = Keeper::new(of, hub.clone(), settings);
-            tasks.core("keeper", keeper.run(events, nudges.of_shard(number), asked));
+            let driver = Driver::new(parts, hub.clone(), settings);
+            tasks.core("keeper", driver.run(events, nudges.of_shard(number), asked));
             Member { name, shard, clock, windows: Windows::default(), newcomers, report, questions }
         };
         let shards = shards.into_iter().enumerate().map(keep).collect();

@@ -12,10 +12,11 @@ use crate::domain::StreamId;
 const MOST_AT_ONCE: usize = 64;
 
 /// A part of a stream's history to read.
+#[derive(Debug, Clone)]
 pub(super) struct Read {
     pub(super) stream: StreamId,
     /// Tells the stream from an earlier one of the name.
-    pub(super) life: u64,
+    pub(super) generation: u64,
     pub(super) span: Span,
 }
 
@@ -45,8 +46,8 @@ impl Default for Reads {
 
 impl Reads {
     /// Asks for a read.
-    pub(super) fn ask(&mut self, stream: StreamId, life: u64, span: Span) {
-        self.due.push_back(Read { stream, life, span });
+    pub(super) fn ask(&mut self, stream: StreamId, generation: u64, span: Span) {
+        self.due.push_back(Read { stream, generation, span });
     }
 
     /// The next read to make, if another one may be under way.

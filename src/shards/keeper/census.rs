@@ -4,7 +4,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::time::Instant;
 
-use super::{Done, Keeper};
+use super::{
+    Keeper,
+    command::{Command, Moment, ShardCall},
+};
 use crate::{
     domain::StreamId,
     shards::{
@@ -15,50 +18,45 @@ use crate::{
 
 impl Keeper {
     /// Tells viewers how many they are, where that changed, and begins to tell the shard.
-    pub(super) fn census_round(&mut self, now: Instant) {
-        for (stream, kept) in &mut self.streams {
-            let viewers = self.hub.viewers(stream);
-            if std::mem::replace(&mut kept.told_viewers, viewers) != viewers {
-                self.hub.tell_viewers(stream, viewers);
+    pub(super) fn census_round(&mut self, moment: &Moment<'_>) {
+        let mut changed = Vec::new();
+        for (stream, state) in self.streams.iter_mut() {
+            let viewers = (moment.viewers_here)(stream).saturating_add(state.elsewhere.unwrap_or(0));
+            if std::mem::replace(&mut state.told_viewers, viewers) != viewers {
+                changed.push((stream.clone(), viewers));
             }
         }
-        self.census.round(self.streams.keys(), |stream| self.hub.viewers_here(stream), now);
+        changed.sort_unstable();
+        let tell = |(stream, viewers)| Command::TellViewers { stream, viewers };
+        self.commands.extend(changed.into_iter().map(tell));
+        self.census.round(self.streams.names(), moment.viewers_here, moment.now);
         self.report.counts.store(self.census.counts(), Relaxed);
     }
 
     /// Makes the next call of the census, if it is due.
-    pub(super) fn count(&mut self, now: Instant) {
-        if let Some(call) = self.census.next_call(|stream| self.hub.viewers_here(stream), now) {
-            self.call(call);
-        }
+    pub(super) fn count(&mut self, moment: &Moment<'_>) {
+        let call = self.census.next_call(moment.viewers_here, moment.now);
+        self.commands.extend(call.map(ShardCall::Count).map(Command::Call));
     }
 
-    /// Streams that are about to be opened are counted first, on the same connection: whoever waits for one is greeted
-    /// with how many watch it elsewhere.
-    pub(super) fn count_before_opening(&mut self, granted: &[StreamId]) {
+    /// Streams that are about to be opened are counted first, on the same connection: a viewer that waits for one is
+    /// greeted with how many watch it on other pods.
+    pub(super) fn count_before_opening(&mut self, granted: &[StreamId], moment: &Moment<'_>) {
         let opens =
-            |stream: &&StreamId| self.streams.get(*stream).is_none_or(|kept| kept.chain.head().is_none());
+            |stream: &&StreamId| self.streams.get(stream).is_none_or(|state| state.chain.head().is_none());
         let opening: Vec<_> = granted.iter().filter(opens).cloned().collect();
-        for call in self.census.extra_calls(&opening, |stream| self.hub.viewers_here(stream)) {
-            self.call(call);
-        }
-    }
-
-    fn call(&mut self, call: Call) {
-        let shard = self.shard.clone();
-        self.under_way.push(Box::pin(async move {
-            let answer = shard.count(&call.counts, call.keeps).await;
-            Done::Counted(call, answer)
-        }));
+        let calls = self.census.extra_calls(&opening, moment.viewers_here);
+        self.commands.extend(calls.into_iter().map(ShardCall::Count).map(Command::Call));
     }
 
     pub(super) fn counted(&mut self, call: Call, answer: Result<Counted, Unavailable>, now: Instant) {
-        for (stream, elsewhere) in self.census.answered(call, answer, now) {
+        for (stream, viewers) in self.census.answered(call, answer, now) {
             // What comes as a message is newer than any answer that may come after it.
-            if let Some(kept) = self.streams.get_mut(&stream)
-                && !std::mem::replace(&mut kept.knows_elsewhere, true)
+            if let Some(state) = self.streams.get_mut(&stream)
+                && state.elsewhere.is_none()
             {
-                self.hub.watched_elsewhere(&stream, elsewhere);
+                state.elsewhere = Some(viewers);
+                self.commands.push_back(Command::NoteElsewhere { stream, viewers });
             }
         }
         self.report.counts.store(self.census.counts(), Relaxed);
@@ -66,12 +64,11 @@ impl Keeper {
 
     /// The shard tells how many watch streams on other pods.
     pub(super) fn elsewhere(&mut self, told: Vec<(StreamId, u64)>) {
-        for (stream, elsewhere) in told {
-            let Some(kept) = self.streams.get_mut(&stream) else { continue };
-            let before = self.hub.viewers(&stream).saturating_sub(self.hub.viewers_here(&stream));
-            if self.census.believes(elsewhere, before) {
-                kept.knows_elsewhere = true;
-                self.hub.watched_elsewhere(&stream, elsewhere);
+        for (stream, viewers) in told {
+            let Some(state) = self.streams.get_mut(&stream) else { continue };
+            if self.census.believes(viewers, state.elsewhere.unwrap_or(0)) {
+                state.elsewhere = Some(viewers);
+                self.commands.push_back(Command::NoteElsewhere { stream, viewers });
             }
         }
     }

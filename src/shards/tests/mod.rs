@@ -2,6 +2,7 @@
 
 mod census;
 mod house;
+mod keeper;
 mod silence;
 mod storms;
 

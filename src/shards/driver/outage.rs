@@ -1,22 +1,11 @@
 //! The log lines of a shard's outage.
 
-use std::sync::atomic::Ordering::Relaxed;
+use super::Driver;
+use crate::shards::outage::Notice;
 
-use tokio::time::Instant;
-
-use super::{super::outage::Notice, Keeper};
-
-impl Keeper {
-    /// Looks whether the shard can be used, and logs the beginning of an outage, reminders of it and its end.
-    pub(super) fn look_at_health(&mut self, now: Instant) {
-        let is_up = self.shard.health().up && self.report.connected.load(Relaxed);
-        let notice = if is_up { self.outage.is_over(now) } else { self.outage.goes_on(now) };
-        if let Some(notice) = notice {
-            self.log(notice);
-        }
-    }
-
-    fn log(&self, notice: Notice) {
+impl Driver {
+    /// Logs the beginning of an outage, a reminder of it, or its end.
+    pub(super) fn log(&self, notice: Notice) {
         let (shard, address, error) = (&self.name, self.shard.address(), self.shard.last_error());
         let (streams, viewers) = self.waiting();
         match notice {
@@ -32,9 +21,9 @@ impl Keeper {
         }
     }
 
-    /// How many streams of the shard are watched on this pod, and by how many viewers.
+    /// Returns how many streams of the shard are watched on this pod, and by how many viewers.
     fn waiting(&self) -> (usize, u64) {
-        let viewers = self.interest.wanted().map(|stream| self.hub.viewers_here(stream));
+        let viewers = self.keeper.wanted().map(|stream| self.hub.viewers_here(stream));
         viewers.fold((0, 0), |(streams, all), viewers| (streams + 1, all + viewers))
     }
 }

@@ -1,0 +1,20 @@
+//! What a keeper says about one of its streams when a person asks.
+
+use tokio::time::Instant;
+
+use super::Keeper;
+use crate::{domain::StreamId, shards::questions::Hearing};
+
+impl Keeper {
+    /// Describes a stream.
+    pub(in crate::shards) fn inspect(&self, stream: &StreamId, now: Instant) -> Hearing {
+        let (subscription, lingers_until) = self.interest.subscription(stream);
+        let state = self.streams.get(stream);
+        Hearing {
+            subscription,
+            lingers: lingers_until.map(|until| until.saturating_duration_since(now)),
+            head: state.and_then(|state| state.chain.head()),
+            spoke_ago: state.and_then(|state| state.spoke).map(|spoke| now.saturating_duration_since(spoke)),
+        }
+    }
+}
