@@ -169,6 +169,8 @@ impl Listener {
                 Kind::Error => {
                     note(&mut tally.errors, &String::from_utf8_lossy(frame.code.unwrap_or_default()));
                 }
+                // A handshake that is refused on the WebSocket.
+                Kind::Reconnect if !self.greeted => return Ok(frame.within_ms),
                 Kind::Reconnect => {
                     tally.counts.moves += 1;
                     return Ok(frame.within_ms.filter(|_| self.resumes));

@@ -188,6 +188,7 @@ impl Viewer {
         }
         match greeting {
             Ok(()) => Ok(ctx.clock.now_us().saturating_sub(since_us)),
+            Err(End::Moved(_)) => Err(DialError::Dropped("asked to come later".to_owned())),
             Err(end) => Err(DialError::Dropped(end.reason())),
         }
     }
