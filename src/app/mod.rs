@@ -19,7 +19,7 @@ use crate::{
     config::Config,
     connection::{Acceptor, Connections, Context},
     domain::Desk,
-    http::{self, Api, Door, Listener, Ops, Parts},
+    http::{self, Api, Door, Listener, Ops, Parts, SocketRefusals},
     hub::{Fanout, Hub, Totals},
     identity::Identity,
     limits::Limits,
@@ -71,8 +71,7 @@ impl App {
         let nudges = Nudges::new(&config.shards);
         let hub = start_hub(config.fanout_window, nudges.clone(), sli.clone(), &tasks);
         let shards = Shards::start(&settings_of(&config), &hub, &nudges, &tasks)?;
-        let desk = Desk::new(shards.clone(), sli.clone());
-        let limits = Limits::new(config.edge.limits);
+        let (desk, limits) = (Desk::new(shards.clone(), sli.clone()), Limits::new(config.edge.limits));
         let member = member(&config, &shards, &tasks, &release);
         let connections = Connections::new(Context {
             hub: hub.clone(),
@@ -105,6 +104,7 @@ impl App {
             hub,
             tasks: tasks.clone(),
             gate: gate.clone(),
+            socket_refusals: SocketRefusals::new(&gate.capacity()),
             limits,
             proxies: config.edge.proxies,
             origins: config.edge.origins,

@@ -26,6 +26,9 @@ pub(super) struct ReadyFlags {
     /// The most handshakes a second [0: no limit]
     #[arg(long, env = "FANFARE_ACCEPTS_PER_SECOND", value_name = "COUNT", default_value = "0")]
     accepts_per_second: String,
+    /// The most refused handshakes a second that are told when to come again on the WebSocket itself [0: none]
+    #[arg(long, env = "FANFARE_SOCKET_REFUSALS_PER_SECOND", value_name = "COUNT", default_value = "100")]
+    socket_refusals_per_second: String,
     /// Whether a pod that stays hot asks its excess of viewers to move to others
     #[arg(long, env = "FANFARE_SHED", value_name = "true|false", default_value = "true")]
     shed: String,
@@ -52,6 +55,11 @@ impl ReadyFlags {
             accepts_per_second: faults.number(
                 "FANFARE_ACCEPTS_PER_SECOND",
                 &self.accepts_per_second,
+                0..=1_000_000,
+            ),
+            socket_refusals_per_second: faults.number(
+                "FANFARE_SOCKET_REFUSALS_PER_SECOND",
+                &self.socket_refusals_per_second,
                 0..=1_000_000,
             ),
             shed: faults.boolean("FANFARE_SHED", &self.shed),
@@ -87,7 +95,7 @@ mod tests {
     fn thresholds_out_of_order_or_range_times_of_nothing_and_too_short_a_grace_are_faults() {
         const HIGH: &str = "FANFARE_READY_CPU_HIGH";
         const LOW: &str = "FANFARE_READY_CPU_LOW";
-        let cases: [(&[&str], &[&str]); 14] = [
+        let cases: [(&[&str], &[&str]); 15] = [
             (&["--ready-cpu-high=0.6"], &[LOW]),
             (&["--ready-cpu-low=0.8"], &[LOW]),
             (&["--ready-cpu-high=1.1"], &[HIGH]),
@@ -100,6 +108,7 @@ mod tests {
             ),
             (&["--max-viewers=many"], &["FANFARE_MAX_VIEWERS"]),
             (&["--accepts-per-second=-1", "--shed=no"], &["FANFARE_ACCEPTS_PER_SECOND", "FANFARE_SHED"]),
+            (&["--socket-refusals-per-second=few"], &["FANFARE_SOCKET_REFUSALS_PER_SECOND"]),
             (&["--drain=60s"], &["FANFARE_GRACE"]),
             (&["--settle=20s"], &["FANFARE_GRACE"]),
             (&["--grace=0s"], &["FANFARE_GRACE"]),

@@ -4,6 +4,8 @@
 //! or is being closed. What tungstenite itself wants to write goes through the seat as well, between the stream's frames.
 //! Behind TLS each write costs an encryption of its own: there the lane tells this task, and this task writes. A viewer
 //! over HTTP/2 has a stream of a connection instead of a socket: its writes are deferred as well.
+//!
+//! A refused handshake that is answered on the WebSocket has neither a seat nor a viewer's task.
 
 mod arrival;
 mod catchup;
@@ -12,6 +14,7 @@ mod context;
 mod farewell;
 mod pulse;
 mod reader;
+mod refusal;
 mod request;
 mod session;
 mod socket;
@@ -20,6 +23,7 @@ mod tally;
 mod term;
 mod tls;
 mod tunnel;
+mod viewer_stream;
 mod wire;
 
 use std::sync::Arc;
@@ -36,7 +40,7 @@ pub use request::{After, Request};
 pub use socket::Socket;
 pub use tls::{Acceptor, TlsFiles};
 pub use tunnel::{Carriage, STREAM_BUFFER_BYTES, Tunnel};
-pub use wire::ViewerStream;
+pub use viewer_stream::ViewerStream;
 
 /// What every viewer's task needs. Cloning shares it.
 #[derive(Clone)]

@@ -3,12 +3,14 @@
 use std::{
     fmt,
     io::{self, IoSlice},
+    pin::Pin,
     task::{Context, Poll, Waker, ready},
 };
 
 use bytes::{Buf as _, Bytes};
 use h2::{Reason, RecvStream, SendStream};
 use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The bytes of a stream that may wait for its connection to send them; for [`h2::server::Builder`] too. A viewer that
 /// reads nothing is noticed after so many and those of its own window.
@@ -20,7 +22,8 @@ pub trait Carriage: Send + Sync {
     fn retire(&self);
 }
 
-/// Both directions of the stream. Only the viewer's task uses it: the hub defers its writes.
+/// Both directions of the stream. Only the viewer's task uses it: the hub defers its writes. A refusal reads and writes it
+/// as a whole.
 pub struct Tunnel {
     /// Guards the write side; held for one write, never over an await.
     send: Mutex<SendStream<Bytes>>,
@@ -70,15 +73,10 @@ impl Tunnel {
 
     /// Takes as much as there is room for.
     pub(super) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let total: usize = slices.iter().map(|slice| slice.len()).sum();
-        let mut send = self.send.lock();
-        send.reserve_capacity(total.min(STREAM_BUFFER_BYTES));
-        let room = match poll_room(&mut send, &mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(room) => room?.min(total),
-            Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
-        };
-        send.send_data(gather(slices, room), false).map_err(|_| io::ErrorKind::BrokenPipe)?;
-        Ok(room)
+        match poll_send(&mut self.send.lock(), slices, &mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(sent) => sent,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
     }
 
     /// Returns when the next write would find room, or would fail.
@@ -98,6 +96,45 @@ impl Tunnel {
     /// Ends the stream and frees what still waits.
     pub(super) fn cut(&self) {
         self.send.lock().send_reset(Reason::CANCEL);
+    }
+}
+
+impl AsyncRead for Tunnel {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let inflow = self.inflow.get_mut();
+        ready!(inflow.poll(cx));
+        let count = inflow.take(into.initialize_unfilled());
+        into.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Tunnel {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        poll_send(self.send.get_mut(), &[IoSlice::new(bytes)], cx)
+    }
+
+    /// The connection sends what it has as soon as it can.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends writing, then reads and ignores what the client still sends, until it ends as well, as a socket does.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Only the first call ends it; the others fail.
+        self.finish();
+        let inflow = self.inflow.get_mut();
+        let mut ignored = [0; 512];
+        loop {
+            ready!(inflow.poll(cx));
+            if inflow.take(&mut ignored) == 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 }
 
@@ -124,6 +161,19 @@ impl Inflow {
         let _ = self.stream.flow_control().release_capacity(count);
         count
     }
+}
+
+/// Sends as much as there is room for; returns the count of its bytes.
+fn poll_send(
+    send: &mut SendStream<Bytes>,
+    slices: &[IoSlice<'_>],
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let total: usize = slices.iter().map(|slice| slice.len()).sum();
+    send.reserve_capacity(total.min(STREAM_BUFFER_BYTES));
+    let room = ready!(poll_room(send, cx))?.min(total);
+    send.send_data(gather(slices, room), false).map_err(|_| io::ErrorKind::BrokenPipe)?;
+    Poll::Ready(Ok(room))
 }
 
 /// The room for what was reserved, in the peer's windows and the buffer.

@@ -12,7 +12,7 @@ use std::{
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use super::{cipher::Cipher, socket::Socket, tunnel::Tunnel};
+use super::{cipher::Cipher, socket::Socket, tunnel::Tunnel, viewer_stream::ViewerStream};
 use crate::hub::Outlet;
 
 /// How much the kernel may hold that it has not sent: with more, "written" would say little about the viewer.
@@ -22,15 +22,6 @@ const USER_TIMEOUT: Duration = Duration::from_secs(36);
 
 /// The time that the kernel tries to deliver what it holds for a viewer whose socket is closed.
 const EXPIRE: Duration = Duration::from_secs(5);
-
-/// The way to a viewer.
-#[derive(Debug)]
-pub enum ViewerStream {
-    /// A connection of its own.
-    Socket(Socket),
-    /// A stream of an HTTP/2 connection.
-    Tunnel(Box<Tunnel>),
-}
 
 /// A viewer's socket. Both sides share it: dropping an owned write half would end the connection.
 pub(super) struct Wire {

@@ -10,6 +10,7 @@ use axum::http::request;
 use super::{
     client::{Origins, Proxies},
     listener::Arrived,
+    refusal::SocketRefusals,
 };
 use crate::{
     connection::Connections, domain::Desk, hub::Hub, identity::Identity, limits::Limits, readiness::Gate,
@@ -38,6 +39,8 @@ pub struct Parts {
     pub tasks: Tasks,
     /// Whether one more viewer may come in.
     pub gate: Gate,
+    /// Bounds the refusals on the WebSocket.
+    pub socket_refusals: SocketRefusals,
     /// How often viewers and backends may do what they do.
     pub limits: Limits,
     /// Whose word on a client's address counts.

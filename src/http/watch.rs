@@ -1,34 +1,27 @@
 //! `/v1/streams/{stream}/watch`: the handshake of a viewer (RFC 6455 section 4.2; over HTTP/2, RFC 8441 section 5).
 
-use std::time::Duration;
-
 use axum::{
     body::Body,
     extract::{FromRequestParts as _, Request, State},
     http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header, request},
 };
 use futures_util::{FutureExt as _, future::OptionFuture};
-use hyper::upgrade::{OnUpgrade, Parts};
-use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     Api, Problem, auth,
-    exchange::RequestStream,
     extract::{Params, Stream},
+    handover::{Handover, handed_over},
     listener::Arrived,
     multiplex::Offer,
+    refusal::RefusedHandshake,
 };
 use crate::{
-    connection::{self, After, Connections, Tunnel, ViewerStream},
+    connection::{self, After, Connections},
     domain::{EntryId, Viewer},
     identity::{BadSecret, Pass, SessionSecret},
     protocol::SUBPROTOCOL,
 };
-
-/// How long the connection may take to be handed over after the answer.
-const HANDOVER_DEADLINE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Deserialize)]
 struct Query {
@@ -80,8 +73,13 @@ pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Re
 
     // Before the 101: a drain that begins now waits for this viewer too.
     let place = api.0.tasks.place();
-    api.0.gate.admit(api.0.tasks.sockets(), arrived.map_or(0, |arrived| arrived.descriptor))?;
+    let descriptor = arrived.map_or(0, |arrived| arrived.descriptor);
     let connections = api.0.connections.clone();
+    if let Err(refused) = api.0.gate.admit(api.0.tasks.sockets(), descriptor) {
+        drop(place);
+        let handshake = RefusedHandshake { refused, handover, answer };
+        return api.0.socket_refusals.answer(handshake, connections, &api.0.tasks);
+    }
     api.0.tasks.socket(place, hand_over(handover, connections, request));
     Ok(answer)
 }
@@ -215,39 +213,6 @@ fn connected(headers: &HeaderMap) -> Response<Body> {
 fn choose_subprotocol(headers: &HeaderMap, answer: &mut HeaderMap) {
     if has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
         answer.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
-    }
-}
-
-/// The way from a handshake's request to the viewer's socket, once the answer is sent.
-enum Handover {
-    /// Of an HTTP/1.1 connection.
-    Upgrade(OnUpgrade),
-    /// Of a stream of an HTTP/2 connection.
-    Stream(oneshot::Receiver<Box<Tunnel>>),
-}
-
-impl Handover {
-    fn of(request: &mut request::Parts) -> Option<Self> {
-        match request.extensions.remove::<Offer>() {
-            Some(offer) => offer.take().map(Self::Stream),
-            None => request.extensions.remove::<OnUpgrade>().map(Self::Upgrade),
-        }
-    }
-}
-
-/// The viewer's socket and what the viewer sent behind its handshake.
-async fn handed_over(handover: Handover) -> Option<(ViewerStream, Vec<u8>)> {
-    match handover {
-        Handover::Upgrade(upgrade) => {
-            let upgraded = timeout(HANDOVER_DEADLINE, upgrade).await.ok()?.ok()?;
-            let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<RequestStream>>().ok()?;
-            // A copy: the buffer of 8 KiB behind it would live as long as the viewer.
-            Some((ViewerStream::Socket(io.into_inner().into_socket()), read_buf.to_vec()))
-        }
-        Handover::Stream(tunnel) => {
-            let tunnel = timeout(HANDOVER_DEADLINE, tunnel).await.ok()?.ok()?;
-            Some((ViewerStream::Tunnel(tunnel), Vec::new()))
-        }
     }
 }
 

@@ -18,6 +18,9 @@ pub enum Close {
     Normal,
     /// The pod shuts down, or gives viewers to other pods. Not 1012: several libraries take that code for invalid.
     Restart,
+    /// The pod takes no further viewers for now: the answer to a handshake that it refuses on the WebSocket. Not 1013, for
+    /// the same reason.
+    NotAccepting,
     /// The viewer broke the WebSocket protocol (RFC 6455 section 7.4.1).
     ProtocolError,
     /// The viewer sent a binary message.
@@ -38,9 +41,10 @@ pub enum Close {
 
 impl Close {
     /// Every reason, in the order of the codes.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Normal,
         Self::Restart,
+        Self::NotAccepting,
         Self::ProtocolError,
         Self::BinaryMessage,
         Self::InvalidUtf8,
@@ -55,6 +59,7 @@ impl Close {
         match self {
             Self::Normal => (1000, "bye", Advice::Stop),
             Self::Restart => (1001, "restart", Advice::Reconnect),
+            Self::NotAccepting => (1001, "not accepting", Advice::Reconnect),
             Self::ProtocolError => (1002, "protocol error", Advice::Stop),
             Self::BinaryMessage => (1003, "text messages only", Advice::Stop),
             Self::InvalidUtf8 => (1007, "not UTF-8", Advice::Stop),
@@ -87,18 +92,25 @@ impl Close {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use super::*;
 
     #[test]
-    fn codes_are_distinct_ascending_and_advise_as_documented() {
-        let codes = Close::ALL.map(Close::code);
-        assert!(codes.is_sorted_by(|a, b| a < b));
-        let again: Vec<u16> = Close::ALL
+    fn rows_are_distinct_ascending_and_advise_as_documented() {
+        let rows = Close::ALL.map(|close| (close.code(), close.reason()));
+        assert!(rows.is_sorted_by_key(|(code, _)| *code));
+        assert_eq!(rows.into_iter().collect::<BTreeSet<_>>().len(), rows.len());
+        // A client knows its advice by the code alone.
+        let advice: BTreeMap<u16, Advice> =
+            Close::ALL.iter().map(|close| (close.code(), close.advice())).collect();
+        assert!(Close::ALL.iter().all(|close| advice[&close.code()] == close.advice()));
+        let again: BTreeSet<u16> = Close::ALL
             .iter()
             .filter(|close| close.advice() == Advice::Reconnect)
             .map(|close| close.code())
             .collect();
-        assert_eq!(again, [1001, 3008, 3012]);
+        assert_eq!(again, BTreeSet::from([1001, 3008, 3012]));
         assert_eq!((Close::TokenEnded.code(), Close::TokenEnded.advice()), (3000, Advice::Renew));
     }
 

@@ -43,6 +43,8 @@ pub enum ReconnectReason {
     Drain,
     /// The pod has more viewers than its share.
     Rebalance,
+    /// The pod takes no further viewers for now: the answer to a refused handshake, before any `hello`.
+    NotAccepting,
 }
 
 /// The first frame of a join.
@@ -244,7 +246,7 @@ pub fn viewers(viewers: u64) -> SharedFrame {
     frame("viewers", Viewers { viewers })
 }
 
-/// `reconnect`: please open a new socket with `after`, then close this one.
+/// `reconnect`: please open a new socket with `after`, then close this one. Before `hello`: not before that time.
 #[must_use]
 pub fn reconnect(within_ms: u64, reason: ReconnectReason) -> SharedFrame {
     #[derive(Serialize)]

@@ -156,6 +156,10 @@ fn everything_else() {
             server::reconnect(5_000, ReconnectReason::Drain),
             r#"{"type":"reconnect","within_ms":5000,"reason":"drain"}"#,
         ),
+        (
+            server::reconnect(7_000, ReconnectReason::NotAccepting),
+            r#"{"type":"reconnect","within_ms":7000,"reason":"not_accepting"}"#,
+        ),
         (server::expiring(60_000), r#"{"type":"expiring","in_ms":60000}"#),
         (server::pong(5), r#"{"type":"pong","server_time":5}"#),
     ];

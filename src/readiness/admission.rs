@@ -21,6 +21,8 @@ pub struct Capacity {
     pub viewers: usize,
     /// The most handshakes a second; none without a limit.
     pub accepts_per_second: Option<u32>,
+    /// The most refused handshakes a second that are answered on the WebSocket.
+    pub socket_refusals_per_second: u32,
     /// Sockets with this number or a higher one are not for viewers: descriptors are given out from the lowest free
     /// number on, so that so many are in use.
     pub descriptors: usize,
@@ -35,6 +37,7 @@ impl Default for Capacity {
         Self {
             viewers: usize::MAX,
             accepts_per_second: None,
+            socket_refusals_per_second: 0,
             descriptors: usize::MAX,
             requests: usize::MAX,
             connections: usize::MAX,
@@ -44,6 +47,8 @@ impl Default for Capacity {
 
 impl Capacity {
     /// The capacity of a process that may have so many open files, within these settings; 0 stands for no limit.
+    ///
+    /// No refused handshake is answered on the WebSocket: the caller sets that number.
     pub(super) fn new(open_files: usize, max_viewers: usize, accepts_per_second: u32) -> Self {
         // Viewers leave some to requests, and these some to shards, files and probes.
         let kept = (open_files / 4).min(KEPT);
@@ -58,6 +63,7 @@ impl Capacity {
         Self {
             viewers: if max_viewers == 0 { descriptors } else { max_viewers.min(descriptors) },
             accepts_per_second: (accepts_per_second > 0).then_some(accepts_per_second),
+            socket_refusals_per_second: 0,
             descriptors,
             requests: open_files - kept / 4,
             connections: open_files / 2,
@@ -72,15 +78,17 @@ pub struct Refused {
     pub why: &'static str,
     /// When to try again, in seconds; each refusal says another time, so that not all come back at once.
     pub retry_after_s: u64,
+    /// Whether the answer may go over the WebSocket, for clients that cannot read an HTTP answer's headers.
+    pub on_socket: bool,
 }
 
 impl Refused {
     fn soon(why: &'static str) -> Self {
-        Self { why, retry_after_s: rand::random_range(1..=SOON_S) }
+        Self { why, retry_after_s: rand::random_range(1..=SOON_S), on_socket: false }
     }
 
     fn later(why: &'static str) -> Self {
-        Self { why, retry_after_s: rand::random_range(LATER_S..=LATEST_S) }
+        Self { why, retry_after_s: rand::random_range(LATER_S..=LATEST_S), on_socket: false }
     }
 }
 
@@ -91,12 +99,15 @@ pub(super) struct Admission {
     pace: Bucket,
     /// The pace while the pod is hot.
     trickle: Option<Bucket>,
+    /// The pace of refusals on the WebSocket.
+    socket_refusals: Bucket,
 }
 
 impl Admission {
     pub(super) fn new(capacity: Capacity, now: Instant) -> Self {
         let rate = capacity.accepts_per_second.map_or(f64::INFINITY, f64::from);
-        Self { capacity, pace: Bucket::full(rate, now), trickle: None }
+        let socket_refusals = Bucket::full(f64::from(capacity.socket_refusals_per_second), now);
+        Self { capacity, pace: Bucket::full(rate, now), trickle: None, socket_refusals }
     }
 
     pub(super) const fn capacity(&self) -> &Capacity {
@@ -113,7 +124,23 @@ impl Admission {
         }
     }
 
+    /// Admits a handshake, or refuses it; a share of the refused may be answered on the WebSocket.
     pub(super) fn admit(
+        &mut self,
+        viewers: usize,
+        descriptor: usize,
+        is_memory_short: bool,
+        now: Instant,
+    ) -> Result<(), Refused> {
+        self.check(viewers, descriptor, is_memory_short, now).map_err(|refused| {
+            // Where descriptors or memory are short, a refusal must hold neither.
+            let has_room = descriptor < self.capacity.descriptors && !is_memory_short;
+            let rate = f64::from(self.capacity.socket_refusals_per_second);
+            Refused { on_socket: has_room && self.socket_refusals.take(rate, now), ..refused }
+        })
+    }
+
+    fn check(
         &mut self,
         viewers: usize,
         descriptor: usize,
@@ -228,6 +255,31 @@ mod tests {
         assert_eq!(admission.admit(3, 49, false, now), Ok(()), "those took no turn");
         let refused = admission.admit(3, 49, false, now).unwrap_err();
         assert!((1..=SOON_S).contains(&refused.retry_after_s), "{refused:?}");
+    }
+
+    #[test]
+    fn a_share_of_the_refused_is_answered_on_the_socket_and_none_where_memory_or_descriptors_are_short() {
+        for (rate, first, then) in [(0, 0, 0), (1, 1, 1), (100, 199, 100), (5_000, 2_000, 2_000)] {
+            let capacity = Capacity {
+                viewers: 3,
+                descriptors: 50,
+                socket_refusals_per_second: rate,
+                ..Capacity::default()
+            };
+            let mut now = Instant::now();
+            let mut admission = Admission::new(capacity, now);
+            let mut one_second = |descriptor, is_memory_short| {
+                let mut each = |_| {
+                    now += Duration::from_micros(500);
+                    admission.admit(4, descriptor, is_memory_short, now).unwrap_err().on_socket
+                };
+                (0..2_000).map(&mut each).filter(|on_socket| *on_socket).count()
+            };
+            assert_eq!((one_second(50, false), one_second(9, true)), (0, 0), "{rate} a second");
+            let on_socket = [one_second(9, false), one_second(9, false), one_second(9, false)];
+            assert!(on_socket[0].abs_diff(first) <= 1, "the first second has a burst: {on_socket:?}");
+            assert!(on_socket[1..].iter().all(|count| count.abs_diff(then) <= 1), "{on_socket:?}");
+        }
     }
 
     #[test]

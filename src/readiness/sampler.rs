@@ -43,6 +43,8 @@ pub struct Setup {
     pub max_viewers: usize,
     /// The most handshakes a second; 0 for no limit.
     pub accepts_per_second: u32,
+    /// The most refused handshakes a second that are answered on the WebSocket.
+    pub socket_refusals_per_second: u32,
     /// Whether a pod that stays hot asks its excess of viewers to move.
     pub shed: bool,
 }
@@ -81,7 +83,10 @@ impl Readiness {
         let mut process = Process::new();
         // Before the limit is read, since this raises it.
         let _ = process.cpu_time();
-        let capacity = Capacity::new(process::open_files(root), setup.max_viewers, setup.accepts_per_second);
+        let capacity = Capacity {
+            socket_refusals_per_second: setup.socket_refusals_per_second,
+            ..Capacity::new(process::open_files(root), setup.max_viewers, setup.accepts_per_second)
+        };
         let mut readiness = Self {
             gate: Gate::new(capacity, setup.thresholds),
             setup,
@@ -223,7 +228,13 @@ mod tests {
             hot_for: Duration::from_secs(5),
             cool_for: Duration::from_secs(30),
         };
-        let setup = Setup { thresholds, max_viewers: 0, accepts_per_second: 0, shed: true };
+        let setup = Setup {
+            thresholds,
+            max_viewers: 0,
+            accepts_per_second: 0,
+            socket_refusals_per_second: 0,
+            shed: true,
+        };
         let readiness = Readiness::at(Path::new("/nowhere"), setup);
         let (gate, tasks) = (readiness.gate(), Tasks::default());
         gate.open(Reason::Starting);

@@ -53,6 +53,8 @@ impl Stage {
             ("FANFARE_TRACK", track),
             ("FANFARE_POD", name),
             ("FANFARE_LISTEN", &address),
+            // As the Deployment says: the gateway tries another pod.
+            ("FANFARE_SOCKET_REFUSALS_PER_SECOND", "0"),
         ];
         Pod::start(&[&own, settings].concat())
     }

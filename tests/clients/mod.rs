@@ -11,6 +11,8 @@ use std::{
     process::Command,
 };
 
+use serde_json::Value;
+
 use self::process::{Client, is_live};
 use crate::{
     identity::{keyed, keyed_private},
@@ -130,6 +132,37 @@ async fn a_node_client_comes_back() {
 #[tokio::test]
 async fn a_python_client_comes_back() {
     scenarios::comes_back_after_a_loss_and_a_refusal(python).await;
+}
+
+#[tokio::test]
+async fn a_node_client_comes_back_when_it_was_told() {
+    scenarios::comes_back_when_it_was_told(node).await;
+}
+
+#[tokio::test]
+async fn a_python_client_comes_back_when_it_was_told() {
+    scenarios::comes_back_when_it_was_told(python).await;
+}
+
+/// The same by the client's own clock and the frame's own number, again and again.
+#[tokio::test]
+async fn a_node_client_waits_as_long_as_each_frame_says() {
+    let (pod, stream) = (Pod::start(&[("FANFARE_MAX_VIEWERS", "1")]), stream_for("frames"));
+    let _only = Join::new(&pod, &stream).open().await;
+    let mut client = Client::start(node().env("TELL_TIMES", "1"), pod.public, &stream);
+    let opened = |told: &[Value]| told.iter().filter(|told| told["opens_at_ms"].is_number()).count();
+    client.until("a third handshake", |told| opened(told) >= 3).await;
+    let (mut earliest_ms, mut waits) = (0.0, 0);
+    for told in &client.told {
+        if let Some(opens_at_ms) = told["opens_at_ms"].as_f64() {
+            assert!(opens_at_ms >= earliest_ms, "{:?}", client.told);
+        }
+        if let (Some(at_ms), Some(within_ms)) = (told["at_ms"].as_f64(), told["within_ms"].as_f64()) {
+            assert!((5_000.0..=15_000.0).contains(&within_ms), "{told}");
+            (earliest_ms, waits) = (at_ms + within_ms, waits + 1);
+        }
+    }
+    assert!(waits >= 2, "{:?}", client.told);
 }
 
 /// Symptom: a comment posted by an app as soon as it was connected was sent twice.

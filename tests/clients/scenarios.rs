@@ -1,6 +1,6 @@
 //! The behaviour of every client, in each language and on each runtime.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -174,7 +174,8 @@ pub(crate) async fn posts_typed_while_offline_arrive_in_order(command: impl Fn()
 /// Symptom: in Deno a client stopped for ever at its first lost connection; in Node 20 and 22 at a refused handshake.
 /// Cause: Deno shows code 0 for a lost connection, and those versions of Node send no `close` after a refused handshake.
 pub(crate) async fn comes_back_after_a_loss_and_a_refusal(command: impl Fn() -> Command) {
-    let (pod, full) = (Pod::shared(), Pod::start(&[("FANFARE_MAX_VIEWERS", "1")]));
+    let settings = [("FANFARE_MAX_VIEWERS", "1"), ("FANFARE_SOCKET_REFUSALS_PER_SECOND", "0")];
+    let (pod, full) = (Pod::shared(), Pod::start(&settings));
     let stream = stream_for("back");
     let _only = Join::new(&full, &stream).open().await;
     let relay = Relay::to(pod.public).await;
@@ -208,4 +209,24 @@ pub(crate) async fn leaves_nothing_behind(command: impl Fn() -> Command) {
     relay.cut_off();
     waiting.until("the loss", |told| told.iter().any(|told| told["state"] == "waiting")).await;
     waiting.ends().await;
+}
+
+/// A client that a full pod refuses on the WebSocket comes again when it was told, and no sooner. Without being told it
+/// would come within 3 s; what a full pod tells is 5 s or more.
+pub(crate) async fn comes_back_when_it_was_told(command: impl Fn() -> Command) {
+    let (full, stream) = (Pod::start(&[("FANFARE_MAX_VIEWERS", "1")]), stream_for("told"));
+    let only = Join::new(&full, &stream).open().await;
+    let relay = Relay::to(full.public).await;
+    let mut client = Client::start(&mut command(), relay.address, &stream);
+    client.until("a second handshake", |_| relay.came() >= 2).await;
+    drop(only);
+    client.until("hello", is_live).await;
+    client.say("at last");
+    client.shows("at last").await;
+    // The relay passes a handshake on after it has looked at the clock.
+    let arrivals = relay.arrivals();
+    let waited = arrivals[1].duration_since(arrivals[0]);
+    assert!(waited >= Duration::from_secs(5), "{waited:?}");
+    let told = full.counted("fanfare_closes_total", r#"reason="not accepting""#).await;
+    assert!(told >= 1.0, "{told} were told on the WebSocket");
 }

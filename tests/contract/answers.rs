@@ -213,7 +213,8 @@ async fn leaving() {
 
 /// A pod that has as many viewers as it may.
 async fn full() {
-    let (pod, stream) = (Pod::start(&[("FANFARE_MAX_VIEWERS", "1")]), stream_for("full"));
+    let settings = [("FANFARE_MAX_VIEWERS", "1"), ("FANFARE_SOCKET_REFUSALS_PER_SECOND", "0")];
+    let (pod, stream) = (Pod::start(&settings), stream_for("full"));
     let _viewer = Join::new(&pod, &stream).open().await;
     let refused = exchange(pod.public, Peer::handshake(&stream).as_bytes()).await.expect("an answer");
     refused.assert_problem(503, "not_accepting");

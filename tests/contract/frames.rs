@@ -202,6 +202,15 @@ async fn drain(start: Start) {
     assert!(viewer.has("reconnect"));
 }
 
+/// A pod that is full, and says so on the WebSocket.
+async fn full(start: Start) {
+    let (pod, stream) = (start(&[("FANFARE_MAX_VIEWERS", "1")]), stream_for("full"));
+    let _only = Join::new(&pod, &stream).open().await;
+    let mut refused = Join::new(&pod, &stream).connect().await.unwrap();
+    assert_eq!(refused.until_closed().await, Some(1001));
+    assert!(refused.has("reconnect") && !refused.has("hello"));
+}
+
 /// Everything about tokens: each right, a refresh, a token that is refused, the warning, and the end.
 async fn tokens(start: Start) {
     let (issuer, stream) = (Issuer::new(), stream_for("tokens"));
@@ -245,6 +254,7 @@ async fn tour(start: Start) {
         closes(&pod),
         floods(),
         drain(start),
+        full(start),
         tokens(start),
         dead_shard(),
     );

@@ -84,6 +84,35 @@ async fn a_connection_is_retired_after_so_many_viewers() {
     pod.has_viewers(0).await;
 }
 
+/// A viewer that is refused on the WebSocket is to come again over another connection; the viewer beside it stays.
+#[tokio::test]
+async fn a_refusal_retires_the_connection_and_the_viewer_beside_it_stays() {
+    let pod = Pod::start_private(&[("FANFARE_MAX_VIEWERS", "1")]);
+    let stream = stream_for("full");
+    let connection = Http2::connect(pod.public).await;
+    let mut only = Join::new(&pod, &stream).open_on(&connection).await;
+    let mut refused = Join::new(&pod, &stream).attempt_on(&connection).await.expect("a WebSocket");
+    assert_eq!(refused.until_closed().await, Some(1001));
+    assert!(refused.has("reconnect") && !refused.has("hello"));
+    connection.retired().await;
+    only.say("still here").await;
+    only.comments(1).await;
+    drop((only, refused));
+    assert!(connection.ended().await, "in order");
+}
+
+/// One that takes nothing of its refusal holds its connection no longer than one that does.
+#[tokio::test]
+async fn a_refused_viewer_that_takes_nothing_is_let_go() {
+    let pod = Pod::start_private(&[("FANFARE_MAX_VIEWERS", "1")]);
+    let stream = stream_for("deaf");
+    let _only = Join::new(&pod, &stream).open_on(&Http2::connect(pod.public).await).await;
+    let deaf = Http2::with_window(pod.public, 0).await;
+    let refused = Join::new(&pod, &stream).attempt_on(&deaf).await.expect("a WebSocket");
+    assert!(deaf.ended().await, "in order");
+    drop(refused);
+}
+
 /// A connection without streams is kept as long as one of HTTP/1.1, then ends in order.
 #[tokio::test]
 async fn an_idle_connection_ends_in_time_and_one_with_a_viewer_stays() {

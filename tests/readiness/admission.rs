@@ -11,7 +11,7 @@ use crate::world::{Join, PATIENCE, Peer, Pod, eventually, exchange, stream_for};
 /// until there is room, and everything else goes on.
 #[tokio::test]
 async fn a_full_pod_refuses_before_the_upgrade() {
-    let pod = Pod::start(&[("FANFARE_MAX_VIEWERS", "2")]);
+    let pod = Pod::start(&[("FANFARE_MAX_VIEWERS", "2"), ("FANFARE_SOCKET_REFUSALS_PER_SECOND", "0")]);
     let stream = stream_for("full");
     let mut first = Join::new(&pod, &stream).open().await;
     let second = Join::new(&pod, &stream).open().await;
@@ -34,7 +34,8 @@ async fn a_full_pod_refuses_before_the_upgrade() {
 /// A storm of handshakes is taken at the pod's own pace: the rest is told when to come again, and all come in.
 #[tokio::test]
 async fn a_storm_is_taken_at_the_pace_that_is_set() {
-    let pod = Pod::start(&[("FANFARE_ACCEPTS_PER_SECOND", "20")]);
+    let pod =
+        Pod::start(&[("FANFARE_ACCEPTS_PER_SECOND", "20"), ("FANFARE_SOCKET_REFUSALS_PER_SECOND", "0")]);
     let stream = stream_for("storm");
     let storm = join_all((0..100).map(|_| async { Join::new(&pod, &stream).attempt().await }));
     let begin = std::time::Instant::now();

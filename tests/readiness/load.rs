@@ -54,7 +54,7 @@ async fn ready_tells_the_load_and_the_thresholds() {
 /// hot, who comes is refused but for a trickle.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hot_pod_is_unready_keeps_its_viewers_and_is_ready_again() {
-    let pod = touchy(&[]);
+    let pod = touchy(&[("FANFARE_SOCKET_REFUSALS_PER_SECOND", "0")]);
     let stream = stream_for("hot");
     let mut stays = Join::new(&pod, &stream).open().await;
     until_ready(&pod, true).await;

@@ -6,6 +6,7 @@ mod fleet;
 mod heat;
 mod leaving;
 mod load;
+mod refusals;
 
 pub(crate) use crowd::Crowd;
 pub(crate) use heat::Heater;

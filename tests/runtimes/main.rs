@@ -122,6 +122,11 @@ macro_rules! on {
             async fn comes_back() {
                 scenarios::comes_back_after_a_loss_and_a_refusal(command).await;
             }
+
+            #[tokio::test]
+            async fn comes_back_when_it_was_told() {
+                scenarios::comes_back_when_it_was_told(command).await;
+            }
         }
     )*};
 }

@@ -29,7 +29,12 @@ impl Fleet {
         let groups: Vec<_> =
             names.iter().map(|pod| Group::of_cpu(&format!("{name}-{pod}"), QUOTA_HUNDREDTHS)).collect();
         let start = |(pod, group): (&&str, &Group)| {
-            Pod::start_after(&group.script(), &[("FANFARE_SHARDS", &shards), ("FANFARE_POD", pod)])
+            let settings = [
+                ("FANFARE_SHARDS", shards.as_str()),
+                ("FANFARE_POD", pod),
+                ("FANFARE_SOCKET_REFUSALS_PER_SECOND", "0"),
+            ];
+            Pod::start_after(&group.script(), &settings)
         };
         let pods: Vec<_> = names.iter().zip(&groups).map(start).collect();
         for pod in &pods {

@@ -346,6 +346,13 @@ impl Pod {
         .json()
     }
 
+    /// The value of a series of `/metrics`, by its name and a part of its labels; 0 if there is none yet.
+    pub(crate) async fn counted(&self, name: &str, label: &str) -> f64 {
+        let metrics = self.probe("/metrics").await.body;
+        let mut lines = metrics.lines().filter(|line| line.starts_with(name) && line.contains(label));
+        lines.next().map_or(0.0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+    }
+
     /// Waits until so many watch.
     pub(crate) async fn has_viewers(&self, count: u64) {
         eventually("as many viewers", PATIENCE, async || {

@@ -4,11 +4,8 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -31,7 +28,7 @@ pub(crate) struct Relay {
     /// Where clients connect.
     pub(crate) address: SocketAddr,
     orders: watch::Sender<Orders>,
-    came: Arc<AtomicU32>,
+    came: Arc<Mutex<Vec<Instant>>>,
     /// Its listener and, within that, its connections; they end with it.
     _tasks: JoinSet<()>,
 }
@@ -99,15 +96,15 @@ impl Relay {
         let address = listener.local_addr().unwrap();
         let (to_server, to_client) = (Hitch::None, Hitch::None);
         let orders = watch::Sender::new(Orders { server, cuts: 0, held: None, to_server, to_client });
-        let (given, came) = (orders.subscribe(), Arc::new(AtomicU32::new(0)));
-        let counted = Arc::clone(&came);
+        let (given, came) = (orders.subscribe(), Arc::default());
+        let counted: Arc<Mutex<Vec<Instant>>> = Arc::clone(&came);
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 tokio::select! {
                     Ok((client, _)) = listener.accept() => {
-                        counted.fetch_add(1, Ordering::Relaxed);
+                        counted.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
                         connections.spawn(relay(client, buffer, given.clone()));
                     }
                     Some(_) = connections.join_next() => {}
@@ -118,8 +115,13 @@ impl Relay {
     }
 
     /// How many connections have come.
-    pub(crate) fn came(&self) -> u32 {
-        self.came.load(Ordering::Relaxed)
+    pub(crate) fn came(&self) -> usize {
+        self.arrivals().len()
+    }
+
+    /// The moments at which connections came: before anything of them was passed on.
+    pub(crate) fn arrivals(&self) -> Vec<Instant> {
+        self.came.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Leads new connections to another server; those that there are stay where they are.

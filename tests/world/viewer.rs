@@ -138,11 +138,12 @@ impl Join {
         self.try_open().await.expect("a pod that takes viewers")
     }
 
-    /// Connects, if the pod is there, and waits for `hello`.
+    /// Connects, if the pod is there and takes viewers, and waits for `hello`.
     pub(crate) async fn try_open(&self) -> Option<Viewer> {
         let mut viewer = self.connect().await?;
-        viewer.until("hello", |viewer| viewer.has("hello")).await;
-        Some(viewer)
+        let is_answer = |viewer: &Viewer| viewer.has("hello") || viewer.has("reconnect");
+        viewer.until("hello, or a refusal", is_answer).await;
+        viewer.has("hello").then_some(viewer)
     }
 
     /// Connects, if the pod is there, and waits for nothing.
