@@ -46,6 +46,17 @@ pub(super) struct Census {
     settled_at: Option<Instant>,
     /// How many calls in a row had no answer: one may have said that the shard forgot this pod.
     unanswered: u32,
+    /// How many calls were begun, and how many of them were answered or failed.
+    begun: u64,
+    over: u64,
+    /// Smaller numbers of viewers elsewhere that came while calls were under way, and how many had been begun then.
+    parked: HashMap<StreamId, Parked>,
+}
+
+/// A number that waits for the answer to a call, which may say that the shard forgot the pods.
+struct Parked {
+    begun: u64,
+    elsewhere: u64,
 }
 
 /// A call to make.
@@ -70,6 +81,9 @@ impl Census {
             rests_until: now,
             settled_at: None,
             unanswered: 0,
+            begun: 0,
+            over: 0,
+            parked: HashMap::new(),
         }
     }
 
@@ -117,6 +131,7 @@ impl Census {
             return None;
         }
         (self.busy, self.calls) = (true, false);
+        self.begun += 1;
         let (mut counts, mut users) = (Vec::new(), 0);
         while counts.len() < STREAMS
             && users < USERS
@@ -144,7 +159,9 @@ impl Census {
             let counts = streams.iter().map(|stream| self.count(stream.clone(), 0, &viewers)).collect();
             Call { counts, keeps: false, is_extra: true }
         });
-        calls.collect()
+        let calls: Vec<_> = calls.collect();
+        self.begun += calls.len() as u64;
+        calls
     }
 
     fn count(&self, stream: StreamId, users: usize, viewers: impl Fn(&StreamId) -> u64) -> Count {
@@ -160,6 +177,7 @@ impl Census {
         now: Instant,
     ) -> Vec<(StreamId, u64)> {
         self.busy &= call.is_extra;
+        self.over += 1;
         match answer {
             Ok(Counted::Taken { is_new, is_more, elsewhere }) => {
                 self.calls |= is_more;
@@ -205,10 +223,25 @@ impl Census {
         }
     }
 
-    /// Whether a number of viewers elsewhere is to be believed, where it was another before. A smaller one is not while the
-    /// shard may have forgotten pods: what a call publishes comes on another connection, so maybe before its answer.
-    pub(super) fn believes(&self, elsewhere: u64, before: u64) -> bool {
-        elsewhere >= before || (self.settled_at.is_none() && self.unanswered == 0)
+    /// Returns whether a number of viewers elsewhere is to be believed, where it was another before. A smaller one is not
+    /// while the shard may have forgotten pods: what a call publishes comes on another connection, so maybe before the answer
+    /// that says so. One that comes while calls are under way waits for their answers, see [`Self::waited`].
+    pub(super) fn believes(&mut self, stream: &StreamId, elsewhere: u64, before: u64) -> bool {
+        // What waits is older.
+        self.parked.remove(stream);
+        let may_be_forgotten = self.settled_at.is_some() || self.unanswered > 0;
+        if elsewhere < before && !may_be_forgotten && self.begun > self.over {
+            self.parked.insert(stream.clone(), Parked { begun: self.begun, elsewhere });
+            return false;
+        }
+        elsewhere >= before || !may_be_forgotten
+    }
+
+    /// Takes the numbers whose calls are all answered: each is asked about again.
+    pub(super) fn waited(&mut self) -> Vec<(StreamId, u64)> {
+        let over = self.over;
+        let waited = self.parked.extract_if(|_, parked| parked.begun <= over);
+        waited.map(|(stream, parked)| (stream, parked.elsewhere)).collect()
     }
 
     /// Whether the shard counts viewers of this pod.

@@ -59,6 +59,8 @@ impl Keeper {
                 self.commands.push_back(Command::NoteElsewhere { stream, viewers });
             }
         }
+        let waited = self.census.waited();
+        self.elsewhere(waited);
         self.report.counts.store(self.census.counts(), Relaxed);
     }
 
@@ -66,7 +68,7 @@ impl Keeper {
     pub(super) fn elsewhere(&mut self, told: Vec<(StreamId, u64)>) {
         for (stream, viewers) in told {
             let Some(state) = self.streams.get_mut(&stream) else { continue };
-            if self.census.believes(viewers, state.elsewhere.unwrap_or(0)) {
+            if self.census.believes(&stream, viewers, state.elsewhere.unwrap_or(0)) {
                 state.elsewhere = Some(viewers);
                 self.commands.push_back(Command::NoteElsewhere { stream, viewers });
             }
