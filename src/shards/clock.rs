@@ -46,6 +46,11 @@ impl Clock {
         }
     }
 
+    /// Forgets the looks so far: the next one counts, whatever the last server's clock was.
+    pub(super) fn forget_looks(&self) {
+        self.0.looks.lock().clear();
+    }
+
     /// How far the shard's clock is ahead of this pod's, in microseconds, if that is known.
     pub(super) fn ahead_us(&self) -> Option<i64> {
         self.0.known.load(Relaxed).then(|| self.0.ahead_us.load(Relaxed))
@@ -110,6 +115,10 @@ mod tests {
         // A clock that was set is followed in the end.
         (0..LOOKS).for_each(|_| clock.look(pod_us() - TWO_SECONDS, Duration::from_millis(1)));
         assert!(clock.ahead_us().unwrap() < 0);
+        // Another server has another clock.
+        clock.forget_looks();
+        clock.look(pod_us() + TWO_SECONDS, Duration::from_millis(500));
+        assert!(clock.ahead_us().unwrap() > 0);
     }
 
     #[test]

@@ -132,6 +132,23 @@ async fn a_revocation_holds_where_the_shards_clock_is_behind() {
     }
 }
 
+/// Symptom: 204, and the revoked user's socket lived on, on every pod. Cause: the shard had lost its revocations and its
+/// clock was put back, and pods asked for those with ids after the last one that they had seen.
+#[tokio::test]
+async fn a_revocation_holds_where_the_shard_lost_the_ones_before_and_its_clock_was_put_back() {
+    let (issuer, redis, stream) = (Issuer::new(), RedisServer::start(), stream_for("put-back"));
+    let pod = keyed(&issuer, &[("FANFARE_SHARDS", &format!("a={}", redis.url()))]);
+    let mut ben = Join::new(&pod, &stream).bearing(issuer.token_for("ben")).open().await;
+    let mut ann = Join::new(&pod, &stream).bearing(issuer.token_for("ann")).open().await;
+    // As the clock would have made it that was an hour ahead.
+    let ahead = format!("{}000-0", now_s() + 3_600);
+    assert_eq!(redis.cli(&["XADD", "ff:revoked", &ahead, "u", "ben"]), ahead);
+    closed(&mut ben, Instant::now()).await;
+    assert_eq!(redis.cli(&["DEL", "ff:revoked"]), "1");
+    assert_eq!(revoke(&pod, "ann").await.status, 204);
+    closed(&mut ann, Instant::now()).await;
+}
+
 /// A dead shard neither hinders a revocation nor forgets it; without any shard it is told that nothing was done.
 #[tokio::test]
 async fn a_revocation_needs_one_shard_of_several() {
