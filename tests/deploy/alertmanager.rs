@@ -162,6 +162,9 @@ async fn alerts_go_to_their_receiver_and_mute_what_follows_from_them() {
         firing("FanfareDeliveryBurn", Some("14.4"), "green"),
         firing("FanfareDeliveryBurn", Some("6"), "green"),
         firing("FanfareDeliveryBurn", Some("1"), "green"),
+        firing("FanfareShardUnusable", None, "gold"),
+        firing("FanfareShardDeaf", None, "gold"),
+        firing("FanfareDeliveryBurn", Some("14.4"), "gold"),
         firing("FanfareTrackDown", None, "red"),
         firing("FanfarePodsMissing", None, "red"),
         firing("FanfareManyLagging", None, "green"),
@@ -169,6 +172,7 @@ async fn alerts_go_to_their_receiver_and_mute_what_follows_from_them() {
     let expected = [
         "pager FanfareShardDeaf blue -",
         "pager FanfareDeliveryBurn green 14.4",
+        "pager FanfareShardUnusable gold -",
         "pager FanfareTrackDown red -",
         "tickets FanfareManyLagging green -",
     ];
