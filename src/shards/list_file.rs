@@ -21,44 +21,58 @@ impl Shards {
         let mut known = list;
         // A fault is a line once, not each second.
         let mut told = String::new();
+        let mut taken = String::new();
         loop {
             sleep(LOOK_EVERY).await;
             // A file that is being exchanged is not there for a moment.
             let Ok(text) = tokio::fs::read_to_string(&file).await else { continue };
+            if text == taken {
+                continue;
+            }
             let fault = match parse_shards(&text) {
-                Ok(list) => self.take_list(&mut known, list),
+                Ok(list) => self.take_list(&mut known, &list),
                 Err(faults) => faults.join("; "),
             };
-            if !fault.is_empty() && fault != told {
-                tracing::error!(file = %file.display(), fault, "the list of shards changed and was not taken");
+            if fault.is_empty() {
+                taken = text;
+            } else {
+                taken.clear();
+                if fault != told {
+                    tracing::error!(file = %file.display(), fault, "the list of shards changed and was not taken");
+                }
             }
             told = fault;
         }
     }
 
-    /// Takes the URLs of a list of the same shards. Returns what is wrong, in words.
-    fn take_list(&self, known: &mut Vec<ShardAddress>, list: Vec<ShardAddress>) -> String {
-        let ring = |list: &[ShardAddress]| -> Vec<(String, u16)> {
-            let mut ring: Vec<_> = list.iter().map(|shard| (shard.name.clone(), shard.weight)).collect();
-            ring.sort_unstable();
-            ring
-        };
-        if ring(&list) != ring(known) {
-            return "shards were added, removed or given another weight: restart the pods, with FANFARE_RING_EPOCH raised"
-                .to_owned();
-        }
+    /// Takes the URLs of the shards that `known` names from another list, and keeps them there. Returns what else the
+    /// list has that is not taken, in words.
+    fn take_list(&self, known: &mut [ShardAddress], list: &[ShardAddress]) -> String {
         let mut faults = Vec::new();
-        for shard in list.iter().filter(|shard| !known.contains(shard)) {
-            let ShardAddress { name, url, .. } = shard;
+        let mut is_same_ring = list.len() == known.len();
+        for ShardAddress { name, weight, url } in known {
+            let Some(now) = list.iter().find(|shard| shard.name == *name) else {
+                is_same_ring = false;
+                continue;
+            };
+            is_same_ring &= now.weight == *weight;
             let member = self.0.shards.iter().find(|member| member.name == *name);
-            if let Some(Shard::Redis(link)) = member.map(|member| &member.shard) {
-                match link.set_url(url) {
-                    Ok(()) => tracing::info!(shard = name, address = link.address(), "shard URL changed"),
+            if let (Some(Shard::Redis(link)), true) = (member.map(|member| &member.shard), now.url != *url) {
+                match link.set_url(&now.url) {
+                    Ok(()) => {
+                        tracing::info!(shard = name, address = link.address(), "shard URL changed");
+                        url.clone_from(&now.url);
+                    }
                     Err(error) => faults.push(format!("{name}: {error}")),
                 }
             }
         }
-        *known = list;
+        if !is_same_ring {
+            faults.push(
+                "shards were added, removed or given another weight: restart the pods, with FANFARE_RING_EPOCH raised"
+                    .to_owned(),
+            );
+        }
         faults.join("; ")
     }
 }
