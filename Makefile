@@ -4,7 +4,7 @@
 PACKAGES := redis-server:redis-server openssl:openssl chromium:chromium chromium-driver:chromedriver nodejs:node \
   node-ws:/usr/share/nodejs/ws/package.json python3-websockets:/usr/lib/python3/dist-packages/websockets/__init__.py \
   prometheus:promtool prometheus-alertmanager:prometheus-alertmanager faketime:faketime \
-  python3-venv:/usr/share/doc/python3-venv nginx-light:/usr/sbin/nginx
+  python3-venv:/usr/share/doc/python3-venv nginx-light:/usr/sbin/nginx libnss-wrapper:/usr/share/doc/libnss-wrapper
 
 CARGO_FLAGS := --workspace --locked
 # Every feature of Cargo.toml: each is linted alone, so that a build that few people make does not break unseen.

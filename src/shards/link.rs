@@ -7,6 +7,7 @@
 mod beat;
 mod calls;
 mod connection;
+mod dial;
 mod faults;
 mod functions;
 mod info;
@@ -15,6 +16,7 @@ mod names;
 mod primary;
 mod pulse;
 mod replies;
+mod resolve;
 mod retry;
 #[cfg(test)]
 mod tests;
@@ -36,8 +38,9 @@ use self::{
     listen::Listening,
     primary::Primary,
     pulse::Pulse,
+    resolve::Answers,
     retry::Recoveries,
-    wire::{LastError, Life, Purpose, Upkeep, Wire},
+    wire::{Common, LastError, Life, Purpose, Upkeep, Wire},
 };
 use super::clock::Clock;
 use super::condition::Conditions;
@@ -133,11 +136,19 @@ impl Link {
         let member = format!("{pod}.{}", Epoch::random());
         let audience_channel = names::of_audience(&member);
         let (events, heard) = mpsc::channel(BACKLOG);
-        let library = Arc::new(Library::new(shard.clone(), address.place()));
         let pulse = Arc::new(Pulse::new());
         let (address, followed) = watch::channel(address);
+        let (told, answers) = watch::channel(Answers::default());
         let (recoveries, last_error) = (Recoveries::default(), LastError::default());
-        let wire = |purpose| Upkeep::new(purpose, &shard, followed.clone(), &recoveries, &last_error);
+        let library = Arc::new(Library::new(shard.clone(), followed.clone()));
+        let common = Common {
+            shard,
+            address: followed.clone(),
+            answers,
+            recoveries: recoveries.clone(),
+            last_error: last_error.clone(),
+        };
+        let wire = |purpose| Upkeep::new(purpose, &common);
         let (subscribing, listening) = wire(Purpose::Subscribing);
         let (posting, post_upkeep) = wire(Purpose::Posting);
         let (reading, read_upkeep) = wire(Purpose::Reading);
@@ -149,7 +160,8 @@ impl Link {
             library: Arc::clone(&library),
         };
         let answering = |beat| Answering { beat, library: Arc::clone(&library), primary: primary.clone() };
-        let work = futures_util::future::join3(
+        let work = futures_util::future::join4(
+            resolve::follow(followed, told),
             listening.keep(Listening {
                 probe_channel,
                 audience_channel,
@@ -201,7 +213,7 @@ impl Link {
     }
 
     /// Takes another URL of the same shard: connections are made with it from now on, at once where one is missing, and
-    /// those to another host end.
+    /// those to another host, or with or without TLS, are replaced once the new place answers.
     ///
     /// # Errors
     /// [`BadUrl`].

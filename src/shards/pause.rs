@@ -10,7 +10,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// within which deliveries resume.
 const LONGEST_OF_FIRST: Duration = Duration::from_millis(800);
 /// A connection that lived so long shows that the shard can be used.
-const PROVEN: Duration = Duration::from_millis(500);
+pub(super) const PROVEN: Duration = Duration::from_millis(500);
 
 /// Pauses that grow while connections fail or die young, each random as a whole ("full jitter"), so that the pods that
 /// a shard lost at one moment do not return at one moment.

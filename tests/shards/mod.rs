@@ -12,6 +12,7 @@ mod failover;
 mod interest;
 mod joining;
 mod lists;
+mod names;
 mod outage_lines;
 mod outages;
 mod outposts;

@@ -13,6 +13,7 @@ mod http;
 mod http2;
 #[allow(dead_code, reason = "not every binary of tests has tokens")]
 pub(crate) mod issuer;
+mod names;
 mod patience;
 mod peer;
 mod pod;
@@ -21,6 +22,7 @@ mod raw;
 #[expect(unreachable_pub, dead_code, reason = "shared with the tests inside the crate and the benchmarks")]
 mod redis;
 mod relay;
+mod silent;
 mod throttle;
 mod viewer;
 
@@ -35,6 +37,7 @@ pub(crate) use home::{embedded, on_redis, over_http2, over_tls};
 pub(crate) use http::{Answer, exchange, get, post, request, request_of_other, try_request};
 pub(crate) use http2::Http2;
 pub(crate) use issuer::{Issuer, Signs};
+pub(crate) use names::Name;
 pub(crate) use patience::eventually;
 pub(crate) use peer::{Heard, Peer};
 pub(crate) use pod::{Pod, Signal};
@@ -42,6 +45,7 @@ pub(crate) use private::{Authority, shake, speak_tls, watch_over_http2};
 pub(crate) use raw::{RawFrame, opcode};
 pub(crate) use redis::RedisServer;
 pub(crate) use relay::{Hitch, Relay, Way};
+pub(crate) use silent::Silent;
 pub(crate) use viewer::{Join, Refusal, Viewer};
 
 /// How long anything may take that has no bound of its own: long enough for a machine that has ten times as much to do

@@ -3,8 +3,11 @@
 
 use std::{
     io,
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -23,12 +26,16 @@ const RECEIVE_BUFFER: u32 = 4_096;
 /// The most that is passed on at once.
 const PIECE: usize = 16 * 1024;
 
+/// Any free port.
+const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
 /// An address of its own, whose connections go to a server. Dropping it ends them.
 pub(crate) struct Relay {
     /// Where clients connect.
     pub(crate) address: SocketAddr,
     orders: watch::Sender<Orders>,
     came: Arc<Mutex<Vec<Instant>>>,
+    open: Arc<AtomicU32>,
     /// Its listener and, within that, its connections; they end with it.
     _tasks: JoinSet<()>,
 }
@@ -83,21 +90,26 @@ impl Orders {
 impl Relay {
     /// Relays to a pod, whose frames wait in the pod when they are held.
     pub(crate) async fn to(pod: SocketAddr) -> Self {
-        Self::with_buffer(pod, Some(RECEIVE_BUFFER)).await
+        Self::with_buffer(ANY, pod, Some(RECEIVE_BUFFER)).await
     }
 
     /// Relays to a port of this machine, with the buffers that the kernel gives.
     pub(crate) async fn to_port(port: u16) -> Self {
-        Self::with_buffer(SocketAddr::from(([127, 0, 0, 1], port)), None).await
+        Self::at(ANY, port).await
     }
 
-    async fn with_buffer(server: SocketAddr, buffer: Option<u32>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    /// Relays from an address that a test chose to a port of this machine.
+    pub(crate) async fn at(address: SocketAddr, port: u16) -> Self {
+        Self::with_buffer(address, SocketAddr::from(([127, 0, 0, 1], port)), None).await
+    }
+
+    async fn with_buffer(address: SocketAddr, server: SocketAddr, buffer: Option<u32>) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (to_server, to_client) = (Hitch::None, Hitch::None);
         let orders = watch::Sender::new(Orders { server, cuts: 0, held: None, to_server, to_client });
-        let (given, came) = (orders.subscribe(), Arc::default());
-        let counted: Arc<Mutex<Vec<Instant>>> = Arc::clone(&came);
+        let (given, came, open) = (orders.subscribe(), Arc::default(), Arc::<AtomicU32>::default());
+        let (counted, count): (Arc<Mutex<Vec<Instant>>>, _) = (Arc::clone(&came), Arc::clone(&open));
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
@@ -109,9 +121,15 @@ impl Relay {
                     }
                     Some(_) = connections.join_next() => {}
                 }
+                count.store(u32::try_from(connections.len()).unwrap(), Ordering::Relaxed);
             }
         });
-        Self { address, orders, came, _tasks: tasks }
+        Self { address, orders, came, open, _tasks: tasks }
+    }
+
+    /// How many connections there are.
+    pub(crate) fn open(&self) -> u32 {
+        self.open.load(Ordering::Relaxed)
     }
 
     /// How many connections have come.

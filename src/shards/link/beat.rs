@@ -115,6 +115,11 @@ fn ends_connection(error: &Error) -> bool {
     matches!(remedy(error), Remedy::Reconnect | Remedy::FindPrimary)
 }
 
+/// Returns whether an answer to the first question on a connection, or its absence, means that the connection is of no use.
+pub(super) fn is_unusable(error: &Error) -> bool {
+    ends_connection(error) || *error.kind() == ErrorKind::Timeout
+}
+
 /// A connection for posting or reading.
 pub(super) struct Answering {
     /// What keeps it alive.
@@ -133,9 +138,7 @@ impl Answering {
     async fn meet(&self, client: &Client) -> Result<Option<ServerInfo>, String> {
         let info = match ServerInfo::of(client).await {
             Ok(info) => Some(info),
-            Err(error) if ends_connection(&error) || *error.kind() == ErrorKind::Timeout => {
-                return Err(error.to_string());
-            }
+            Err(error) if is_unusable(&error) => return Err(error.to_string()),
             // Whoever may not ask does without.
             Err(_) => None,
         };
@@ -152,6 +155,15 @@ impl Duty for Answering {
             Err(cause) => return cause,
         };
         self.library.offer(&client).await;
+        if let Beat::Look { clock } = &self.beat {
+            // Whoever reads a time of this server knows its clock.
+            clock.forget_looks();
+            if let Err(error) = Box::pin(look_at_clock(&client, clock)).await
+                && is_unusable(&error)
+            {
+                return error.to_string();
+            }
+        }
         lend(life.clone());
         if let (Beat::Probe { .. }, Some(info)) = (&self.beat, &info) {
             self.primary.found(info);

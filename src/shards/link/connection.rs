@@ -5,7 +5,7 @@
 //! cannot look at an unanswered command while its task waits for room in the socket. A fresh client for each life has
 //! none of this, resolves the name again, and binds whatever it says to that life.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use fred::{
     clients::Client,
@@ -13,17 +13,17 @@ use fred::{
     interfaces::{ClientLike, EventInterface, PubsubInterface},
     types::{
         ConnectHandle, CustomCommand, Message, RespVersion, Value,
-        config::{Config, ConnectionConfig, PerformanceConfig, Server, TcpConfig},
+        config::{Config, ConnectionConfig, PerformanceConfig, Server, ServerConfig, TcpConfig},
     },
 };
-use tokio::sync::broadcast;
+use tokio::{sync::broadcast, task::AbortHandle};
 
 use super::faults::refuses_writes;
 
 /// How long any command may take; the outcome of a slower one is unknown.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long it may take to resolve the name and connect, and again to introduce ourselves.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long it may take to resolve the name, to connect, and to introduce ourselves.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How many commands wait for room in the socket, at about 1 KiB each; a further one is refused.
 const WAITING_COMMANDS: usize = 4096;
 
@@ -68,8 +68,27 @@ impl Address {
         self.0.server.hosts().iter().map(place).collect::<Vec<_>>().join(",")
     }
 
-    /// Connects. `backlog` is how many messages may wait to be routed, at about 160 bytes each that are laid out at once.
-    pub(super) async fn connect(&self, backlog: usize) -> Result<Connection, Error> {
+    /// Returns whether another address leads to the same server in the same way; credentials do not count.
+    pub(super) fn is_same_server(&self, other: &Self) -> bool {
+        let way = |Self(config): &Self| (config.tls.is_some(), config.database);
+        self.place() == other.place() && way(self) == way(other)
+    }
+
+    /// The configuration for one of the name's addresses; the server's certificate is still that of the name.
+    fn at(&self, peer: SocketAddr) -> Config {
+        let mut config = self.0.clone();
+        if let ServerConfig::Centralized { server } = &mut config.server {
+            let name = config.tls.is_some().then(|| server.host.trim_matches(['[', ']', '.']).to_owned());
+            let host = peer.to_string();
+            let host = host.rsplit_once(':').map_or(host.as_str(), |(host, _port)| host);
+            *server = Server::new_with_tls(host, peer.port(), name);
+        }
+        config
+    }
+
+    /// Connects to one of the name's addresses. `backlog` is how many messages may wait to be routed, at about 160 bytes
+    /// each that are laid out at once.
+    pub(super) async fn connect(&self, peer: SocketAddr, backlog: usize) -> Result<Connection, Error> {
         let performance = PerformanceConfig {
             default_command_timeout: COMMAND_TIMEOUT,
             broadcast_channel_capacity: 1,
@@ -84,15 +103,15 @@ impl Address {
             tcp: TcpConfig { nodelay: Some(true), ..TcpConfig::default() },
             ..ConnectionConfig::default()
         };
-        let client = Client::new(self.0.clone(), Some(performance), Some(connection), None);
+        let client = Client::new(self.at(peer), Some(performance), Some(connection), None);
         // fred would give each of eight sorts of events as much room as it is told, 12 MiB in all; only messages need it.
         client.inner().notifications.pubsub.store(Arc::new(broadcast::Sender::new(backlog)));
         // Both are asked for before there is anything to miss.
         let messages = client.message_rx();
         let mut connected = client.reconnect_rx();
-        let mut router = Router(client.connect());
+        let mut router = Router::of(client.connect());
         tokio::select! {
-            _ = connected.recv() => Ok(Connection { client, messages, router }),
+            _ = connected.recv() => Ok(Connection { client, messages, router, peer, address: self.clone() }),
             error = router.ended() => Err(error),
         }
     }
@@ -106,25 +125,50 @@ pub(super) struct Connection {
     pub(super) messages: broadcast::Receiver<Message>,
     /// What holds the socket.
     pub(super) router: Router,
+    /// Where it leads.
+    pub(super) peer: SocketAddr,
+    /// The address of the shard that it was made with.
+    pub(super) address: Address,
 }
 
-/// fred's task behind a connection; dropping it closes the socket.
-pub(super) struct Router(ConnectHandle);
-
-impl Router {
-    /// Waits until the connection has ended by itself, and says why.
-    pub(super) async fn ended(&mut self) -> Error {
-        match (&mut self.0).await {
-            Ok(Err(error)) => error,
-            Ok(Ok(())) | Err(_) => Error::new_canceled(),
-        }
-    }
+/// fred's task behind a connection; dropping it closes the socket, unless something else keeps that open.
+pub(super) struct Router {
+    task: ConnectHandle,
+    socket: OpenSocket,
 }
 
-impl Drop for Router {
+/// Keeps a connection's socket open, for answers that are still to come. Cloning shares it.
+#[derive(Clone)]
+pub(super) struct OpenSocket {
+    _task: Arc<AbortOnDrop>,
+}
+
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         // Not fred's QUIT, which would wait for answers that may never come.
         self.0.abort();
+    }
+}
+
+impl Router {
+    fn of(task: ConnectHandle) -> Self {
+        let socket = OpenSocket { _task: Arc::new(AbortOnDrop(task.abort_handle())) };
+        Self { task, socket }
+    }
+
+    /// Something that keeps the socket open when the router is dropped.
+    pub(super) fn socket(&self) -> OpenSocket {
+        self.socket.clone()
+    }
+
+    /// Waits until the connection has ended by itself, and says why.
+    pub(super) async fn ended(&mut self) -> Error {
+        match (&mut self.task).await {
+            Ok(Err(error)) => error,
+            Ok(Ok(())) | Err(_) => Error::new_canceled(),
+        }
     }
 }
 

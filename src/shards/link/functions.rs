@@ -14,11 +14,14 @@ use fred::{
     interfaces::ClientLike,
     types::Value,
 };
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{
+    sync::{Mutex, watch},
+    time::Instant,
+};
 use tracing::{debug, error, info, warn};
 
 use super::{
-    connection::command,
+    connection::{Address, command},
     faults::{Remedy, refuses_writes, remedy},
     wire::{Life, Wire},
 };
@@ -39,20 +42,24 @@ const QUIET: Duration = Duration::from_secs(10);
 pub(super) struct Library {
     /// The shard's name, for the log.
     shard: String,
-    /// Its host and port, for the log.
-    address: String,
+    /// Its address, whose host and port are for the log.
+    address: watch::Receiver<Address>,
     /// When it was loaded last; held while it is being loaded, so that many callers load it once.
     loaded: Mutex<Option<Instant>>,
 }
 
 impl Library {
-    pub(super) fn new(shard: String, address: String) -> Self {
+    pub(super) fn new(shard: String, address: watch::Receiver<Address>) -> Self {
         Self { shard, address, loaded: Mutex::default() }
+    }
+
+    fn place(&self) -> String {
+        self.address.borrow().place()
     }
 
     /// Logs the conditions of the server that came and those that went.
     pub(super) fn log_conditions(&self, before: Conditions, now: Conditions) {
-        let Self { shard, address, .. } = self;
+        let (shard, address) = (&self.shard, self.place());
         for condition in Condition::ALL {
             match (before.has(condition), now.has(condition)) {
                 (false, true) => {
@@ -184,7 +191,7 @@ impl Caller {
         if matches!(error.kind(), ErrorKind::Canceled | ErrorKind::IO | ErrorKind::Timeout) {
             return;
         }
-        let (now, Library { shard, address, .. }) = (Instant::now(), &*self.library);
+        let (now, shard, address) = (Instant::now(), &self.library.shard, self.library.place());
         self.is_refused.store(true, Relaxed);
         let mut refusals = self.refusals.lock();
         refusals.last = Some(now);
@@ -204,7 +211,7 @@ impl Caller {
         if let Some(last) = refusals.last.take_if(|last| is_quiet(*last)) {
             self.is_refused.store(false, Relaxed);
             if let Some(Notice::Ended(time)) = refusals.outage.is_over(last) {
-                let Library { shard, address, .. } = &*self.library;
+                let (shard, address) = (&self.library.shard, self.library.place());
                 info!(shard, address, lasted_s = time.as_secs(), "the shard refuses calls no more");
             }
         }

@@ -57,7 +57,7 @@ pub(super) struct Listening {
 
 impl Duty for Listening {
     async fn serve(&mut self, connection: Connection, life: Life, lend: &(dyn Fn(Life) + Sync)) -> String {
-        let Connection { client, mut messages, mut router } = connection;
+        let Connection { client, mut messages, mut router, .. } = connection;
         let own = vec![self.probe_channel.clone(), self.audience_channel.clone()];
         // A user who may not ask for INFO does without.
         let info = ServerInfo::of(&client).await.ok();

@@ -6,21 +6,25 @@ use fred::clients::Client;
 use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tracing::debug;
 
 use super::{
-    connection::{Address, Connection, Router},
+    connection::{Address, COMMAND_TIMEOUT, Connection, OpenSocket, Router},
+    dial::Dialer,
+    resolve::{Answers, Failures},
     retry::{Recoveries, Retry},
 };
 use crate::shards::{
-    pause::Pauses,
+    pause::{PROVEN, Pauses},
     shard::{ConnectionId, Unavailable},
 };
 
 /// How long a command waits for a connection that is being made; longer outages are answered at once after that.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// The time in which the connection that follows one that has moved is prepared.
+const PREPARED_WITHIN: Duration = Duration::from_secs(1);
 /// How many messages wait to be routed.
 const BACKLOG: usize = 16_384;
 /// The connections that only answer need no room for messages.
@@ -98,16 +102,24 @@ impl LastError {
     }
 }
 
-/// The keeping end: what a wire does with its connections.
-pub(super) struct Upkeep {
-    /// What it is for, in the log.
-    pub(super) purpose: Purpose,
+/// What the connections of a link share.
+pub(super) struct Common {
     /// The shard's name, in the log.
     pub(super) shard: String,
-    /// Where it leads, as of now.
+    /// Where it is, as of now.
     pub(super) address: watch::Receiver<Address>,
-    /// How many messages may wait to be routed.
-    pub(super) backlog: usize,
+    /// What is known of its name.
+    pub(super) answers: watch::Receiver<Answers>,
+    /// Recoveries after attempts that failed.
+    pub(super) recoveries: Recoveries,
+    /// The reason for which a connection ended, or was not made, last.
+    pub(super) last_error: LastError,
+}
+
+/// The keeping end: what a wire does with its connections.
+pub(super) struct Upkeep {
+    /// The making of connections.
+    pub(super) dialer: Dialer,
     /// The waits between attempts.
     pub(super) retry: Retry,
     last_error: LastError,
@@ -127,37 +139,53 @@ pub(super) trait Duty: Send {
 
 impl Upkeep {
     /// Both ends of a wire that has no connection yet.
-    pub(super) fn new(
-        purpose: Purpose,
-        shard: &str,
-        address: watch::Receiver<Address>,
-        recoveries: &Recoveries,
-        last_error: &LastError,
-    ) -> (Wire, Self) {
+    pub(super) fn new(purpose: Purpose, common: &Common) -> (Wire, Self) {
         let (lives, lent) = watch::channel(None);
         let (backlog, pauses) = match purpose {
             Purpose::Posting => (NO_BACKLOG, Pauses::of_first()),
             Purpose::Reading => (NO_BACKLOG, Pauses::default()),
             Purpose::Subscribing => (BACKLOG, Pauses::default()),
         };
-        let retry = Retry::new(pauses, recoveries.clone());
-        let (shard, last_error) = (shard.to_owned(), last_error.clone());
-        (Wire(lent), Self { purpose, shard, address, backlog, retry, last_error, lives })
+        let dialer = Dialer {
+            purpose,
+            shard: common.shard.clone(),
+            address: common.address.clone(),
+            answers: common.answers.clone(),
+            backlog,
+            failures: Failures::default(),
+        };
+        let retry = Retry::new(pauses, common.recoveries.clone());
+        (Wire(lent), Self { dialer, retry, last_error: common.last_error.clone(), lives })
     }
 
     /// Keeps the wire up for ever.
     pub(super) async fn keep(mut self, mut duty: impl Duty) {
+        // The connection that is to follow the last one, and the socket of that.
+        let (mut successor, mut former) = (None, None);
         for id in 0.. {
-            self.retry.begins();
-            let address = self.address.borrow_and_update().clone();
-            let lived = match Box::pin(address.connect(self.backlog)).await {
+            let made = match successor.take() {
+                Some(connection) => Ok(connection),
+                None => {
+                    self.retry.begins();
+                    Box::pin(self.dialer.dial()).await
+                }
+            };
+            let lived = match made {
                 Ok(connection) => {
                     self.retry.succeeded();
-                    self.one_life(ConnectionId(id), connection, &mut duty).await
+                    let (peer, socket) = (connection.peer, connection.router.socket());
+                    let (lived, next) =
+                        self.one_life(ConnectionId(id), connection, former.take(), &mut duty).await;
+                    if let Some(next) = next {
+                        (successor, former) = (Some(next), Some(socket));
+                        continue;
+                    }
+                    if lived < PROVEN {
+                        self.dialer.failures.record(peer);
+                    }
+                    lived
                 }
                 Err(error) => {
-                    let (shard, purpose) = (&self.shard, self.purpose);
-                    debug!(shard, ?purpose, %error, "connection attempt failed");
                     self.last_error.set(error.to_string());
                     self.retry.failed();
                     Duration::ZERO
@@ -167,31 +195,49 @@ impl Upkeep {
         }
     }
 
-    async fn one_life(&self, id: ConnectionId, connection: Connection, duty: &mut impl Duty) -> Duration {
-        let mut address = self.address.clone();
-        let place = address.borrow_and_update().place();
-        let (shard, purpose) = (&self.shard, self.purpose);
+    /// Serves until the connection is over; returns for how long, and the connection that is to follow if it has moved.
+    /// The one before, which has moved, has its socket kept open until this one is prepared and what was sent on that is
+    /// answered.
+    async fn one_life(
+        &mut self,
+        id: ConnectionId,
+        connection: Connection,
+        former: Option<OpenSocket>,
+        duty: &mut impl Duty,
+    ) -> (Duration, Option<Connection>) {
+        let Self { dialer, lives, last_error, .. } = self;
+        let (shard, purpose) = (dialer.shard.clone(), dialer.purpose);
+        let (address, peer) = (connection.address.clone(), connection.peer);
         let life = Life { id, client: connection.client.clone(), unusable: Arc::default() };
         let lend = |life: Life| {
-            debug!(shard, ?purpose, "connected");
-            self.lives.send_replace(Some(life));
+            debug!(shard, ?purpose, %peer, "connected");
+            lives.send_replace(Some(life));
         };
         let began = Instant::now();
         let given_up = life.clone();
-        let cause = tokio::select! {
-            cause = duty.serve(connection, life, &lend) => cause,
-            // A connection outlives a change of its password, and not one of its host.
-            never = async {
-                let moved = address.wait_for(|address| address.place() != place).await.is_ok();
-                if moved {
-                    given_up.give_up();
-                }
-                std::future::pending::<String>().await
-            } => never,
+        let drain = async {
+            if let Some(_socket) = former {
+                sleep(PREPARED_WITHIN + COMMAND_TIMEOUT).await;
+            }
+            std::future::pending().await
         };
-        self.lives.send_replace(None);
+        let mut serving = std::pin::pin!(duty.serve(connection, life, &lend));
+        let (cause, successor) = tokio::select! {
+            cause = &mut serving => (cause, None),
+            never = drain => never,
+            // A connection outlives a change of its password, and not one of its host.
+            next = Box::pin(dialer.redial(&address, peer, began)) => {
+                given_up.give_up();
+                serving.await;
+                ("the shard has moved".to_owned(), Some(next))
+            }
+        };
+        // The next one is being prepared meanwhile, and this one answers until that is lent. Messages stop, however.
+        if successor.is_none() || purpose == Purpose::Subscribing {
+            lives.send_replace(None);
+        }
         debug!(shard, ?purpose, cause, "connection ended");
-        self.last_error.set(cause);
-        began.elapsed()
+        last_error.set(cause);
+        (began.elapsed(), successor)
     }
 }

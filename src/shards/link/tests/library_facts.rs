@@ -1,5 +1,7 @@
 //! Facts about fred and Redis on which the link is built; a new version of either that changes one fails here.
 
+use std::net::SocketAddr;
+
 use fred::{
     clients::Client,
     interfaces::{ClientLike, EventInterface, PubsubInterface},
@@ -13,7 +15,8 @@ use super::{
 };
 
 async fn connect(server: &RedisServer, backlog: usize) -> Connection {
-    Address::parse(&server.url()).unwrap().connect(backlog).await.unwrap()
+    let peer = SocketAddr::from(([127, 0, 0, 1], server.port()));
+    Address::parse(&server.url()).unwrap().connect(peer, backlog).await.unwrap()
 }
 
 /// The server's id of a connection.
@@ -31,7 +34,7 @@ fn burst(server: &RedisServer, channel: &str) {
 #[tokio::test]
 async fn fred_loses_what_exceeds_its_backlog() {
     let server = RedisServer::start();
-    let Connection { client, mut messages, router: _router } = connect(&server, 32).await;
+    let Connection { client, mut messages, router: _router, .. } = connect(&server, 32).await;
     set_interest(&client, Interest::Begin, vec!["c".into()]).await.unwrap();
     burst(&server, "c");
     // A command answered after them on the same connection: they have all come.
@@ -45,7 +48,7 @@ async fn fred_loses_what_exceeds_its_backlog() {
 #[tokio::test(flavor = "multi_thread")]
 async fn s6_what_exceeds_the_backlog_is_told_as_one_overrun() {
     let server = RedisServer::start();
-    let Connection { client, mut messages, router: _router } = connect(&server, 32).await;
+    let Connection { client, mut messages, router: _router, .. } = connect(&server, 32).await;
     set_interest(&client, Interest::Begin, vec!["ff:{s}".into()]).await.unwrap();
     burst(&server, "ff:{s}");
     let _pong: String = client.ping(None).await.unwrap();
@@ -74,7 +77,7 @@ async fn s6_what_exceeds_the_backlog_is_told_as_one_overrun() {
 #[tokio::test]
 async fn fred_s_subscribe_is_no_answer_and_the_barrier_is() {
     let server = RedisServer::start();
-    let Connection { client, messages: _messages, router: _router } = connect(&server, 32).await;
+    let Connection { client, messages: _messages, router: _router, .. } = connect(&server, 32).await;
     server.freeze();
     client.subscribe("c").await.unwrap();
     let barrier = set_interest(&client, Interest::Begin, vec!["d".into()]).await;
@@ -88,7 +91,7 @@ async fn fred_s_subscribe_is_no_answer_and_the_barrier_is() {
 #[tokio::test]
 async fn fred_s_subscribe_is_ok_when_denied_and_the_barrier_is_not() {
     let server = RedisServer::start();
-    let Connection { client, messages: _messages, router: _router } = connect(&server, 32).await;
+    let Connection { client, messages: _messages, router: _router, .. } = connect(&server, 32).await;
     server.cli(&["ACL", "SETUSER", "default", "resetchannels"]);
     client.subscribe("c").await.unwrap();
     for _ in 0..50 {
