@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::{
     connection::{Connection, command},
-    faults::{Remedy, remedy},
+    faults::{ends_connection, is_unusable},
     functions::Library,
     info::ServerInfo,
     primary::Primary,
@@ -109,15 +109,6 @@ async fn look_at_clock(client: &Client, clock: &Clock) -> Result<(), Error> {
     let (seconds, micros): (i64, i64) = client.custom(command("TIME"), Vec::<&str>::new()).await?;
     clock.look(seconds.saturating_mul(1_000_000).saturating_add(micros), asked.elapsed());
     Ok(())
-}
-
-fn ends_connection(error: &Error) -> bool {
-    matches!(remedy(error), Remedy::Reconnect | Remedy::FindPrimary)
-}
-
-/// Returns whether an answer to the first question on a connection, or its absence, means that the connection is of no use.
-pub(super) fn is_unusable(error: &Error) -> bool {
-    ends_connection(error) || *error.kind() == ErrorKind::Timeout
 }
 
 /// A connection for posting or reading.

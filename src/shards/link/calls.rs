@@ -18,8 +18,10 @@ use crate::{
     domain::{Accepted, Epoch, Kind, Position, PublishError, StreamId},
     readiness::{FleetView, Heartbeat, Wish},
     shards::{
-        revocations::{MOST, Revocation},
-        shard::{Audience, ConnectionId, Count, Counted, Post, Span, Tally, Unavailable, Window},
+        shard::{
+            Audience, ConnectionId, Count, Counted, MOST_REVOCATIONS, Post, Revocation, Span, Tally,
+            Unavailable, Window,
+        },
         track::Seen,
     },
 };
@@ -262,7 +264,7 @@ impl Link {
     /// # Errors
     /// [`Unavailable`].
     pub(in crate::shards) async fn revocations(&self, after: &str) -> Result<Vec<Revocation>, Unavailable> {
-        let most = i64::try_from(MOST).unwrap_or(i64::MAX);
+        let most = i64::try_from(MOST_REVOCATIONS).unwrap_or(i64::MAX);
         let args =
             || call_of("fanfare_revoked", &[names::REVOKED.to_owned()], vec![after.into(), most.into()]);
         replies::revocations(self.0.reading.call(args).await?)

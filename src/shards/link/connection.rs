@@ -117,6 +117,17 @@ impl Address {
     }
 }
 
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Posts, and probes. It is the first to find out whether a dead shard answers again.
+    Posting,
+    /// Everything else that is called.
+    Reading,
+    /// Subscriptions.
+    Subscribing,
+}
+
 /// A connection that was made.
 pub(super) struct Connection {
     /// To send commands with.

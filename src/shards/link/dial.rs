@@ -12,11 +12,10 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    beat::is_unusable,
-    connection::{Address, Connection},
+    connection::{Address, Connection, Purpose},
+    faults::is_unusable,
     info::ServerInfo,
     resolve::{Answers, Failures, resolve},
-    wire::Purpose,
 };
 use crate::shards::{condition::Conditions, pause::Pauses};
 
@@ -111,7 +110,7 @@ impl Dialer {
                             "new address of the shard did not answer, the old connections are kept"
                         );
                     }
-                    sleep(RETRY + pauses.next(Duration::ZERO)).await;
+                    sleep(RETRY + pauses.next(Duration::ZERO, rand::random())).await;
                 }
             }
         }

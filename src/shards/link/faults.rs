@@ -66,6 +66,16 @@ pub(super) fn remedy(error: &Error) -> Remedy {
     }
 }
 
+/// Returns whether a connection with this error is of no further use.
+pub(super) fn ends_connection(error: &Error) -> bool {
+    matches!(remedy(error), Remedy::Reconnect | Remedy::FindPrimary)
+}
+
+/// Returns whether an answer to the first question on a connection, or its absence, means that the connection is of no use.
+pub(super) fn is_unusable(error: &Error) -> bool {
+    ends_connection(error) || *error.kind() == ErrorKind::Timeout
+}
+
 /// Returns whether the server refuses whatever may write, for a reason of its own.
 pub(super) fn refuses_writes(error: &Error) -> bool {
     const REFUSALS: [&str; 4] = ["READONLY", "NOREPLICAS", "MISCONF", "OOM"];

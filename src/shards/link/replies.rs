@@ -9,8 +9,7 @@ use crate::{
     protocol::Entry,
     readiness::{FleetView, Verdict},
     shards::{
-        revocations::Revocation,
-        shard::{Audience, Counted, Tally, Unavailable, Window},
+        shard::{Audience, Counted, Revocation, Tally, Unavailable, Window},
         track::Seen,
     },
 };

@@ -11,7 +11,7 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    connection::{Address, COMMAND_TIMEOUT, Connection, OpenSocket, Router},
+    connection::{Address, COMMAND_TIMEOUT, Connection, OpenSocket, Purpose, Router},
     dial::Dialer,
     resolve::{Answers, Failures},
     retry::{Recoveries, Retry},
@@ -74,17 +74,6 @@ impl Wire {
     pub(super) fn living(&self) -> Option<Life> {
         self.0.borrow().clone()
     }
-}
-
-/// What a connection is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// Posts, and probes. It is the first to find out whether a dead shard answers again.
-    Posting,
-    /// Everything else that is called.
-    Reading,
-    /// Subscriptions.
-    Subscribing,
 }
 
 /// The reason for which one of a link's connections ended, or was not made, last. Cloning shares it.
