@@ -15,8 +15,10 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     distinct::Distinct,
-    revocations::{MOST, Revocation},
-    shard::{Audience, ConnectionId, Count, Counted, Event, Events, Post, Span, Tally, Window},
+    shard::{
+        Audience, ConnectionId, Count, Counted, Event, Events, MOST_REVOCATIONS, Post, Revocation, Span,
+        Tally, Window,
+    },
 };
 use crate::{
     domain::{Accepted, Epoch, Kind, Position, PublishError, StreamId, now_ms},
@@ -156,7 +158,7 @@ impl Embedded {
     pub(super) fn revocations(&self, after: &str) -> Vec<Revocation> {
         let after_ms: u64 = after.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or(0);
         let store = self.0.store.lock();
-        let news = store.revoked.range(after_ms + 1..).take(MOST);
+        let news = store.revoked.range(after_ms + 1..).take(MOST_REVOCATIONS);
         news.map(|(at_ms, user)| Revocation { id: format!("{at_ms}-0"), user: user.clone() }).collect()
     }
 

@@ -22,7 +22,6 @@ use tokio::time::Instant;
 pub(super) use self::command::{Command, Completion, Moment, ShardCall};
 use self::{compare::Comparisons, stream::StreamTable};
 use super::{
-    Settings,
     backoff::Backoff,
     census::Census,
     chain::Outcome,
@@ -30,6 +29,7 @@ use super::{
     outage::Outage,
     reads::{Read, Reads},
     report::{Report, count},
+    settings::Settings,
     shard::{Event, Unavailable, Window},
 };
 use crate::{

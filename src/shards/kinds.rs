@@ -8,8 +8,9 @@ use super::{
     embedded::Embedded,
     link::{self, Link},
     report::Report,
-    revocations::Revocation,
-    shard::{Audience, ConnectionId, Count, Counted, Health, Post, Span, Tally, Unavailable, Window},
+    shard::{
+        Audience, ConnectionId, Count, Counted, Health, Post, Revocation, Span, Tally, Unavailable, Window,
+    },
 };
 use crate::domain::{Accepted, Epoch, Position, PublishError, StreamId};
 

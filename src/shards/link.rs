@@ -33,14 +33,14 @@ use tokio::sync::{mpsc, watch};
 pub(super) use self::connection::BadUrl;
 use self::{
     beat::{Answering, Beat},
-    connection::{Address, Interest, set_interest},
+    connection::{Address, Interest, Purpose, set_interest},
     functions::{Caller, Library},
     listen::Listening,
     primary::Primary,
     pulse::Pulse,
     resolve::Answers,
     retry::Recoveries,
-    wire::{Common, LastError, Life, Purpose, Upkeep, Wire},
+    wire::{Common, LastError, Life, Upkeep, Wire},
 };
 use super::clock::Clock;
 use super::condition::Conditions;

@@ -30,6 +30,7 @@ mod reads;
 mod report;
 mod revocations;
 mod ring;
+mod settings;
 mod shard;
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,7 @@ pub use list::{ShardAddress, parse_shards};
 pub use nudges::Nudges;
 pub use questions::{Hearing, Subscription};
 pub use report::ShardStatus;
+pub use settings::Settings;
 pub use shard::{Audience, Tally, Unavailable};
 
 use crate::{
@@ -75,23 +77,6 @@ use windows::Windows;
 
 /// How long it may take to take leave of the shards.
 const LEAVE: Duration = Duration::from_millis(500);
-
-/// How the shards are used.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The shards; none for the embedded one.
-    pub shards: Vec<ShardAddress>,
-    /// Counts the changes of the list: shards refuse posts of pods that know an older one than they have seen.
-    pub ring_epoch: u64,
-    /// This pod's name.
-    pub pod: String,
-    /// The most comments that a stream's history holds.
-    pub history_comments: usize,
-    /// How long a history is kept after the last post or read.
-    pub history_ttl: Duration,
-    /// How long a subscription outlives the stream's last viewer.
-    pub linger: Duration,
-}
 
 /// The shards, for posting and reading. Cloning shares them.
 #[derive(Clone)]

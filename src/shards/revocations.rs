@@ -11,30 +11,14 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::sleep;
 
-use super::{Shards, shard::Unavailable};
+use super::{
+    Shards,
+    shard::{MOST_REVOCATIONS, Revocation, Unavailable},
+};
 use crate::domain::now_ms;
 
 /// How often each shard is asked. A revocation has to reach every pod within two seconds.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// The most revocations in one answer.
-pub(super) const MOST: usize = 500;
-
-/// A revocation, as a shard keeps it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Revocation {
-    /// Its place among the shard's revocations: `<milliseconds since the Unix epoch>-<number>`.
-    pub(super) id: String,
-    /// The user.
-    pub(super) user: String,
-}
-
-impl Revocation {
-    /// When it was made by the shard's clock, in milliseconds since the Unix epoch.
-    fn at_ms(&self) -> Option<u64> {
-        self.id.split('-').next()?.parse().ok()
-    }
-}
-
 impl Shards {
     /// Revokes a user's tokens that were issued until now. `keep` is how long tokens live at the most.
     ///
@@ -107,7 +91,7 @@ impl Looks {
         in_pod_time: impl Fn(u64) -> Option<u64>,
         tell: impl Fn(&str, u64),
     ) -> bool {
-        let is_more = news.len() >= MOST;
+        let is_more = news.len() >= MOST_REVOCATIONS;
         let news = match (&self.last, news.split_first()) {
             (None, _) => news,
             (Some(last), Some((first, news))) if first.id == *last => news,

@@ -196,3 +196,22 @@ impl Events {
         self.queue.recv_many(into, most).await
     }
 }
+
+/// The most revocations in one answer.
+pub(super) const MOST_REVOCATIONS: usize = 500;
+
+/// A revocation, as a shard keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Revocation {
+    /// Its place among the shard's revocations: `<milliseconds since the Unix epoch>-<number>`.
+    pub(super) id: String,
+    /// The user.
+    pub(super) user: String,
+}
+
+impl Revocation {
+    /// When it was made by the shard's clock, in milliseconds since the Unix epoch.
+    pub(super) fn at_ms(&self) -> Option<u64> {
+        self.id.split('-').next()?.parse().ok()
+    }
+}

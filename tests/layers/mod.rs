@@ -234,7 +234,7 @@ fn a_derived_struct_is_read_as_an_object() {
 
 /// Rooms with files that are in circles, and the most that these may be: those of `shards` until its folders come; of
 /// `http` and `connection` the listener, TLS and the sockets, until these have a room of their own.
-const IN_CIRCLES: [(&str, usize); 3] = [("shards/", 12), ("http/", 3), ("connection/", 2)];
+const IN_CIRCLES: [(&str, usize); 3] = [("shards/", 4), ("http/", 3), ("connection/", 2)];
 
 /// Files can be read one after the other: none takes from a file that leads back to it.
 #[test]
@@ -254,7 +254,7 @@ fn no_circle_between_files() {
 
 /// Names of several types that wait for names of their own, and how often each stands in `src`. They may only become
 /// fewer.
-const SHARED_NAMES: [(&str, usize); 39] = [
+const SHARED_NAMES: [(&str, usize); 38] = [
     ("Beat", 2),
     ("Caller", 2),
     ("Claims", 2),
@@ -266,7 +266,6 @@ const SHARED_NAMES: [(&str, usize); 39] = [
     ("Health", 2),
     ("Identity", 2),
     ("Interest", 2),
-    ("Kept", 2),
     ("Key", 2),
     ("Limits", 2),
     ("Line", 2),

@@ -14,13 +14,13 @@ use tokio::{
 };
 
 use super::{
-    Settings,
     clock::Clock,
     keeper::{Command, Completion, Keeper, Moment, ShardCall, TICK},
     kinds::{KeeperParts, Shard},
     nudges::Dirty,
     questions::Question,
     report::{Report, count},
+    settings::Settings,
     shard::{Event, Events},
 };
 use crate::{domain::StreamId, hub::Hub};
