@@ -113,7 +113,7 @@ pub async fn serve(door: Door, router: Router, tasks: Tasks, ending: Ending) {
                 let arrived = Arrived::of(&socket, peer);
                 let open = tasks.requests();
                 if arrived.descriptor < ceiling && open < most {
-                    let crowd = Crowd { tasks: tasks.clone(), many: most / 2 };
+                    let crowd = Crowd::new(tasks.clone(), most / 2);
                     let exchange = Exchange {
                         arrived,
                         router: router.clone(),
@@ -171,6 +171,10 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
+    pub(super) const fn new(tasks: Tasks, many: usize) -> Self {
+        Self { tasks, many }
+    }
+
     /// Returns whether there are so many connections that none should be kept without a request.
     pub(super) fn is_large(&self) -> bool {
         self.tasks.requests() >= self.many

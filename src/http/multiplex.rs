@@ -303,3 +303,80 @@ impl HttpBody for StreamBody {
         self.0.is_end_stream()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use axum::Router;
+    use h2::client;
+    use tokio::{
+        io::AsyncWriteExt as _,
+        net::{TcpListener, TcpStream},
+        sync::mpsc,
+        task::yield_now,
+    };
+
+    use super::*;
+    use crate::{
+        http::{
+            exchange::HttpLimits,
+            listener::{Arrived, Crowd},
+        },
+        shutdown::{Ending, Tasks},
+    };
+
+    /// The bytes that the client allows on a stream and on its connection: more than the socket ever takes.
+    const WINDOW: u32 = 1 << 30;
+
+    /// The parts of a connection for one that hands its viewers to the test.
+    fn exchange(offers: mpsc::Sender<Offer>) -> Exchange {
+        let router = Router::new().fallback(async move |request: Request<Body>| {
+            offers.send(request.extensions().get::<Offer>().unwrap().clone()).await.unwrap();
+        });
+        Exchange {
+            arrived: Arrived { peer: IpAddr::V4(Ipv4Addr::LOCALHOST), descriptor: 0 },
+            router,
+            limits: HttpLimits::default(),
+            ending: Ending::default(),
+            crowd: Crowd::new(Tasks::default(), usize::MAX),
+        }
+    }
+
+    /// G14: a connection whose client takes no bytes ends, and the viewers on it with it. README "HTTP/2" has the time.
+    #[tokio::test]
+    async fn a_connection_that_takes_no_byte_for_45_s_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (offers, mut offered) = mpsc::channel(1);
+        let mut served = JoinSet::new();
+        served.spawn(serve(exchange(offers), Socket::plain(listener.accept().await.unwrap().0)));
+        let mut windows = client::Builder::new();
+        windows.initial_window_size(WINDOW).initial_connection_window_size(WINDOW);
+        let (mut requests, mut connection) = windows.handshake::<_, Bytes>(socket).await.unwrap();
+        let open = async {
+            while !requests.is_extended_connect_protocol_enabled() {
+                yield_now().await;
+            }
+            let connect = Request::builder().method(Method::CONNECT).uri("https://pod/watch");
+            let connect = connect.extension(Protocol::from_static("websocket")).body(()).unwrap();
+            let (answer, out) = requests.send_request(connect, false).unwrap();
+            (answer.await.unwrap(), out)
+        };
+        let _opened = tokio::select! {
+            opened = open => opened,
+            end = &mut connection => panic!("{end:?}"),
+        };
+        let mut tunnel = offered.recv().await.unwrap().take().unwrap().await.unwrap();
+
+        // From here on nothing moves the client's connection, and time passes whenever nothing else happens.
+        tokio::time::pause();
+        let begin = Instant::now();
+        let fill = async { while tunnel.write_all(&[0; 4_096]).await.is_ok() {} };
+        let end = async { tokio::join!(fill, served.join_next()) };
+        timeout(Duration::from_secs(3_600), end).await.expect("the end of the connection");
+        let seconds = begin.elapsed().as_secs();
+        assert!((45..60).contains(&seconds), "{seconds} s");
+        drop(connection);
+    }
+}
