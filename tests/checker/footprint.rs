@@ -1,11 +1,5 @@
 //! What a pod holds: sockets, subscriptions, descriptors, threads, memory.
 
-use std::{fs, time::Duration};
-
-use serde_json::Value;
-
-use crate::world::{Pod, pause};
-
 /// Further descriptors that are no leak: a connection that a probe opened just now, and one on its way out.
 const MORE_DESCRIPTORS: u64 = 4;
 /// Further threads: the runtime's for blocking work come and go.
@@ -37,47 +31,7 @@ pub(crate) struct Rest {
     pub(crate) most_viewers: u64,
 }
 
-impl Footprint {
-    /// What the pod holds now.
-    pub(crate) async fn of(pod: &Pod) -> Self {
-        let ready = pod.probe("/ready").await.json();
-        let shards = ready["shards"].as_object().into_iter().flatten();
-        let subscriptions = shards.map(|(_, shard)| number(&shard["subscriptions"])).sum();
-        let process = format!("/proc/{}", pod.pid);
-        let status = fs::read_to_string(format!("{process}/status")).unwrap();
-        let line = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-            line.split_whitespace().next().unwrap().parse::<u64>().unwrap()
-        };
-        Self {
-            viewers: number(&ready["viewers"]),
-            streams: number(&ready["streams"]),
-            subscriptions,
-            descriptors: fs::read_dir(format!("{process}/fd")).unwrap().count() as u64,
-            threads: line("Threads:"),
-            resident_bytes: line("VmRSS:") * 1024,
-        }
-    }
-}
-
-fn number(value: &Value) -> u64 {
-    value.as_u64().unwrap()
-}
-
 impl Rest {
-    /// Waits until the pod holds what it held before, or for so long.
-    pub(crate) async fn of(pod: &Pod, name: &str, before: Footprint, most_viewers: u64) -> Self {
-        let mut rest = Self { pod: name.to_owned(), before, after: Footprint::of(pod).await, most_viewers };
-        for _ in 0..150 {
-            if rest.left_behind().is_empty() {
-                break;
-            }
-            pause(Duration::from_millis(100)).await;
-            rest.after = Footprint::of(pod).await;
-        }
-        rest
-    }
-
     /// What it holds that it should not.
     pub(crate) fn left_behind(&self) -> Vec<String> {
         let Self { before, after, most_viewers, .. } = self;
