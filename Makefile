@@ -14,7 +14,7 @@ export CARGO_INCREMENTAL := 0
 # Most tests wait for servers and clocks: four at a time keep two processors busy.
 export RUST_TEST_THREADS ?= 4
 
-.PHONY: help run test tools lint unit docs operators verify chaos bench coverage fuzz deny
+.PHONY: help run test tools lint unit docs operators verify chaos simulate bench coverage fuzz deny
 
 help: ## List the recipes
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -36,12 +36,14 @@ lint: ## Formatting and lints, warnings denied
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 	cargo clippy --locked --test observed --test verify --test bluegreen --test chaos --test runtimes -- -D warnings
+	cargo clippy --locked --features simulation --test simulation -- -D warnings
 	@for feature in $(FEATURES); do \
 	  echo "cargo clippy --locked --lib --bins --features $$feature -- -D warnings"; \
 	  cargo clippy --locked --lib --bins --features $$feature -- -D warnings || exit 1; done
 
 unit: ## Unit, property and integration tests
 	cargo test $(CARGO_FLAGS)
+	SEEDS=300 cargo test --locked --features simulation --test simulation -- --skip planted
 
 docs: ## The documentation builds without a warning
 	RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --no-deps --document-private-items
@@ -63,6 +65,9 @@ verify: tools ## The release build under load: minutes more
 
 chaos: tools ## Faults of every kind on pods and shards: CHAOS_MINUTES (10), CHAOS_SEED (any)
 	cargo test --release --locked --test chaos chaos_breaks_no_promise -- --nocapture
+
+simulate: ## Pods, shards and faults in virtual time: SEEDS (1,000) histories from SEED (1) on
+	cargo test --profile simulation --locked --features simulation --test simulation -- --nocapture
 
 bench: tools ## How fast it is, as tables: the shards' benchmarks and the socket figures, ten minutes
 	./benches/run.sh

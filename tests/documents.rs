@@ -79,7 +79,7 @@ fn the_tests_that_the_guarantees_name_are_compiled() {
     assert!(run.len() > 100, "this binary lists its tests");
     let (mut of_suite, mut of_verify) = (String::new(), String::new());
     for path in files(root().join("tests")) {
-        let is_apart = ["verify", "observed", "bluegreen", "chaos/main.rs", "runtimes"]
+        let is_apart = ["verify", "observed", "bluegreen", "chaos/main.rs", "runtimes", "simulation"]
             .iter()
             .any(|part| path.to_str().unwrap().contains(part));
         let text = fs::read_to_string(path).unwrap();
@@ -92,6 +92,7 @@ fn the_tests_that_the_guarantees_name_are_compiled() {
             let by_hand = line
                 .find("make verify")
                 .or(line.find("make chaos"))
+                .or(line.find("make simulate"))
                 .is_some_and(|at| line.find(name) > Some(at));
             assert!(!of_verify.contains(name) || by_hand, "{name} is not among those of `make test`");
         }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::shard::{Span, Window};
 use crate::{
-    domain::Position,
+    domain::{PlantedFault, Position},
     hub::{Item, RECENT_COMMENTS},
     protocol::Entry,
 };
@@ -108,7 +108,9 @@ impl Chain {
     /// Appends the entry if it fits; false if something else should be here.
     fn link(&mut self, entry: &Entry, items: &mut Vec<Item>) -> bool {
         let Some(head) = self.head else { return false };
-        if entry.before() == head {
+        let is_next = entry.before() == head
+            || (PlantedFault::ChainTakesAnySuccessor.is_planted() && entry.seq > head.seq);
+        if is_next {
             items.push(Item::comment(entry));
             self.head = Some(entry.position());
             return true;
@@ -162,7 +164,9 @@ impl Chain {
             self.append(head, window, outcome);
         } else {
             let start = first.map_or(window.head, Entry::before);
-            outcome.items.push(Item::reset(start));
+            if !PlantedFault::ChainHidesReset.is_planted() {
+                outcome.items.push(Item::reset(start));
+            }
             outcome.items.extend(window.entries.iter().map(Item::history));
             outcome.repair = Some(Repair::Reset);
         }
@@ -173,7 +177,7 @@ impl Chain {
         let mut newer = window.entries.iter().filter(|entry| entry.seq > head.seq).peekable();
         if let Some(first) = newer.peek() {
             outcome.repair = Some(Repair::Filled);
-            if first.seq > head.seq + 1 {
+            if first.seq > head.seq + 1 && !PlantedFault::ChainHidesGap.is_planted() {
                 outcome.items.push(Item::gap(head.seq + 1, first.before()));
                 outcome.repair = Some(Repair::Gap);
             }
@@ -188,6 +192,9 @@ impl Chain {
     fn link_early(&mut self, outcome: &mut Outcome) {
         while let Some(entry) = self.early.pop_front() {
             let shown = self.head.is_some_and(|head| entry.epoch == head.epoch && entry.seq <= head.seq);
+            if shown && PlantedFault::ChainShowsTwice.is_planted() {
+                outcome.items.push(Item::comment(&entry));
+            }
             if !shown && !self.link(&entry, &mut outcome.items) {
                 self.early.push_front(entry);
                 self.again = true;

@@ -11,7 +11,7 @@ const HASH_BYTES: usize = 16;
 /// Counts different things by the smallest of their hashes, each of which is to be uniform in 64 bits: if the 4,096th
 /// smallest is a thousandth of the way up, there were about 4,096,000 (Bar-Yossef and others, "Counting Distinct
 /// Elements in a Data Stream", 2002). It takes 64 KiB at most.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Distinct {
     smallest: BTreeSet<u64>,
 }

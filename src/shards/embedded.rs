@@ -60,7 +60,7 @@ struct Inner {
     overrun: Arc<AtomicBool>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Store {
     records: HashMap<StreamId, Record>,
     subscribed: HashSet<StreamId>,
@@ -70,6 +70,7 @@ struct Store {
 }
 
 /// One stream's history.
+#[derive(Clone)]
 struct Record {
     head: Position,
     entries: VecDeque<Entry>,
@@ -196,6 +197,16 @@ impl Embedded {
         for stream in streams {
             store.subscribed.remove(stream);
         }
+    }
+}
+
+#[cfg(feature = "simulation")]
+impl Embedded {
+    /// A shard of its own with the same histories.
+    pub(super) fn copy(&self) -> (Self, Events) {
+        let (copy, events) = Self::new(self.0.keep);
+        *copy.0.store.lock() = self.0.store.lock().clone();
+        (copy, events)
     }
 }
 

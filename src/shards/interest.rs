@@ -11,7 +11,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{questions::Subscription, shard::ConnectionId};
-use crate::domain::StreamId;
+use crate::domain::{PlantedFault, StreamId};
 
 /// The most streams in one command.
 const BATCH: usize = 500;
@@ -79,6 +79,9 @@ impl Interest {
 
     fn end_linger(&mut self, stream: &StreamId) -> bool {
         let end = self.lingering.remove(stream);
+        if PlantedFault::InterestEndsLingerOfWanted.is_planted() {
+            return end.is_some();
+        }
         end.is_some_and(|end| self.ends.remove(&(end, stream.clone())))
     }
 
@@ -103,6 +106,9 @@ impl Interest {
     /// Takes note that the connection is gone, and its subscriptions with it.
     pub(super) fn disconnected(&mut self) {
         self.connection = None;
+        if PlantedFault::InterestKeepsGrants.is_planted() {
+            return;
+        }
         self.granted.clear();
         self.missing = self.wanted.iter().cloned().collect();
     }
@@ -129,7 +135,7 @@ impl Interest {
     /// count.
     pub(super) fn subscribed(&mut self, streams: Vec<StreamId>, connection: ConnectionId) -> Vec<StreamId> {
         self.busy = false;
-        if self.connection != Some(connection) {
+        if self.connection != Some(connection) && !PlantedFault::InterestTrustsOldGrant.is_planted() {
             return Vec::new();
         }
         for stream in &streams {
@@ -145,7 +151,9 @@ impl Interest {
         let mut over = Vec::new();
         for stream in streams {
             self.granted.remove(&stream);
-            if self.wanted.contains(&stream) {
+            if self.wanted.contains(&stream) && PlantedFault::InterestForgetsReturn.is_planted() {
+                self.granted.insert(stream);
+            } else if self.wanted.contains(&stream) {
                 self.missing.insert(stream);
             } else {
                 self.end_linger(&stream);
@@ -159,6 +167,9 @@ impl Interest {
     pub(super) fn failed(&mut self, step: Step) {
         self.busy = false;
         let Step::Unsubscribe(streams) = step else { return };
+        if PlantedFault::InterestTrustsFailedUnsubscribe.is_planted() {
+            return;
+        }
         for stream in streams {
             self.granted.remove(&stream);
             if self.wanted.contains(&stream) {

@@ -33,7 +33,7 @@ use super::{
     shard::{Event, Unavailable, Window},
 };
 use crate::{
-    domain::StreamId,
+    domain::{PlantedFault, StreamId},
     protocol::{BadEnvelope, Entry},
 };
 
@@ -207,6 +207,9 @@ impl Keeper {
     fn granted(&mut self, stream: StreamId) {
         let state = self.streams.enter(&stream);
         if state.chain.head().is_some() {
+            if PlantedFault::KeeperTrustsResubscription.is_planted() {
+                return;
+            }
             self.doubt([stream]);
         } else if let Some(span) = state.chain.check() {
             self.reads.ask(stream, state.generation, span);
@@ -231,6 +234,9 @@ impl Keeper {
     }
 
     fn retry_reads(&mut self) {
+        if PlantedFault::KeeperForgetsFailedReads.is_planted() {
+            return;
+        }
         for Read { stream, generation, .. } in self.reads.take_failed() {
             let Some(state) = self.streams.of_generation(&stream, generation) else { continue };
             state.chain.failed();

@@ -32,6 +32,8 @@ mod revocations;
 mod ring;
 mod settings;
 mod shard;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 #[cfg(test)]
 mod tests;
 mod track;

@@ -187,6 +187,12 @@ impl Events {
         Self { queue, overrun }
     }
 
+    /// Returns an event that came already.
+    #[cfg(feature = "simulation")]
+    pub(super) fn try_next(&mut self) -> Option<Event> {
+        self.queue.try_recv().ok()
+    }
+
     /// Waits for events and takes up to `most`; returns how many. None come only if the shard is gone.
     pub(super) async fn some(&mut self, into: &mut Vec<Event>, most: usize) -> usize {
         if self.queue.is_empty() && self.overrun.swap(false, Ordering::AcqRel) {
