@@ -19,16 +19,10 @@ pub enum PlantedFault {
     InterestTrustsFailedUnsubscribe,
     /// A stream that was watched again while its subscription ended is not subscribed to again.
     InterestForgetsReturn,
-    /// A stream whose viewers are back before its linger ends is unsubscribed from.
-    InterestEndsLingerOfWanted,
     /// A read that failed is not made again.
     KeeperForgetsFailedReads,
     /// A stream that is granted again is not compared with its history.
     KeeperTrustsResubscription,
-    /// A seat that comes to its lane late counts as up to date.
-    LaneForgetsLateSeat,
-    /// A viewer's task takes the tape for ended without a look.
-    SeatEndsEarly,
     /// A viewer's place is known by its number alone.
     TapeIgnoresIds,
 }
@@ -45,7 +39,8 @@ mod switch {
 
     impl PlantedFault {
         /// Every fault.
-        pub const ALL: [Self; 14] = [
+        pub const ALL: [Self; 11] = [
+            Self::TapeIgnoresIds,
             Self::ChainTakesAnySuccessor,
             Self::ChainHidesGap,
             Self::ChainHidesReset,
@@ -54,12 +49,8 @@ mod switch {
             Self::InterestTrustsOldGrant,
             Self::InterestTrustsFailedUnsubscribe,
             Self::InterestForgetsReturn,
-            Self::InterestEndsLingerOfWanted,
             Self::KeeperForgetsFailedReads,
             Self::KeeperTrustsResubscription,
-            Self::LaneForgetsLateSeat,
-            Self::SeatEndsEarly,
-            Self::TapeIgnoresIds,
         ];
 
         /// Plants a fault on this thread; none takes it away.

@@ -21,7 +21,7 @@ use super::{
     timing::{Span, Tally},
     views::SeatsView,
 };
-use crate::{domain::PlantedFault, protocol::Close, telemetry::Sli};
+use crate::{protocol::Close, telemetry::Sli};
 
 /// A viewer whose path is slow goes on at the newest comments when its next frame is older than this.
 const STALE: Duration = Duration::from_secs(5);
@@ -141,7 +141,7 @@ impl SeatCore {
     pub(super) fn seat_at(&self, done: Mark, noticed: u64) {
         let mut out = self.out.lock();
         let behind = out.cursor.index < done.index || out.noticed < noticed;
-        if out.phase == Phase::Prompt && behind && !PlantedFault::LaneForgetsLateSeat.is_planted() {
+        if out.phase == Phase::Prompt && behind {
             self.set_aside(&mut out, Phase::Lagging);
         }
     }

@@ -79,9 +79,6 @@ impl Interest {
 
     fn end_linger(&mut self, stream: &StreamId) -> bool {
         let end = self.lingering.remove(stream);
-        if PlantedFault::InterestEndsLingerOfWanted.is_planted() {
-            return end.is_some();
-        }
         end.is_some_and(|end| self.ends.remove(&(end, stream.clone())))
     }
 
