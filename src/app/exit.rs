@@ -8,7 +8,10 @@ use tokio::{
 };
 
 use super::pod::Pod;
-use crate::readiness::Reason;
+use crate::{
+    readiness::Reason,
+    shutdown::{Release, Tasks},
+};
 
 /// What an exit may take beyond the times for load balancers and viewers, whatever hangs; telemetry takes two seconds
 /// more at the most, which makes the five that are promised.
@@ -65,7 +68,7 @@ impl Pod {
         tracing::info!(viewers = self.tasks.sockets(), "exit: refusing new connections, releasing viewers");
         self.ending.refuse();
         self.release.drain();
-        self.release_evenly().await;
+        release_evenly(&self.tasks, &self.release, self.exit.drain).await;
         // A request that is under way is answered.
         self.ending.close();
         if timeout_at(Instant::now() + LAST_REQUESTS, self.tasks.requests_gone()).await.is_err() {
@@ -74,29 +77,29 @@ impl Pod {
         self.shards.leave().await;
         self.tasks.stop().await;
     }
+}
 
-    /// Asks viewers to go, so many in each moment that the last one is asked when there is just time for it to leave.
-    async fn release_evenly(&self) {
-        let begin = Instant::now();
-        let viewers = self.tasks.sockets();
-        let window = self.exit.drain - LEAVE_WITHIN.min(self.exit.drain / 3);
-        let mut asked = 0;
-        let mut tick = interval(RELEASE_EVERY);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        loop {
-            select! {
-                _ = tick.tick() => {}
-                () = self.tasks.sockets_gone() => return,
-            }
-            let due = share(viewers, begin.elapsed(), window);
-            self.release.ask(due.saturating_sub(asked));
-            asked = asked.max(due);
-            if asked >= viewers {
-                // Those whose handshake was under way when the counting began.
-                self.release.ask(self.release.waiting());
-                self.tasks.sockets_gone().await;
-                return;
-            }
+/// Asks viewers to go, so many in each moment that the last one is asked when there is just time for it to leave.
+async fn release_evenly(tasks: &Tasks, release: &Release, drain: Duration) {
+    let begin = Instant::now();
+    let viewers = tasks.sockets();
+    let window = drain - LEAVE_WITHIN.min(drain / 3);
+    let mut asked = 0;
+    let mut tick = interval(RELEASE_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        select! {
+            _ = tick.tick() => {}
+            () = tasks.sockets_gone() => return,
+        }
+        let due = share(viewers, begin.elapsed(), window);
+        release.ask(due.saturating_sub(asked));
+        asked = asked.max(due);
+        if asked >= viewers {
+            // Those whose handshake was under way when the counting began.
+            release.ask(release.waiting());
+            tasks.sockets_gone().await;
+            return;
         }
     }
 }
@@ -119,7 +122,35 @@ fn share(viewers: usize, elapsed: Duration, window: Duration) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
     use super::*;
+
+    /// G11: 300 viewers who stay to their last moment are asked in the 4 s that a drain of 6 s has for it, as many in
+    /// each tenth of a second as in any other.
+    #[tokio::test(start_paused = true)]
+    async fn viewers_are_asked_evenly() {
+        let (tasks, release, begin) = (Tasks::default(), Release::default(), Instant::now());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        for _ in 0..300 {
+            let (release, asked) = (release.clone(), Arc::clone(&asked));
+            tasks.socket(tasks.place(), async move {
+                release.asked().await;
+                asked.lock().push(begin.elapsed());
+                sleep(Duration::from_secs(2)).await;
+            });
+        }
+        release_evenly(&tasks, &release, Duration::from_secs(6)).await;
+        let asked = asked.lock();
+        assert_eq!(asked.len(), 300);
+        for tenth in 0..40 {
+            let span = Duration::from_millis(100) * tenth..Duration::from_millis(100) * (tenth + 1);
+            let count = asked.iter().filter(|moment| span.contains(*moment)).count();
+            assert!((6..=9).contains(&count), "{count} of 300 in {span:?}");
+        }
+    }
 
     /// Symptom: with a long time for load balancers viewers were cut without a word. Cause: it was taken from theirs.
     #[test]

