@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::world::{
     Heard, Join, Peer, Pod, RawFrame, TempFile, exchange,
     opcode::{CONTINUATION, PING, TEXT},
-    post, stream_for,
+    pause, post, stream_for,
 };
 
 fn rate(per_second: f64, burst: u32) -> Value {
@@ -37,7 +37,7 @@ async fn status(pod: &Pod, stream: &str, headers: &str) -> u16 {
 /// G14: who sends too many frames, whatever is in them, is closed with 1008; nobody else notices.
 #[tokio::test]
 async fn g14_floods_of_frames_end_their_socket_and_no_other() {
-    let (pod, _file) = limited(&json!({"frames": {"viewer": rate(50.0, 200)}}), &[]);
+    let (pod, _file) = limited(&json!({"frames": {"viewer": rate(1.0, 200)}}), &[]);
     let stream = stream_for("floods");
     let mut control = Join::new(&pod, &stream).open().await;
     control.say("before").await;
@@ -87,7 +87,7 @@ async fn g14_endless_fragments_have_an_end_without_limits() {
 /// Posts over the limit are refused with the time to wait, and taken again after it.
 #[tokio::test]
 async fn posts_are_limited_by_viewer_user_and_stream() {
-    let rules = json!({"posts": {"viewer": rate(5.0, 3), "user": rate(0.01, 8), "stream": rate(0.01, 12)}});
+    let rules = json!({"posts": {"viewer": rate(0.2, 3), "user": rate(0.01, 8), "stream": rate(0.01, 12)}});
     let (pod, _file) = limited(&rules, &[]);
     let stream = stream_for("posts");
     let refused = |answer: &Value| {
@@ -100,9 +100,11 @@ async fn posts_are_limited_by_viewer_user_and_stream() {
     }
     let begin = Instant::now();
     let wait = refused(&ann.post(json!({"body": "four"})).await).expect("too many");
-    assert!(wait <= Duration::from_millis(200), "{wait:?}");
+    assert!(wait <= Duration::from_secs(5), "{wait:?}");
     // It is taken as soon as was told, and no sooner.
-    while refused(&ann.post(json!({"body": "again"})).await).is_some() {}
+    while refused(&ann.post(json!({"body": "again"})).await).is_some() {
+        pause(Duration::from_millis(20)).await;
+    }
     assert!(begin.elapsed() + Duration::from_millis(1) >= wait, "{:?} of {wait:?}", begin.elapsed());
     let mut second = Join::new(&pod, &stream).named("ann").open().await;
     for _ in 0..3 {
@@ -128,7 +130,7 @@ async fn posts_are_limited_by_viewer_user_and_stream() {
 /// Posts of backends have a limit of their own, single and in batches.
 #[tokio::test]
 async fn posts_of_services_are_limited() {
-    let (pod, _file) = limited(&json!({"posts": {"service": rate(0.1, 3)}}), &[]);
+    let (pod, _file) = limited(&json!({"posts": {"service": rate(0.01, 3)}}), &[]);
     let stream = stream_for("service");
     let path = format!("/v1/streams/{stream}/comments");
     let comment = json!({"stream": stream, "kind": "comment", "body": "x"});
@@ -140,7 +142,7 @@ async fn posts_of_services_are_limited() {
     let refused = post(pod.public, &path, &json!({"kind": "comment", "body": "x"})).await;
     refused.assert_problem(429, "rate_limited");
     assert!(
-        refused.header("retry-after").is_some_and(|seconds| (1..=10).contains(&seconds.parse().unwrap()))
+        refused.header("retry-after").is_some_and(|seconds| (1..=100).contains(&seconds.parse().unwrap()))
     );
     Join::new(&pod, &stream).open().await.say("a viewer is no service").await;
 }
@@ -148,7 +150,7 @@ async fn posts_of_services_are_limited() {
 /// Handshakes are limited by user, by address and by stream, and the address is what a trusted proxy says.
 #[tokio::test]
 async fn handshakes_are_limited_by_user_address_and_stream() {
-    let rules = json!({"joins": {"user": rate(0.05, 2), "address": rate(0.05, 4), "stream": rate(0.05, 9)}});
+    let rules = json!({"joins": {"user": rate(0.01, 2), "address": rate(0.01, 4), "stream": rate(0.01, 9)}});
     let (pod, _file) = limited(&rules, &[("FANFARE_TRUSTED_PROXIES", "127.0.0.0/8,10.0.0.0/8")]);
     let stream = stream_for("joins");
     let from = |address: &str| format!("x-forwarded-for: {address}\r\n");
@@ -179,7 +181,7 @@ async fn handshakes_are_limited_by_user_address_and_stream() {
 /// Without trusted proxies nobody's word counts: everybody here is 127.0.0.1.
 #[tokio::test]
 async fn a_forged_address_is_nobodys() {
-    let (pod, _file) = limited(&json!({"joins": {"address": rate(0.05, 8)}}), &[]);
+    let (pod, _file) = limited(&json!({"joins": {"address": rate(0.01, 8)}}), &[]);
     let stream = stream_for("forged");
     let forged = [
         "x-forwarded-for: 203.0.113.1\r\n",

@@ -15,7 +15,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::world::{Authority, Join, PATIENCE, Pod, eventually, shake, stream_for};
+use crate::world::{Authority, Join, PATIENCE, Pod, eventually, in_time, shake, stream_for};
 
 /// Both versions are spoken; what is older is not.
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn drip(address: SocketAddr, at_once: &[u8], then: &[u8]) -> (Vec<u8>, Dur
                 }
             }
         }
-        assert!(begin.elapsed() < Duration::from_secs(25), "still open after three times the bound");
+        assert!(begin.elapsed() < PATIENCE, "still open, and the bound is 8 s");
     }
 }
 
@@ -148,10 +148,18 @@ async fn g14_tls_handshakes() {
         ("a finished end without a beginning", &[20, 3, 3, 0, 1, 1], b"", false, b""),
     ];
     join_all(cases.map(|(name, at_once, then, waits, answer)| async move {
-        let (heard, took) = drip(pod.public, at_once, then).await;
-        assert!(heard.starts_with(answer), "{name}: {heard:?}");
-        assert!(!answer.is_empty() || heard.is_empty(), "{name}: {heard:?}");
-        assert_eq!(took > Duration::from_millis(2_500), waits, "{name}: {took:?}");
+        let try_it = async || {
+            let (heard, took) = drip(pod.public, at_once, then).await;
+            assert!(heard.starts_with(answer), "{name}: {heard:?}");
+            assert!(!answer.is_empty() || heard.is_empty(), "{name}: {heard:?}");
+            took
+        };
+        if waits {
+            let took = try_it().await;
+            assert!(took > Duration::from_millis(2_500), "{name}: {took:?}");
+        } else {
+            in_time(name, Duration::from_millis(2_500), try_it).await;
+        }
     }))
     .await;
     control.say("after").await;
@@ -173,13 +181,11 @@ async fn handshakes_that_are_never_finished_keep_nobody_out() {
     }))
     .await;
     control.say("beside them").await;
-    let begin = Instant::now();
+    // Whose turn does not come within 5 s is closed without an answer.
     Join::new(&pod, &stream).open().await;
-    assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
-    // Thrice what a handshake may take in all, with its turn.
     let ended = async |mut socket: TcpStream| {
         let mut heard = Vec::new();
-        let _ = timeout(Duration::from_secs(33), socket.read_to_end(&mut heard)).await.expect("an end");
+        let _ = timeout(PATIENCE, socket.read_to_end(&mut heard)).await.expect("an end");
     };
     join_all(stuck.into_iter().map(ended)).await;
     control.say("after them").await;

@@ -97,6 +97,17 @@ impl Ledger {
         (of_streams().filter(|post| !post.is_acked()).count(), took.unwrap_or_default())
     }
 
+    /// The times of the posts to these streams that were sent between the first and the last failure of those.
+    pub(crate) fn beside_failures(&self, failing: &[String], streams: &[String]) -> Vec<Duration> {
+        let failures = self.posts.iter().filter(|post| failing.contains(&post.stream) && !post.is_acked());
+        let (first, last) =
+            (failures.clone().map(|post| post.sent).min(), failures.map(|post| post.answered).max());
+        let (Some(first), Some(last)) = (first, last) else { return Vec::new() };
+        let of_streams = self.posts.iter().filter(|post| streams.contains(&post.stream));
+        let beside = of_streams.filter(|post| (first..last).contains(&post.sent));
+        beside.map(|post| post.answered - post.sent).collect()
+    }
+
     /// Every promise that was broken.
     pub(crate) fn breaches(&self) -> Vec<Breach> {
         [rules::c1, rules::c2, rules::c3, rules::c4, rules::c5, rules::c6, rules::c7]

@@ -1,7 +1,5 @@
 //! Every answer over HTTP, made to come.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::{
@@ -224,9 +222,8 @@ async fn full() {
 /// A pod that has as many connections as it may.
 async fn crowded() {
     let pod = Pod::start_after("ulimit -n 256", &[]);
-    let noticed = eventually("503", Duration::from_secs(20), async || {
-        (pod.probe("/ready").await.status == 503).then_some(())
-    });
+    let noticed =
+        eventually("503", PATIENCE, async || (pod.probe("/ready").await.status == 503).then_some(()));
     tokio::select! {
         () = noticed => {}
         () = crate::listener::flood(&pod) => {}

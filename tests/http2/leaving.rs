@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::world::{EXIT, Http2, Join, Pod, Signal, pause, stream_for};
+use crate::world::{Http2, Join, PATIENCE, Pod, Signal, pause, stream_for};
 
 /// Viewers of a pod that ends are asked to move, over another connection, and get their tail and 1001.
 #[tokio::test(flavor = "multi_thread")]
@@ -24,7 +24,7 @@ async fn at_a_drain_the_connection_is_retired_and_tail_and_close_arrive() {
         assert_eq!(viewer.all("reconnect").count(), 1);
     }
     assert!(connection.ended().await, "in order");
-    assert_eq!(pod.exit(EXIT).await, Some(0));
+    assert_eq!(pod.exit(PATIENCE).await, Some(0));
 }
 
 /// A viewer that comes back over another connection gets what it missed, once.

@@ -9,7 +9,7 @@ use super::keeping::post_to;
 use crate::world::{PATIENCE, Peer, Pod, pause, stream_for};
 
 /// The time in which a client that reads nothing is cut: 30 s, and a loaded machine's delay.
-const CUT_WITHIN: Duration = Duration::from_secs(60);
+const CUT_WITHIN: Duration = Duration::from_secs(120);
 
 /// The most bytes that the kernel holds for one connection of a server: written and not acknowledged.
 fn most_unacknowledged(server: SocketAddr) -> u64 {
@@ -67,10 +67,14 @@ async fn requests_behind_answers_that_are_not_read_are_not_made() {
     assert!(timeout(Duration::from_secs(5), peer.send_until_cut(posts.as_bytes())).await.is_err());
     let path = format!("/v1/streams/{stream}");
     let made = async || pod.get(&path).await.json()["comments"].as_u64().unwrap();
-    let first = made().await;
-    assert!((1..1_000).contains(&first), "{first} posts");
-    pause(Duration::from_secs(1)).await;
-    assert_eq!(made().await, first, "no more are made");
+    // A busy machine may still be at those whose answers fit; then no more are made.
+    let first = crate::world::eventually("no more are made", PATIENCE, async || {
+        let before = made().await;
+        pause(Duration::from_secs(1)).await;
+        (before > 0 && made().await == before).then_some(before)
+    });
+    let first = first.await;
+    assert!(first < 1_000, "{first} posts");
     // What it reads makes room for others.
     for _ in 0..first {
         let head = timeout(PATIENCE, peer.head()).await.unwrap().expect("an answer");

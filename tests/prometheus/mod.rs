@@ -84,7 +84,7 @@ impl Prometheus {
     /// Asks an address of the server; none if it does not answer.
     fn fetch(&self, path: &str) -> Option<String> {
         let mut socket = TcpStream::connect(self.address).ok()?;
-        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
         // HTTP/1.0: the answer is not in chunks, and ends with the connection.
         write!(socket, "GET {path} HTTP/1.0\r\nhost: {}\r\n\r\n", self.address).ok()?;
         let mut answer = String::new();

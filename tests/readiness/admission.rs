@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::load::until_ready;
-use crate::world::{Join, PATIENCE, Peer, Pod, eventually, exchange, stream_for};
+use crate::world::{Join, PATIENCE, Peer, Pod, eventually, exchange, in_time, stream_for};
 
 /// Over the limit of viewers a handshake is refused before the upgrade, with a time to come again; the pod is not ready
 /// until there is room, and everything else goes on.
@@ -34,13 +34,13 @@ async fn a_full_pod_refuses_before_the_upgrade() {
 /// A storm of handshakes is taken at the pod's own pace: the rest is told when to come again, and all come in.
 #[tokio::test]
 async fn a_storm_is_taken_at_the_pace_that_is_set() {
-    let pod =
-        Pod::start(&[("FANFARE_ACCEPTS_PER_SECOND", "20"), ("FANFARE_SOCKET_REFUSALS_PER_SECOND", "0")]);
+    // So few a second that no machine is too slow for the storm to be one.
+    let pod = Pod::start(&[("FANFARE_ACCEPTS_PER_SECOND", "2"), ("FANFARE_SOCKET_REFUSALS_PER_SECOND", "0")]);
     let stream = stream_for("storm");
     let storm = join_all((0..100).map(|_| async { Join::new(&pod, &stream).attempt().await }));
     let begin = std::time::Instant::now();
     let (taken, refused): (Vec<_>, Vec<_>) = storm.await.into_iter().partition(Result::is_ok);
-    let most = 20.0 + 20.0 * begin.elapsed().as_secs_f64() + 1.0;
+    let most = 2.0 + 2.0 * begin.elapsed().as_secs_f64() + 1.0;
     assert!(!refused.is_empty() && (taken.len() as f64) <= most, "{} of at most {most}", taken.len());
     for refusal in refused {
         let refusal = refusal.err().flatten().expect("an answer");
@@ -85,11 +85,8 @@ async fn p11_without_descriptors_for_viewers_requests_and_probes_are_answered() 
 async fn p16_probes_are_answered_quickly_while_the_public_side_is_full() {
     let pod = Pod::start_after("ulimit -n 256", &[]);
     let _silent = join_all((0..280).map(|_| Peer::connect(pod.public))).await;
-    let mut slowest = Duration::ZERO;
     for _ in 0..50 {
-        let asked = std::time::Instant::now();
-        assert_eq!(pod.probe("/live").await.status, 200);
-        slowest = slowest.max(asked.elapsed());
+        let live = in_time("a probe", Duration::from_secs(3), async || pod.probe("/live").await);
+        assert_eq!(live.await.status, 200);
     }
-    assert!(slowest < Duration::from_secs(3), "{slowest:?}");
 }

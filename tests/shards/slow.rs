@@ -1,6 +1,6 @@
 //! Viewers that are slow, that come back all at once, or that wait for a history that does not come.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
@@ -66,16 +66,19 @@ async fn p6_a_storm_of_viewers_that_come_back_costs_a_read_a_stream() {
         let line = stats.lines().find(|line| line.starts_with("cmdstat_fcall:")).unwrap();
         line.split(['=', ',']).nth(1).unwrap().parse().unwrap()
     };
-    let before = calls();
+    let (begun, before) = (Instant::now(), calls());
     let back = join.after(&place);
     let mut viewers = join_all((0..VIEWERS).map(|_| back.open())).await;
     for viewer in &mut viewers {
         viewer.comments(400).await;
         viewer.assert_contiguous(1);
     }
-    // The pod's own heartbeats are among them, and a busy machine makes this take long.
-    let asked = calls() - before;
-    assert!(asked < VIEWERS as u64 / 4, "{asked} calls for {VIEWERS} viewers of one stream");
+    // The pod's own are among them, at most five a second, however long a busy machine makes this take.
+    let (asked, own) = (calls() - before, 5 * (begun.elapsed().as_secs() + 1));
+    assert!(
+        asked < VIEWERS as u64 / 4 + own,
+        "{asked} calls for {VIEWERS} viewers of one stream, {own} its own"
+    );
 }
 
 /// S4: the subscription is there and the history does not come: who joins is told, keeps its socket, and is greeted when

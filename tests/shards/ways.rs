@@ -186,7 +186,7 @@ async fn r14_with_all_shards_down_sockets_stay_and_pods_are_ready() {
                 scene.cluster.redis(shard).crash();
             }
             for shard in 0..2 {
-                scene.cluster.until_up(shard, false, Duration::from_secs(9)).await;
+                scene.cluster.until_up(shard, false, HEALED).await;
             }
             viewer.ping().await;
             for pod in &scene.cluster.pods {

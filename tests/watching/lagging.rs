@@ -45,7 +45,7 @@ async fn g8_who_never_reads_is_closed_and_harms_nobody() {
     let mut control = Join::new(&pod, &stream).open().await;
     pod.fill(&stream, 1_000, &"x".repeat(200)).await;
     let full = Instant::now();
-    let log = pod.logged(&["3008"], PATIENCE);
+    let log = pod.logged(&["3008"], 2 * PATIENCE);
     let posting = async {
         while full.elapsed() < Duration::from_secs(30) {
             control.say("tick").await;

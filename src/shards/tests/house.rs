@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How long anything may take that has no bound of its own.
-pub(super) const PATIENCE: Duration = Duration::from_secs(40);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Takes everything.
 struct Nowhere;
