@@ -50,6 +50,12 @@ async fn a_post_is_a_child_of_its_callers_span_on_every_pod() {
     };
     let (posting, delivering) = (pod("posting"), pod("delivering"));
     let mut viewer = Join::new(&delivering, &stream).open().await;
+    // Deliveries to a viewer that is behind, as each is at first, are no part of a trace.
+    eventually("a viewer that keeps up", PATIENCE, async || {
+        let seen = delivering.probe(&format!("/debug/streams/{stream}")).await.json();
+        (seen["seats"]["prompt"] == 1).then_some(())
+    })
+    .await;
     let traceparent = format!("00-{TRACE}-{SPAN}-01");
     assert_eq!(post(&posting, &stream, &[&traceparent]).await.status, 201);
     let line = json!({"stream": stream, "kind": "follow"});
