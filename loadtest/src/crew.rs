@@ -22,7 +22,8 @@ use crate::{
     seats::{Seat, seats},
     stuck::{self, Cuts},
     tally::Tallies,
-    viewer::{self, Departure},
+    viewer,
+    visit::Departure,
 };
 
 /// After the last deadline of a join, wait so long for its outcome.

@@ -71,6 +71,7 @@ mod team;
 mod tls;
 mod turns;
 mod viewer;
+mod visit;
 mod wire;
 pub mod worker;
 

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::{
-    checker::{Checker, Stay},
+    checker::Stay,
     context::{Context, Phase, Presence},
     dial::{self, DialError, Route, Upgrade},
     link::Link,
@@ -19,6 +19,7 @@ use crate::{
     seats::{Role, Seat},
     tally::{RUN_ENDED, note},
     turns::{self, Turn, What},
+    visit::{Departure, Visit},
     wire::{self, Inbox},
 };
 
@@ -30,21 +31,6 @@ const MOVE_WITHIN_MS: u64 = 5000;
 const SIP_EVERY: Duration = Duration::from_millis(100);
 /// The kernel's receive buffer of a slow viewer: it must not read ahead for it.
 const SIP_BUFFER_BYTES: u32 = 4096;
-
-/// What a viewer saw of one stream.
-pub(crate) struct Visit {
-    pub(crate) stream: u32,
-    pub(crate) checker: Checker,
-    pub(crate) stay: Stay,
-}
-
-/// What is left of a viewer at the end.
-pub(crate) struct Departure {
-    pub(crate) seat: Seat,
-    pub(crate) joined: bool,
-    /// The last one is where it was at the end.
-    pub(crate) visits: Vec<Visit>,
-}
 
 struct Viewer {
     ctx: Arc<Context>,
