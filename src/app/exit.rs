@@ -46,6 +46,7 @@ impl Pod {
         self.leave(cause).await;
         broken.map_or(Ok(()), |name| Err(format!("the task {name:?} broke")))
     }
+
     /// Runs the phases of the exit. All of them end at one deadline.
     async fn leave(self, cause: ExitCause) {
         let deadline = Instant::now() + time_for_exit(self.exit.settle, self.exit.drain);

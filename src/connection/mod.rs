@@ -39,7 +39,7 @@ pub use reader::fuzz_frames;
 pub use request::{After, Request};
 pub use socket::Socket;
 pub use tls::{Acceptor, TlsFiles};
-pub use tunnel::{Carriage, STREAM_BUFFER_BYTES, Tunnel};
+pub use tunnel::{Carriage, STREAM_BUFFER_BYTES, Tunnel, poll_room};
 pub use viewer_stream::ViewerStream;
 
 /// What every viewer's task needs. Cloning shares it.

@@ -176,8 +176,11 @@ fn poll_send(
     Poll::Ready(Ok(room))
 }
 
-/// The room for what was reserved, in the peer's windows and the buffer.
-fn poll_room(send: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+/// Returns how many of the reserved bytes there is room for, in the peer's windows and the buffer: one or more.
+///
+/// # Errors
+/// The stream is gone.
+pub fn poll_room(send: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
     loop {
         let room = send.capacity();
         if room > 0 {

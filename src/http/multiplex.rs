@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::exchange::{Exchange, HEAD_DEADLINE, RequestStream, Turn, says_close};
 use crate::{
-    connection::{Carriage, STREAM_BUFFER_BYTES, Socket, Tunnel},
+    connection::{Carriage, STREAM_BUFFER_BYTES, Socket, Tunnel, poll_room},
     shutdown::Carrier,
 };
 
@@ -270,10 +270,7 @@ async fn send_body(stream: &mut SendStream<Bytes>, mut body: Body) -> Option<()>
         let Ok(mut data) = frame.ok()?.into_data() else { continue };
         while !data.is_empty() {
             stream.reserve_capacity(data.len());
-            if stream.capacity() == 0 {
-                poll_fn(|cx| stream.poll_capacity(cx)).await?.ok()?;
-            }
-            let room = stream.capacity().min(data.len());
+            let room = poll_fn(|cx| poll_room(stream, cx)).await.ok()?.min(data.len());
             stream.send_data(data.split_to(room), false).ok()?;
         }
     }
