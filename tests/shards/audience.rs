@@ -81,9 +81,10 @@ async fn viewers_are_counted_over_all_pods() {
     assert_eq!((&all["peak_viewers"], &all["unique_viewers"]), (&json!(5), &json!(4)));
 }
 
-/// G15: the viewers of a pod that was killed are gone within 20 s; those of one that takes its leave, at once.
+/// G15: the viewers of a pod that was killed are gone after a while (`make verify` has the 20 s); those of one that takes
+/// its leave, at once.
 #[tokio::test(flavor = "multi_thread")]
-async fn g15_a_killed_pods_viewers_are_gone_within_20_seconds() {
+async fn g15_a_killed_pods_viewers_are_gone() {
     let (cluster, stream) = (Cluster::start(3, 1, &[]).await, stream_for("killed"));
     let [one, two, three] = &cluster.pods[..] else { panic!("three pods") };
     let _killed = crowd(one, &stream, &["ann", "bob", "cid"]).await;

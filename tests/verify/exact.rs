@@ -8,7 +8,7 @@ use std::{
 use crate::{
     checker::{Drill, Ledger},
     cluster::{Cluster, HEALED},
-    world::{Hitch, Join, Relay, Way, eventually, pause, stream_for},
+    world::{Hitch, Join, Relay, Signal, Viewer, Way, eventually, pause, stream_for},
 };
 
 /// G9.
@@ -63,6 +63,25 @@ async fn r8_a_hundred_kills_within_a_minute_lose_nothing() {
         cluster.healed().await;
     };
     drill(&cluster, &streams, kills).await.assert_nothing_lost();
+}
+
+/// G15: the viewers of a pod that was killed are gone within 20 s.
+#[tokio::test(flavor = "multi_thread")]
+async fn g15_a_killed_pods_viewers_are_gone_within_20_seconds() {
+    let (cluster, stream) = (Cluster::start(2, 1, &[]).await, stream_for("killed"));
+    let _killed = Join::new(&cluster.pods[0], &stream).named("ann").open().await;
+    let mut left = Join::new(&cluster.pods[1], &stream).named("ben").open().await;
+    let are_told = |viewer: &Viewer, viewers: u64| {
+        let newest = viewer.log.iter().rev().find_map(|frame| frame.json["viewers"].as_u64());
+        newest == Some(viewers)
+    };
+    left.until("both", |viewer| are_told(viewer, 2)).await;
+    let killed = Instant::now();
+    cluster.pods[0].signal(Signal::Kill);
+    left.until("one", |viewer| are_told(viewer, 1)).await;
+    let took = killed.elapsed();
+    println!("SIGKILL of a pod: its viewers are gone after {took:.2?}");
+    assert!(took < Duration::from_secs(20), "{took:?}");
 }
 
 /// V3, G9: a viewer whose path is dead, without a word, is gone within 36 s.
