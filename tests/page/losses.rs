@@ -1,6 +1,6 @@
 //! The page while connections are cut, pods go, and streams are faster than their viewers.
 
-use super::{comments, join, live, numbers, say, shown, texts};
+use super::{comments, join, live, numbers, record_states, say, shown, texts};
 use crate::world::{PATIENCE, Pod, RedisServer, Relay, Signal, stream_for};
 
 /// G5 on the screen: whatever is cut, every comment stands in the list once, in order, and what was typed meanwhile too.
@@ -74,12 +74,7 @@ async fn g11_the_page_moves_at_a_drain_without_a_gap() {
     let (old, new) = (pod("pod-old"), pod("pod-new"));
     let relay = Relay::to(old.public).await;
     let tab = join(relay.address, &stream, "Ann").await;
-    tab.run(
-        "window.states = [];
-        new MutationObserver(() => states.push(document.getElementById('state').dataset.state))
-            .observe(document.getElementById('state'), { attributes: true })",
-    )
-    .await;
+    record_states(&tab).await;
     relay.lead_to(new.public);
     relay.hold(Some(new.public));
     old.signal(Signal::Term);

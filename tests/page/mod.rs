@@ -45,6 +45,16 @@ async fn comments(tab: &Tab) -> Vec<String> {
     texts(tab, "#list .body").await
 }
 
+/// Has the page keep every state that it shows from now on, as `states`.
+async fn record_states(tab: &Tab) {
+    tab.run(
+        "window.states = [];
+        new MutationObserver(() => states.push(document.getElementById('state').dataset.state))
+            .observe(document.getElementById('state'), { attributes: true })",
+    )
+    .await;
+}
+
 /// Goes to the composer by keyboard, types a comment and posts it.
 async fn say(tab: &Tab, text: &str) {
     for _ in 0..12 {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{browser::Tab, comments, live, numbers, say, shown};
+use super::{browser::Tab, comments, live, numbers, record_states, say, shown};
 use crate::world::{Join, PATIENCE, Pod, RedisServer, Relay, Signal, stream_for};
 
 /// Opens the page; it must have come over HTTP/2.
@@ -67,12 +67,7 @@ async fn g11_the_page_moves_over_http2_without_a_gap() {
     let (old, new) = (pod("pod-old"), pod("pod-new"));
     let relay = Relay::to(old.public).await;
     let tab = open(&format!("https://{}/?stream={stream}&name=Ann", relay.address)).await;
-    tab.run(
-        "window.states = [];
-        new MutationObserver(() => states.push(document.getElementById('state').dataset.state))
-            .observe(document.getElementById('state'), { attributes: true })",
-    )
-    .await;
+    record_states(&tab).await;
     relay.lead_to(new.public);
     old.signal(Signal::Term);
     new.has_viewers(1).await;
