@@ -57,9 +57,8 @@ pub use settings::Settings;
 pub use shard::{Audience, Tally, Unavailable};
 
 use crate::{
-    domain::{Accepted, Comment, Epoch, Key, Position, Publication, Publish, PublishError, StreamId},
+    domain::{Accepted, Comment, Key, Position, Publication, Publish, PublishError, StreamId},
     hub::Hub,
-    protocol::Fragment,
     readiness::Heartbeat,
     shutdown::Tasks,
     telemetry::{Sli, Traceparent},
@@ -261,17 +260,8 @@ impl Shards {
 
 impl Shards {
     fn post_of(&self, clock: &Clock, publication: Publication) -> Post {
-        let Publication { comment, key, trace } = publication;
-        Post {
-            ring_epoch: self.0.ring_epoch,
-            candidate_epoch: Epoch::random(),
-            id: comment.id,
-            kind: comment.kind,
-            accepted_at_ms: clock.of_shard(comment.accepted_at_ms),
-            trace,
-            fragment: Fragment::of(&comment),
-            key,
-        }
+        let accepted_at_ms = clock.of_shard(publication.comment.accepted_at_ms);
+        Post::of(publication, self.0.ring_epoch, accepted_at_ms)
     }
 }
 

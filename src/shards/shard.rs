@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::condition::Conditions;
 use crate::{
-    domain::{EntryId, Epoch, Key, Kind, Position, StreamId},
+    domain::{EntryId, Epoch, Key, Kind, Position, Publication, StreamId},
     protocol::{Entry, Fragment},
     telemetry::Traceparent,
 };
@@ -38,6 +38,23 @@ pub(super) struct Post {
     pub(super) fragment: Fragment,
     /// Makes a repeated post harmless.
     pub(super) key: Option<Key>,
+}
+
+impl Post {
+    /// The post of a comment that this pod accepted at a time of the shard's clock, in milliseconds since the Unix epoch.
+    pub(super) fn of(publication: Publication, ring_epoch: u64, accepted_at_ms: u64) -> Self {
+        let Publication { comment, key, trace } = publication;
+        Self {
+            ring_epoch,
+            candidate_epoch: Epoch::random(),
+            id: comment.id,
+            kind: comment.kind,
+            accepted_at_ms,
+            trace,
+            fragment: Fragment::of(&comment),
+            key,
+        }
+    }
 }
 
 /// A part of a stream's history and where its order stands, read in one step.

@@ -7,8 +7,7 @@ use super::{
     world::{Happening, SimulatedWorld},
 };
 use crate::{
-    domain::{Author, Comment, EntryId, Epoch, Key, Kind, PostId},
-    protocol::Fragment,
+    domain::{Author, Comment, EntryId, Key, Kind, PostId, Publication},
     shards::shard::Post,
 };
 
@@ -112,14 +111,7 @@ fn post(attempt: &Attempt, ahead_ms: i64) -> Post {
         accepted_at_ms: 1_700_000_000_000_u64.saturating_add_signed(ahead_ms),
     };
     let key: Option<PostId> = body.parse().ok();
-    Post {
-        ring_epoch: 1,
-        candidate_epoch: Epoch::random(),
-        id: comment.id,
-        kind: comment.kind,
-        accepted_at_ms: comment.accepted_at_ms,
-        trace: None,
-        fragment: Fragment::of(&comment),
-        key: key.map(|id| Key { owner: "u".into(), id, digest: 0 }),
-    }
+    let key = key.map(|id| Key { owner: "u".into(), id, digest: 0 });
+    let accepted_at_ms = comment.accepted_at_ms;
+    Post::of(Publication { comment, key, trace: None }, 1, accepted_at_ms)
 }

@@ -16,8 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::{
-    domain::{Accepted, Author, Comment, EntryId, Key, Kind, Position, PublishError},
-    protocol::Fragment,
+    domain::{Accepted, Author, Comment, EntryId, Key, Kind, Position, Publication, PublishError},
     readiness::Wish,
     shards::{
         shard::{Audience, ConnectionId, Count, Counted, Post, Span, Tally, Window},
@@ -121,16 +120,8 @@ fn a_post(body: &str) -> Post {
         data: None,
         accepted_at_ms: 1_700_000_000_000,
     };
-    Post {
-        ring_epoch: 1,
-        candidate_epoch: Epoch::random(),
-        id: comment.id,
-        kind: comment.kind,
-        accepted_at_ms: comment.accepted_at_ms,
-        trace: None,
-        fragment: Fragment::of(&comment),
-        key: None,
-    }
+    let accepted_at_ms = comment.accepted_at_ms;
+    Post::of(Publication { comment, key: None, trace: None }, 1, accepted_at_ms)
 }
 
 /// A post with an idempotency key; the digest stands for the content.
