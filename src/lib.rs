@@ -18,13 +18,14 @@
 //! |---|---|---|
 //! | 8 | `main` | flags and environment → settings → [`app::App`] → exit code |
 //! | 7 | [`app`], [`config`] | wiring, the phases of exit; the only room that knows all |
-//! | 6 | [`http`] | routes, one file a resource, status codes, the demo page, the listeners |
+//! | 6 | [`http`] | routes, one file a resource, status codes, the demo page |
 //! | 5 | [`connection`] | one viewer's socket from its 101 to its close |
 //! | 4 | [`shards`] | a stream's order: publishing, interest, the chain of entries, history |
 //! | 3 | [`hub`] | fan-out: streams, tapes, seats, lanes |
 //! | 2 | [`protocol`] | client frames, server frames, the envelope between pods, close reasons |
 //! | 2 | [`identity`] | who somebody is: tokens, keys, revocations |
 //! | 2 | [`limits`] | how often somebody may do something |
+//! | 1 | [`net`] | connections of any client: the accept loop, TLS, HTTP/1.1 and HTTP/2 |
 //! | 1 | [`domain`] | ids, comments, rules, rights, the desk |
 //!
 //! Closets that all may import and that import no room: [`telemetry`], [`readiness`], [`shutdown`].
@@ -42,6 +43,7 @@ pub mod http;
 pub mod hub;
 pub mod identity;
 pub mod limits;
+pub mod net;
 pub mod protocol;
 pub mod readiness;
 pub mod shards;

@@ -17,12 +17,13 @@ pub use pod::{Addresses, Manner, Pod};
 
 use crate::{
     config::Config,
-    connection::{Acceptor, Connections, Context},
+    connection::{Connections, Context},
     domain::Desk,
-    http::{self, Api, Door, Listener, Ops, Parts, SocketRefusals},
+    http::{self, Api, Ops, Parts, SocketRefusals},
     hub::{Fanout, Hub, Totals},
     identity::Identity,
     limits::Limits,
+    net::{self, Acceptor, Door, Listener},
     readiness::{Capacity, Gate, Member, Readiness, Reason},
     shards::{Nudges, Settings, Shards},
     shutdown::{Ending, Release, Tasks},
@@ -49,8 +50,8 @@ impl App {
         let named = |name: &'static str, address: SocketAddr| {
             move |error: io::Error| io::Error::new(error.kind(), format!("{name}: {address}: {error}"))
         };
-        let public = http::bind(config.listen).map_err(named("FANFARE_LISTEN", config.listen))?;
-        let ops = http::bind(config.ops_listen).and_then(Listener::into_std);
+        let public = net::bind(config.listen).map_err(named("FANFARE_LISTEN", config.listen))?;
+        let ops = net::bind(config.ops_listen).and_then(Listener::into_std);
         let ops = ops.map_err(named("FANFARE_OPS_LISTEN", config.ops_listen))?;
         let addresses = Addresses { public: public.local_addr()?, ops: ops.local_addr()? };
         Ok(Self { config, public, ops, addresses })
@@ -161,7 +162,7 @@ fn open(door: Door, api: Api, tasks: &Tasks, ending: &Ending) {
     if let Some(acceptor) = door.tls.clone() {
         tasks.core("certificate", acceptor.follow());
     }
-    let accept = http::serve(door, http::router(api), tasks.clone(), ending.clone());
+    let accept = net::serve(door, http::router(api), tasks.clone(), ending.clone());
     tasks.core("listener", until_refused(accept));
 }
 

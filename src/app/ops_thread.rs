@@ -5,7 +5,7 @@ use std::{io, thread::JoinHandle};
 use axum::Router;
 
 use crate::{
-    http::{self, Door, HttpLimits, Listener},
+    net::{self, Door, HttpLimits, Listener},
     shutdown::{Ending, Tasks},
 };
 
@@ -42,7 +42,7 @@ impl OpsThread {
                             tls: None,
                             http: HttpLimits::default(),
                         };
-                        http::serve(door, router, tasks, told).await;
+                        net::serve(door, router, tasks, told).await;
                     }
                     Err(error) => tracing::error!(%error, "the ops listener is lost"),
                 }

@@ -6,9 +6,9 @@ use clap::Args;
 
 use super::Faults;
 use crate::{
-    connection::TlsFiles,
-    http::{HttpLimits, Origins, Proxies},
+    http::{Origins, Proxies},
     limits::LimitRules,
+    net::{HttpLimits, TlsFiles},
 };
 
 /// Settings of the edge as they were given.

@@ -9,7 +9,6 @@
 
 mod arrival;
 mod catchup;
-mod cipher;
 mod context;
 mod farewell;
 mod pulse;
@@ -17,12 +16,8 @@ mod reader;
 mod refusal;
 mod request;
 mod session;
-mod socket;
-mod steady;
 mod tally;
 mod term;
-mod tls;
-mod tunnel;
 mod viewer_stream;
 mod wire;
 
@@ -37,9 +32,6 @@ pub use reader::accept_key;
 #[cfg(feature = "fuzzing")]
 pub use reader::fuzz_frames;
 pub use request::{After, Request};
-pub use socket::Socket;
-pub use tls::{Acceptor, TlsFiles};
-pub use tunnel::{Carriage, STREAM_BUFFER_BYTES, Tunnel, poll_room};
 pub use viewer_stream::ViewerStream;
 
 /// What every viewer's task needs. Cloning shares it.

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{socket::Socket, tunnel::Tunnel};
+use crate::net::{Socket, Tunnel};
 
 /// The way to a viewer.
 #[derive(Debug)]

@@ -12,8 +12,11 @@ use std::{
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use super::{cipher::Cipher, socket::Socket, tunnel::Tunnel, viewer_stream::ViewerStream};
-use crate::hub::Outlet;
+use super::viewer_stream::ViewerStream;
+use crate::{
+    hub::Outlet,
+    net::{Cipher, Socket, Tunnel},
+};
 
 /// How much the kernel may hold that it has not sent: with more, "written" would say little about the viewer.
 const NOTSENT_LOWAT: u32 = 16 * 1024;

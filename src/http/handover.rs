@@ -7,8 +7,10 @@ use hyper::upgrade::{OnUpgrade, Parts};
 use hyper_util::rt::TokioIo;
 use tokio::{sync::oneshot, time::timeout};
 
-use super::{exchange::RequestStream, multiplex::Offer};
-use crate::connection::{Tunnel, ViewerStream};
+use crate::{
+    connection::ViewerStream,
+    net::{Offer, RequestStream, Tunnel},
+};
 
 /// How long the connection may take to be handed over after the answer.
 const HANDOVER_DEADLINE: Duration = Duration::from_secs(5);

@@ -1,4 +1,4 @@
-//! HTTP: the routes, one file a resource, and the listeners.
+//! HTTP: the routes, one file a resource.
 
 mod auth;
 mod batch;
@@ -6,12 +6,9 @@ mod client;
 mod comments;
 mod cors;
 mod debug;
-mod exchange;
 mod extract;
 mod handover;
 mod items;
-mod listener;
-mod multiplex;
 mod ops;
 mod page;
 mod problem;
@@ -33,8 +30,6 @@ use axum::{
 #[cfg(feature = "fuzzing")]
 pub use batch::fuzz_bodies;
 pub use client::{Origins, Proxies};
-pub use exchange::HttpLimits;
-pub use listener::{Door, Listener, bind, serve};
 pub use ops::router as ops_router;
 use problem::Problem;
 pub use refusal::SocketRefusals;

@@ -9,12 +9,11 @@ use axum::http::request;
 
 use super::{
     client::{Origins, Proxies},
-    listener::Arrived,
     refusal::SocketRefusals,
 };
 use crate::{
-    connection::Connections, domain::Desk, hub::Hub, identity::Identity, limits::Limits, readiness::Gate,
-    shards::Shards, shutdown::Tasks, telemetry::Sli,
+    connection::Connections, domain::Desk, hub::Hub, identity::Identity, limits::Limits, net::Arrived,
+    readiness::Gate, shards::Shards, shutdown::Tasks, telemetry::Sli,
 };
 
 /// The time until which a request must be answered.

@@ -12,14 +12,13 @@ use super::{
     Api, Problem, auth,
     extract::{Params, Stream},
     handover::{Handover, handed_over},
-    listener::Arrived,
-    multiplex::Offer,
     refusal::RefusedHandshake,
 };
 use crate::{
     connection::{self, After, Connections},
     domain::{EntryId, Viewer},
     identity::{BadSecret, Pass, SessionSecret},
+    net::{Arrived, Offer},
     protocol::SUBPROTOCOL,
 };
 

@@ -32,11 +32,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::exchange::{Exchange, HEAD_DEADLINE, RequestStream, Turn, says_close};
-use crate::{
-    connection::{Carriage, STREAM_BUFFER_BYTES, Socket, Tunnel, poll_room},
-    shutdown::Carrier,
+use super::{
+    exchange::{Exchange, HEAD_DEADLINE, RequestStream, Turn, says_close},
+    socket::Socket,
+    tunnel::{Carriage, STREAM_BUFFER_BYTES, Tunnel, poll_room},
 };
+use crate::shutdown::Carrier;
 
 /// The most streams at a time. A browser has one connection for all its tabs, and queues what exceeds this.
 const MOST_STREAMS: u32 = 32;
@@ -80,10 +81,12 @@ pub(super) async fn serve(exchange: Exchange, mut socket: Socket) {
 
 /// The offer of a stream to the handler of a WebSocket's CONNECT: it becomes a [`Tunnel`] with the answer 200.
 #[derive(Clone)]
-pub(super) struct Offer(Arc<Mutex<Option<oneshot::Receiver<Box<Tunnel>>>>>);
+pub struct Offer(Arc<Mutex<Option<oneshot::Receiver<Box<Tunnel>>>>>);
 
 impl Offer {
-    pub(super) fn take(self) -> Option<oneshot::Receiver<Box<Tunnel>>> {
+    /// Returns the stream that is to come, or `None` if it was taken already.
+    #[must_use]
+    pub fn take(self) -> Option<oneshot::Receiver<Box<Tunnel>>> {
         self.0.lock().take()
     }
 }
@@ -316,10 +319,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        http::{
-            exchange::HttpLimits,
-            listener::{Arrived, Crowd},
-        },
+        net::{arrived::Arrived, crowd::Crowd, exchange::HttpLimits},
         shutdown::{Ending, Tasks},
     };
 

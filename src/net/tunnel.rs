@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The bytes of a stream that may wait for its connection to send them; for [`h2::server::Builder`] too. A viewer that
 /// reads nothing is noticed after so many and those of its own window.
-pub const STREAM_BUFFER_BYTES: usize = 16 * 1024;
+pub(super) const STREAM_BUFFER_BYTES: usize = 16 * 1024;
 
 /// The connection that carries a viewer's stream; dropping it tells that the viewer has left.
 pub trait Carriage: Send + Sync {
@@ -54,12 +54,16 @@ impl Tunnel {
         Box::new(Self { send: Mutex::new(send), inflow: Mutex::new(inflow), carriage })
     }
 
-    pub(super) fn retire(&self) {
+    /// Has the client open its next streams on another connection.
+    pub fn retire(&self) {
         self.carriage.retire();
     }
 
     /// Reads what came, as far as it did; no bytes are the end.
-    pub(super) fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing came.
+    pub fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
         let mut inflow = self.inflow.lock();
         match inflow.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(()) => Ok(inflow.take(into)),
@@ -67,12 +71,16 @@ impl Tunnel {
         }
     }
 
-    pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Returns once bytes came, or the end.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.inflow.lock().poll(cx)
     }
 
     /// Takes as much as there is room for.
-    pub(super) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none; `BrokenPipe` if the stream is gone.
+    pub fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match poll_send(&mut self.send.lock(), slices, &mut Context::from_waker(Waker::noop())) {
             Poll::Ready(sent) => sent,
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
@@ -80,7 +88,7 @@ impl Tunnel {
     }
 
     /// Returns when the next write would find room, or would fail.
-    pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut send = self.send.lock();
         // What the last write reserved, it may have used up. No more than this: what is reserved and not used is taken from
         // the window of the whole connection.
@@ -89,12 +97,12 @@ impl Tunnel {
     }
 
     /// Says that nothing more will be written, behind what still waits.
-    pub(super) fn finish(&self) {
+    pub fn finish(&self) {
         let _ = self.send.lock().send_data(Bytes::new(), true);
     }
 
     /// Ends the stream and frees what still waits.
-    pub(super) fn cut(&self) {
+    pub fn cut(&self) {
         self.send.lock().send_reset(Reason::CANCEL);
     }
 }
@@ -180,7 +188,7 @@ fn poll_send(
 ///
 /// # Errors
 /// The stream is gone.
-pub fn poll_room(send: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+pub(super) fn poll_room(send: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
     loop {
         let room = send.capacity();
         if room > 0 {

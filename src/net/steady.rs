@@ -17,7 +17,7 @@ use tokio::{
 
 /// The time within which a peer must take something of what is written. A window that reopens in big steps does so
 /// within 26 s at 4 KiB/s.
-pub(super) const PROGRESS_WITHIN: Duration = Duration::from_secs(30);
+const PROGRESS_WITHIN: Duration = Duration::from_secs(30);
 
 /// The same for a connection of several streams: a viewer's own deadline ends the viewer first, and says so.
 const STREAMS_PROGRESS_WITHIN: Duration = Duration::from_secs(45);
@@ -50,7 +50,8 @@ impl SteadyStream {
         let _ = SockRef::from(&self.socket).set_tcp_user_timeout(None);
     }
 
-    pub(super) fn into_inner(self) -> TcpStream {
+    #[must_use]
+    pub fn into_inner(self) -> TcpStream {
         self.socket
     }
 

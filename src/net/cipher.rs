@@ -12,18 +12,24 @@ pub(super) const RECORD_BYTES: usize = 16 * 1024;
 /// The session of one socket.
 ///
 /// The TLS listener bounds what it keeps encrypted at [`RECORD_BYTES`].
-pub(super) struct Cipher {
+#[derive(Debug)]
+pub struct Cipher {
     /// Guards the session: held for one read or write, never over an await.
     session: Mutex<ServerConnection>,
 }
 
 impl Cipher {
-    pub(super) fn new(session: ServerConnection) -> Box<Self> {
+    /// Takes the session of a finished handshake.
+    #[must_use]
+    pub fn new(session: ServerConnection) -> Box<Self> {
         Box::new(Self { session: Mutex::new(session) })
     }
 
     /// Reads what the peer said, as far as it came.
-    pub(super) fn read(&self, socket: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing came; the socket's own, and `InvalidData` for what is no TLS.
+    pub fn read(&self, socket: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
         let mut session = self.session.lock();
         loop {
             match session.reader().read(into) {
@@ -42,7 +48,10 @@ impl Cipher {
     }
 
     /// Encrypts and writes as much as the socket takes; what is encrypted and not taken waits for [`Self::flush`].
-    pub(super) fn write(&self, socket: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    ///
+    /// # Errors
+    /// `WouldBlock` if the socket is full; the socket's own.
+    pub fn write(&self, socket: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut session = self.session.lock();
         flush(&mut session, socket)?;
         let total: usize = slices.iter().map(|slice| slice.len()).sum();
@@ -60,12 +69,15 @@ impl Cipher {
     }
 
     /// Writes what is encrypted already.
-    pub(super) fn flush(&self, socket: &TcpStream) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// `WouldBlock` if the socket is full; the socket's own.
+    pub fn flush(&self, socket: &TcpStream) -> io::Result<()> {
         flush(&mut self.session.lock(), socket)
     }
 
     /// Says that nothing more will be written, as far as the socket takes it.
-    pub(super) fn finish(&self, socket: &TcpStream) {
+    pub fn finish(&self, socket: &TcpStream) {
         let mut session = self.session.lock();
         session.send_close_notify();
         let _ = flush(&mut session, socket);

@@ -4,8 +4,7 @@ use std::{
     fmt::Display,
     io,
     mem::MaybeUninit,
-    net::{IpAddr, Shutdown, SocketAddr},
-    os::fd::AsRawFd as _,
+    net::{Shutdown, SocketAddr},
     time::Duration,
 };
 
@@ -17,13 +16,14 @@ use tokio::{
 };
 
 use super::{
+    arrived::Arrived,
+    crowd::Crowd,
     exchange::{Exchange, HEAD_DEADLINE, HttpLimits},
     multiplex,
+    socket::Socket,
+    tls::Acceptor,
 };
-use crate::{
-    connection::{Acceptor, Socket},
-    shutdown::{Carrier, Ending, Tasks},
-};
+use crate::shutdown::{Ending, Tasks};
 
 /// How many connections may wait to be accepted; with the default of 128 a storm of joins loses handshakes.
 const BACKLOG: u32 = 4_096;
@@ -81,22 +81,6 @@ pub fn bind(address: SocketAddr) -> io::Result<Listener> {
     options.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
-}
-
-/// What is known of a connection before it says anything, with each of its requests.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Arrived {
-    /// Who connected: the client, or a proxy.
-    pub(super) peer: IpAddr,
-    /// The number of its descriptor. The system gives out the lowest free number, so that at least so many are in use.
-    pub(super) descriptor: usize,
-}
-
-impl Arrived {
-    fn of(socket: &TcpStream, peer: SocketAddr) -> Self {
-        let descriptor = usize::try_from(socket.as_raw_fd()).unwrap_or(0);
-        Self { peer: peer.ip().to_canonical(), descriptor }
-    }
 }
 
 /// Accepts connections until it is told to refuse them; open ones are served until they are told to close.
@@ -159,30 +143,6 @@ impl Trouble {
             self.0 = Some(Instant::now());
             tracing::warn!(%detail, "{trouble}");
         }
-    }
-}
-
-/// The connections of a listener that are no viewers. Cloning shares it.
-#[derive(Debug, Clone)]
-pub(super) struct Crowd {
-    tasks: Tasks,
-    /// From this number on, each answer is the last one of its connection.
-    many: usize,
-}
-
-impl Crowd {
-    pub(super) const fn new(tasks: Tasks, many: usize) -> Self {
-        Self { tasks, many }
-    }
-
-    /// Returns whether there are so many connections that none should be kept without a request.
-    pub(super) fn is_large(&self) -> bool {
-        self.tasks.requests() >= self.many
-    }
-
-    /// Takes a connection out of the crowd for as long as it carries viewers.
-    pub(super) fn carrier(&self) -> Carrier {
-        self.tasks.carrier()
     }
 }
 

@@ -12,7 +12,10 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use super::{steady::SteadyStream, tls::HTTP2};
+use super::steady::SteadyStream;
+
+/// The name of HTTP/2 in a TLS handshake (RFC 9113 section 3.2).
+pub(super) const HTTP2: &[u8] = b"h2";
 
 /// A connection to a client.
 #[derive(Debug)]

@@ -26,7 +26,11 @@ use tokio_rustls::{
     },
 };
 
-use super::{cipher::RECORD_BYTES, socket::Socket, steady::SteadyStream};
+use super::{
+    cipher::RECORD_BYTES,
+    socket::{HTTP2, Socket},
+    steady::SteadyStream,
+};
 
 /// How long a client may take to begin: until its whole first message is here.
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
@@ -35,8 +39,6 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// The most handshakes that are calculated or wait for their client's answer; others wait for their turn. Each holds
 /// about 16 KiB, and two processors answer so many within a second.
 const MAX_HANDSHAKES: usize = 1_024;
-/// The name of HTTP/2 in a TLS handshake (RFC 9113 section 3.2).
-pub(super) const HTTP2: &[u8] = b"h2";
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 

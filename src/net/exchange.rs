@@ -33,8 +33,8 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::listener::{Arrived, Crowd};
-use crate::{connection::Socket, shutdown::Ending};
+use super::{arrived::Arrived, crowd::Crowd, socket::Socket};
+use crate::shutdown::Ending;
 
 /// The time from the first byte of a request to the end of its headers.
 pub(super) const HEAD_DEADLINE: Duration = Duration::from_secs(5);
@@ -162,7 +162,7 @@ impl Turn {
 /// A connection as hyper reads and writes it: a head that has begun must end within [`HEAD_DEADLINE`].
 ///
 /// hyper has one deadline for the wait before a head and for the head itself.
-pub(super) struct RequestStream {
+pub struct RequestStream {
     socket: Socket,
     turn: Arc<Turn>,
     /// The number of requests when bytes were read last.
@@ -179,7 +179,8 @@ impl RequestStream {
     }
 
     /// The connection itself, once it is upgraded.
-    pub(super) fn into_socket(self) -> Socket {
+    #[must_use]
+    pub fn into_socket(self) -> Socket {
         self.socket
     }
 
