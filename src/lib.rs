@@ -28,7 +28,8 @@
 //! | 1 | [`net`] | connections of any client: the accept loop, TLS, HTTP/1.1 and HTTP/2 |
 //! | 1 | [`domain`] | ids, comments, rules, rights, the desk |
 //!
-//! Closets that all may import and that import no room: [`telemetry`], [`readiness`], [`shutdown`].
+//! Closets that all may import and that import no room: [`telemetry`], [`readiness`], [`tasks`],
+//! [`release`].
 //!
 //! Two seams keep the staircase from becoming a circle: [`domain::Publish`], which the desk calls and `shards`
 //! implements, and [`hub::Nudge`], by which the hub asks `shards` to look at a stream again.
@@ -46,6 +47,7 @@ pub mod limits;
 pub mod net;
 pub mod protocol;
 pub mod readiness;
+pub mod release;
 pub mod shards;
-pub mod shutdown;
+pub mod tasks;
 pub mod telemetry;

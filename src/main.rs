@@ -94,7 +94,7 @@ fn announce(pod: &Pod) {
 fn exit_signal() -> io::Result<impl Future<Output = ExitCause>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let tasks = fanfare::shutdown::Tasks::default();
+    let tasks = fanfare::tasks::Tasks::default();
     Ok(async move {
         let cause = tokio::select! {
             _ = terminate.recv() => ExitCause::Ordered,

@@ -11,7 +11,7 @@ use fanfare::{
     domain::StreamId,
     hub::{Fanout, Hub, Outlet, Seat},
     shards::{Nudges, Settings, Shards, parse_shards},
-    shutdown::Tasks,
+    tasks::Tasks,
     telemetry::Sli,
 };
 use tokio::time::{Instant, sleep};

@@ -8,10 +8,7 @@ use tokio::{
 };
 
 use super::pod::Pod;
-use crate::{
-    readiness::Reason,
-    shutdown::{Release, Tasks},
-};
+use crate::{readiness::Reason, release::Release, tasks::Tasks};
 
 /// What an exit may take beyond the times for load balancers and viewers, whatever hangs; telemetry takes two seconds
 /// more at the most, which makes the five that are promised.

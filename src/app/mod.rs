@@ -23,10 +23,11 @@ use crate::{
     hub::{Fanout, Hub, Totals},
     identity::Identity,
     limits::Limits,
-    net::{self, Acceptor, Door, Listener},
+    net::{self, Acceptor, Door, Ending, Listener},
     readiness::{Capacity, Gate, Member, Readiness, Reason},
+    release::Release,
     shards::{Nudges, Settings, Shards},
-    shutdown::{Ending, Release, Tasks},
+    tasks::Tasks,
     telemetry::{Figures, Sli},
 };
 

@@ -5,8 +5,9 @@ use std::{io, thread::JoinHandle};
 use axum::Router;
 
 use crate::{
+    net::Ending,
     net::{self, Door, HttpLimits, Listener},
-    shutdown::{Ending, Tasks},
+    tasks::Tasks,
 };
 
 /// The most connections of the ops listener: probes, scrapers and people.

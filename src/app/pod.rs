@@ -3,11 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use super::ops_thread::OpsThread;
-use crate::{
-    readiness::Gate,
-    shards::Shards,
-    shutdown::{Ending, Release, Tasks},
-};
+use crate::{net::Ending, readiness::Gate, release::Release, shards::Shards, tasks::Tasks};
 
 /// Where a pod listens.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,7 @@
 //! The parts of the pod that viewers' tasks use.
 
 use crate::{
-    domain::Desk, hub::Hub, identity::Identity, limits::Limits, shards::Shards, shutdown::Release,
+    domain::Desk, hub::Hub, identity::Identity, limits::Limits, release::Release, shards::Shards,
     telemetry::Sli,
 };
 

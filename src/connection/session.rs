@@ -20,7 +20,7 @@ use crate::{
     identity::{BadToken, Pass},
     limits::PostCharge,
     protocol::{self, ClientFrame, Close, Code, ReconnectReason, SharedFrame},
-    shutdown::Move,
+    release::Move,
 };
 
 /// The time in which a full socket must accept a byte. The receive window of a viewer that reads steadily reopens in

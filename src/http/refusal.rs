@@ -12,7 +12,7 @@ use super::{
 use crate::{
     connection::Connections,
     readiness::{Capacity, Refused},
-    shutdown::Tasks,
+    tasks::Tasks,
 };
 
 /// The refusals on the WebSocket that are under way. Cloning shares it.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     connection::Connections, domain::Desk, hub::Hub, identity::Identity, limits::Limits, net::Arrived,
-    readiness::Gate, shards::Shards, shutdown::Tasks, telemetry::Sli,
+    readiness::Gate, shards::Shards, tasks::Tasks, telemetry::Sli,
 };
 
 /// The time until which a request must be answered.

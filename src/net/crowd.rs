@@ -1,6 +1,6 @@
 //! The connections of a listener that are no viewers.
 
-use crate::shutdown::{Carrier, Tasks};
+use crate::tasks::{Carrier, Tasks};
 
 /// The connections of a listener that are no viewers. Cloning shares it.
 #[derive(Debug, Clone)]

@@ -33,8 +33,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::{arrived::Arrived, crowd::Crowd, socket::Socket};
-use crate::shutdown::Ending;
+use super::{arrived::Arrived, crowd::Crowd, ending::Ending, socket::Socket};
 
 /// The time from the first byte of a request to the end of its headers.
 pub(super) const HEAD_DEADLINE: Duration = Duration::from_secs(5);

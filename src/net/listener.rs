@@ -18,12 +18,13 @@ use tokio::{
 use super::{
     arrived::Arrived,
     crowd::Crowd,
+    ending::Ending,
     exchange::{Exchange, HEAD_DEADLINE, HttpLimits},
     multiplex,
     socket::Socket,
     tls::Acceptor,
 };
-use crate::shutdown::{Ending, Tasks};
+use crate::tasks::Tasks;
 
 /// How many connections may wait to be accepted; with the default of 128 a storm of joins loses handshakes.
 const BACKLOG: u32 = 4_096;

@@ -3,6 +3,7 @@
 mod arrived;
 mod cipher;
 mod crowd;
+mod ending;
 mod exchange;
 mod listener;
 mod multiplex;
@@ -13,6 +14,7 @@ mod tunnel;
 
 pub use arrived::Arrived;
 pub use cipher::Cipher;
+pub use ending::Ending;
 pub use exchange::{HttpLimits, RequestStream};
 pub use listener::{Door, Listener, bind, serve};
 pub use multiplex::Offer;

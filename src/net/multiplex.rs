@@ -37,7 +37,7 @@ use super::{
     socket::Socket,
     tunnel::{Carriage, STREAM_BUFFER_BYTES, Tunnel, poll_room},
 };
-use crate::shutdown::Carrier;
+use crate::tasks::Carrier;
 
 /// The most streams at a time. A browser has one connection for all its tabs, and queues what exceeds this.
 const MOST_STREAMS: u32 = 32;
@@ -319,8 +319,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        net::{arrived::Arrived, crowd::Crowd, exchange::HttpLimits},
-        shutdown::{Ending, Tasks},
+        net::{arrived::Arrived, crowd::Crowd, ending::Ending, exchange::HttpLimits},
+        tasks::Tasks,
     };
 
     /// The bytes that the client allows on a stream and on its connection: more than the socket ever takes.

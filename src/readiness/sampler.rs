@@ -23,7 +23,7 @@ use super::{
     shed::Shedding,
     thresholds::Thresholds,
 };
-use crate::shutdown::{Release, Tasks};
+use crate::{release::Release, tasks::Tasks};
 
 /// How often the load is read.
 const READ_EVERY: Duration = Duration::from_secs(1);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::gate::{Gate, Reason, State};
-use crate::shutdown::Release;
+use crate::release::Release;
 
 /// How often some viewers are asked.
 const EVERY: Duration = Duration::from_secs(1);

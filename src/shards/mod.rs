@@ -60,7 +60,7 @@ use crate::{
     domain::{Accepted, Comment, Key, Position, Publication, Publish, PublishError, StreamId},
     hub::Hub,
     readiness::Heartbeat,
-    shutdown::Tasks,
+    tasks::Tasks,
     telemetry::{Sli, Traceparent},
 };
 use census::Census;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use axum::{Json, Router, extract::State, routing::post};
-use fanfare::shutdown::Tasks;
+use fanfare::tasks::Tasks;
 use serde_json::{Value, json};
 
 use super::read;

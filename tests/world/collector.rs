@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use fanfare::shutdown::Tasks;
+use fanfare::tasks::Tasks;
 use flate2::read::GzDecoder;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{

@@ -7,7 +7,7 @@ use crate::{
     domain::{Author, Comment, EntryId, Kind, Publish as _, StreamId},
     hub::{Fanout, Hub, Outlet, Seat},
     shards::{Nudges, Settings, ShardStatus, Shards, parse_shards},
-    shutdown::Tasks,
+    tasks::Tasks,
     telemetry::Sli,
 };
 

@@ -12,7 +12,7 @@ use crate::{
     domain::{Author, Comment, EntryId, Kind, Position, Publish as _, StreamId},
     hub::{Fanout, Hub, Outlet, Seat},
     shards::{Nudges, Settings, Shards},
-    shutdown::Tasks,
+    tasks::Tasks,
     telemetry::Sli,
 };
 
