@@ -7,6 +7,7 @@
 mod census;
 mod command;
 mod compare;
+mod comparisons;
 mod inspect;
 mod stream;
 
@@ -20,7 +21,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 pub(super) use self::command::{Command, Completion, Moment, ShardCall};
-use self::{compare::Comparisons, stream::StreamTable};
+use self::{comparisons::Comparisons, stream::StreamTable};
 use super::{
     backoff::Backoff,
     census::Census,

@@ -1,27 +1,16 @@
 //! The two kinds of shard, behind one interface.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::{
-    census::Census,
     clock::Clock,
     embedded::Embedded,
     link::{self, Link},
-    report::Report,
     shard::{
         Audience, ConnectionId, Count, Counted, Health, Post, Revocation, Span, Tally, Unavailable, Window,
     },
 };
 use crate::domain::{Accepted, Epoch, Position, PublishError, StreamId};
-
-/// What the keeper of a shard is made of.
-pub(super) struct KeeperParts {
-    pub(super) name: String,
-    pub(super) shard: Shard,
-    pub(super) clock: Clock,
-    pub(super) report: Arc<Report>,
-    pub(super) census: Census,
-}
 
 /// A shard. Every operation answers within about a second, or says [`Unavailable`].
 #[derive(Clone)]

@@ -65,9 +65,9 @@ use crate::{
 };
 use census::Census;
 use clock::Clock;
-use driver::Driver;
+use driver::{Driver, KeeperParts};
 use embedded::{Embedded, Keep};
-use kinds::{KeeperParts, Shard};
+use kinds::Shard;
 use link::{Link, LinkSettings};
 use newcomers::Newcomers;
 use questions::Questions;

@@ -14,9 +14,10 @@ use tokio::{
 };
 
 use super::{
+    census::Census,
     clock::Clock,
     keeper::{Command, Completion, Keeper, Moment, ShardCall, TICK},
-    kinds::{KeeperParts, Shard},
+    kinds::Shard,
     nudges::Dirty,
     questions::Question,
     report::{Report, count},
@@ -27,6 +28,15 @@ use crate::{domain::StreamId, hub::Hub};
 
 /// The most events that are handled before anything else has its turn.
 const BURST: usize = 256;
+
+/// The parts that a keeper and its driver are made of.
+pub(super) struct KeeperParts {
+    pub(super) name: String,
+    pub(super) shard: Shard,
+    pub(super) clock: Clock,
+    pub(super) report: Arc<Report>,
+    pub(super) census: Census,
+}
 
 /// Brings a keeper what happens, and executes its commands.
 pub(super) struct Driver {
