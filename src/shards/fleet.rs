@@ -1,6 +1,10 @@
 //! The pods of a track, as they tell each other through a shard.
 
-use super::{Shards, kinds::Shard, link::Link, track::Change};
+use super::{
+    Shards,
+    backend::{Shard, redis::Link},
+    track::Change,
+};
 use crate::{
     domain::StreamId,
     readiness::{Fleet, FleetView, Heartbeat, Wish},

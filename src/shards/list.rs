@@ -1,25 +1,9 @@
 //! The list of shards, as an operator writes it.
 
-use std::{collections::HashSet, fmt};
+use crate::shards::routing::address::ShardAddress;
+use std::collections::HashSet;
 
-use super::{link::check_url, ring::MAX_WEIGHT};
-
-/// One shard of the list.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ShardAddress {
-    /// Its name: what the ring knows it by, whatever its address.
-    pub name: String,
-    /// Its share of the streams, relative to the others.
-    pub weight: u16,
-    /// Where its Redis is. It may hold a password and is never shown.
-    pub(super) url: String,
-}
-
-impl fmt::Debug for ShardAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (weight {})", self.name, self.weight)
-    }
-}
+use super::{backend::redis::check_url, routing::ring::MAX_WEIGHT};
 
 /// Reads `name=url,name=url?weight=2`; names are 1 to 32 characters of `[a-z0-9-]`, weights 1 to 100.
 ///

@@ -4,7 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use tokio::time::sleep;
 
-use super::{Shards, kinds::Shard, list::ShardAddress, parse_shards};
+use super::{Shards, backend::Shard, parse_shards};
+use crate::shards::routing::address::ShardAddress;
 
 /// How often it is looked whether the file has changed; orchestrators exchange mounted files. Within this time a
 /// password that was refused is looked up again.

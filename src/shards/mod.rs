@@ -3,41 +3,23 @@
 //! The [`Shards`] handle publishes and reads. One keeper task a shard subscribes to the streams that are watched, checks
 //! that each entry follows its predecessor, mends what does not from history, and delivers to the hub.
 
-mod backoff;
-mod census;
-mod chain;
-mod clock;
-mod condition;
-mod distinct;
-mod driver;
-mod embedded;
+mod audience;
+mod backend;
 mod fleet;
 #[cfg(feature = "hear-everything")]
 mod heard;
 mod history;
-mod interest;
 mod keeper;
-mod kinds;
-mod link;
 mod list;
 mod list_file;
-mod newcomers;
-mod nudges;
-mod outage;
-mod pause;
-mod questions;
-mod reads;
-mod report;
 mod revocations;
-mod ring;
+mod routing;
 mod settings;
-mod shard;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 #[cfg(test)]
 mod tests;
 mod track;
-mod windows;
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -47,15 +29,38 @@ use std::{
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
-pub use condition::Condition;
-pub use history::{HistoryPage, Past};
-pub use list::{ShardAddress, parse_shards};
-pub use nudges::Nudges;
-pub use questions::{Hearing, Subscription};
-pub use report::ShardStatus;
-pub use settings::Settings;
-pub use shard::{Audience, Tally, Unavailable};
+pub use self::{
+    backend::{
+        condition::Condition,
+        types::{Audience, Tally, Unavailable},
+    },
+    history::pages::{HistoryPage, Past},
+    keeper::{
+        questions::{Hearing, Subscription},
+        report::ShardStatus,
+    },
+    list::parse_shards,
+    routing::{address::ShardAddress, nudges::Nudges},
+    settings::Settings,
+};
 
+use self::{
+    audience::{pending_users::Newcomers, sync::Census},
+    backend::{
+        Shard,
+        clock::Clock,
+        memory::{Embedded, Keep},
+        redis::{Link, LinkSettings},
+        types::{Events, Post},
+    },
+    history::shared_reads::Windows,
+    keeper::{
+        driver::{Driver, KeeperParts},
+        questions::Questions,
+        report::Report,
+    },
+    track::Track,
+};
 use crate::{
     domain::{Accepted, Comment, Key, Position, Publication, Publish, PublishError, StreamId},
     hub::Hub,
@@ -63,18 +68,6 @@ use crate::{
     tasks::Tasks,
     telemetry::{Sli, Traceparent},
 };
-use census::Census;
-use clock::Clock;
-use driver::{Driver, KeeperParts};
-use embedded::{Embedded, Keep};
-use kinds::Shard;
-use link::{Link, LinkSettings};
-use newcomers::Newcomers;
-use questions::Questions;
-use report::Report;
-use shard::{Events, Post};
-use track::Track;
-use windows::Windows;
 
 /// How long it may take to take leave of the shards.
 const LEAVE: Duration = Duration::from_millis(500);
@@ -213,7 +206,7 @@ impl Shards {
 
     /// Takes note that a user came to watch a stream.
     pub fn arrived(&self, stream: &StreamId, user: &str) {
-        self.of(stream).newcomers.note(stream, &[ring::hash(user.as_bytes())]);
+        self.of(stream).newcomers.note(stream, &[routing::ring::hash(user.as_bytes())]);
     }
 
     /// Who watches a stream on other pods, and who watched it at all.

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::{
     Shards,
-    shard::{MOST_REVOCATIONS, Revocation, Unavailable},
+    backend::types::{MOST_REVOCATIONS, Revocation, Unavailable},
 };
 use crate::domain::now_ms;
 

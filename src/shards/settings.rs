@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::list::ShardAddress;
+use crate::shards::routing::address::ShardAddress;
 
 /// The settings of the shards.
 #[derive(Debug, Clone)]

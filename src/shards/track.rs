@@ -1,13 +1,12 @@
 //! The pods of a track that this pod saw, and the log lines of one that is missing.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use super::backend::types::Seen;
 
 /// A pod that was not seen for so long when it vanished did not take its leave. Pods report every 2.5 to 3 s, and the
 /// shard forgets one after 15 s.
 const MISSED_MS: u64 = 9_000;
-
-/// The pods of a track as the shard lists them: name, and when it was seen last, in milliseconds of the shard's time.
-pub(super) type Seen = HashMap<String, u64>;
 
 /// A change that is worth a line.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -23,7 +23,7 @@ const ROOMS: [(&str, u8); 12] = [
 const CLOSETS: [&str; 4] = ["telemetry", "readiness", "tasks", "release"];
 /// Third-party crates, and the one place that knows each.
 const BEHIND: [(&str, &str); 6] = [
-    ("fred", "shards/link"),
+    ("fred", "shards/backend/redis"),
     ("sysinfo", "readiness"),
     ("opentelemetry", "telemetry"),
     ("rustls", "net/"),
@@ -233,9 +233,6 @@ fn a_derived_struct_is_read_as_an_object() {
     none(&faults);
 }
 
-/// Rooms with files that are in circles, and the most that these may be: those of `shards` until its folders come.
-const IN_CIRCLES: [(&str, usize); 1] = [("shards/", 4)];
-
 /// Files can be read one after the other: none takes from a file that leads back to it.
 #[test]
 fn no_circle_between_files() {
@@ -243,13 +240,40 @@ fn no_circle_between_files() {
     sources().iter().for_each(|source| all.add(&source.path, &source.text));
     let edges = all.edges();
     assert!(edges.values().map(BTreeMap::len).sum::<usize>() > 300, "the edges are found");
-    let mut circles = files::circles(&edges);
-    for (room, most) in IN_CIRCLES {
-        let known = circles.extract_if(.., |circle| circle.iter().all(|file| file.starts_with(room)));
-        let files: Vec<_> = known.flatten().collect();
-        assert!(files.len() <= most, "{} files are in circles: {files:?}", files.len());
-    }
+    let circles = files::circles(&edges);
     none(&circles.iter().map(|circle| files::told(&edges, circle)).collect::<Vec<_>>());
+}
+
+/// The step of each folder of `shards`: one takes only from folders below it, and the room's own files use all.
+const SHELVES: [(&str, u8); 5] =
+    [("routing", 1), ("backend", 2), ("audience", 3), ("history", 3), ("keeper", 4)];
+
+/// The inner order of the largest room: keeper → audience, history → backend → routing.
+#[test]
+fn a_folder_of_shards_takes_only_from_folders_below_it() {
+    fn shelf(file: &str) -> Option<(&str, u8)> {
+        let folder = file.strip_prefix("shards/")?.split_once('/')?.0;
+        SHELVES.into_iter().find(|(name, _)| *name == folder)
+    }
+    let mut all = files::Crate::default();
+    sources().iter().for_each(|source| all.add(&source.path, &source.text));
+    let (mut faults, mut seen) = (Vec::new(), 0);
+    for (file, uses) in all.edges().into_iter().filter(|(file, _)| !file.contains("/tests/")) {
+        let Some((folder, step)) = shelf(&file) else { continue };
+        for (used, why) in uses {
+            let is_above = match shelf(&used) {
+                Some((other, theirs)) => other != folder && theirs >= step,
+                // The handle and its parts; the settings are what all of them are made with.
+                None => used.starts_with("shards/") && used != "shards/settings.rs",
+            };
+            seen += 1;
+            if is_above {
+                faults.push(format!("{file} takes {why:?} from {used}"));
+            }
+        }
+    }
+    assert!(seen > 50, "the edges are found");
+    none(&faults);
 }
 
 /// Names of several types that wait for names of their own, and how often each stands in `src`. They may only become
@@ -321,9 +345,6 @@ fn a_type_name_stands_once() {
     none(&faults);
 }
 
-/// Files of `shards` that wait for their folders.
-const BESIDE_THEIR_FOLDERS: [&str; 2] = ["shards/keeper.rs", "shards/link.rs"];
-
 /// A module with children is `x/mod.rs`, and a file lies where its module is declared, so that it is found by its name.
 #[test]
 fn modules_are_laid_out_in_one_way() {
@@ -332,7 +353,7 @@ fn modules_are_laid_out_in_one_way() {
     for Source { path, code, .. } in &sources {
         let folder = format!("{}/", path.trim_end_matches(".rs"));
         let has_folder = sources.iter().any(|other| other.path.starts_with(&folder));
-        if has_folder && !BESIDE_THEIR_FOLDERS.contains(&path.as_str()) {
+        if has_folder {
             faults.push(format!("{path} is to be {folder}mod.rs"));
         }
         if code.contains("#[path") && !path.contains("tests/") {

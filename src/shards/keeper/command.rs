@@ -2,14 +2,16 @@
 
 use tokio::time::Instant;
 
+use super::reads::Read;
 use crate::{
     domain::{Position, StreamId},
     hub::Item,
     shards::{
-        census::Call,
-        outage::Notice,
-        reads::Read,
-        shard::{ConnectionId, Counted, Unavailable, Window},
+        audience::sync::Call,
+        backend::{
+            outage::Notice,
+            types::{ConnectionId, Counted, Unavailable, Window},
+        },
     },
 };
 

@@ -9,12 +9,12 @@ use super::{
 };
 use crate::{
     domain::{Position, StreamId},
-    shards::shard::Unavailable,
+    shards::backend::types::Unavailable,
 };
 
 impl Keeper {
     /// Doubts the streams that were quiet for long enough, and all of them now and then.
-    pub(super) fn audit(&mut self, now: Instant) {
+    pub(in crate::shards) fn audit(&mut self, now: Instant) {
         while let Some(stream) = self.comparisons.next_audit(now) {
             let Some(state) = self.streams.get_mut(&stream) else { continue };
             let quiet_at = state.spoke.map_or(now, |spoke| spoke + QUIET);
@@ -34,7 +34,7 @@ impl Keeper {
     }
 
     /// Notes streams whose head is to be compared with the shard's.
-    pub(super) fn doubt(&mut self, streams: impl IntoIterator<Item = StreamId>) {
+    pub(in crate::shards) fn doubt(&mut self, streams: impl IntoIterator<Item = StreamId>) {
         for stream in streams {
             if let Some(state) = self.streams.get_mut(&stream)
                 && !std::mem::replace(&mut state.is_doubted, true)
@@ -45,7 +45,7 @@ impl Keeper {
     }
 
     /// Begins to compare some of the doubted streams, unless some are being compared.
-    pub(super) fn compare(&mut self) {
+    pub(in crate::shards) fn compare(&mut self) {
         let Some(streams) = self.comparisons.begin() else { return };
         for stream in &streams {
             if let Some(state) = self.streams.get_mut(stream) {
@@ -55,7 +55,7 @@ impl Keeper {
         self.commands.push_back(Command::Call(ShardCall::Heads(streams)));
     }
 
-    pub(super) fn compared(
+    pub(in crate::shards) fn compared(
         &mut self,
         streams: Vec<StreamId>,
         heads: Result<Vec<Option<Position>>, Unavailable>,

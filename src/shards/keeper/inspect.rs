@@ -2,8 +2,8 @@
 
 use tokio::time::Instant;
 
-use super::Keeper;
-use crate::{domain::StreamId, shards::questions::Hearing};
+use super::{Keeper, questions::Hearing};
+use crate::domain::StreamId;
 
 impl Keeper {
     /// Describes a stream.

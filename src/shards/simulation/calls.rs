@@ -7,8 +7,8 @@ use super::{
     world::{Happening, SimulatedWorld},
 };
 use crate::shards::{
+    backend::types::{ConnectionId, Event, Unavailable},
     keeper::{Completion, ShardCall},
-    shard::{ConnectionId, Event, Unavailable},
 };
 
 /// How long a call may take, in milliseconds; it may be executed later still.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::StreamId,
-    shards::shard::{ConnectionId, Event},
+    shards::backend::types::{ConnectionId, Event},
 };
 
 /// How long until a connection is tried again, in milliseconds.

@@ -6,8 +6,8 @@ use super::plan::HISTORY_MS;
 use crate::{
     domain::{Position, StreamId},
     shards::{
+        backend::types::{ConnectionId, Counted, Window},
         keeper::ShardCall,
-        shard::{ConnectionId, Counted, Window},
     },
 };
 

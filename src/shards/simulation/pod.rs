@@ -16,10 +16,8 @@ use crate::{
     hub::{Fanout, Hub, Nudge},
     shards::{
         Settings,
-        census::Census,
-        keeper::{Command, Keeper, Moment, ShardCall},
-        newcomers::Newcomers,
-        report::Report,
+        audience::{pending_users::Newcomers, sync::Census},
+        keeper::{Command, Keeper, Moment, ShardCall, report::Report},
     },
     telemetry::Sli,
 };

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     domain::{Author, Comment, EntryId, Key, Kind, PostId, Publication},
-    shards::shard::Post,
+    shards::backend::types::Post,
 };
 
 /// How long a post may take, in milliseconds.

@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use crate::{
     domain::{Accepted, PublishError, StreamId},
-    shards::{
-        embedded::{Embedded, Keep},
-        shard::{Count, Counted, Event, Events, Post},
+    shards::backend::{
+        memory::{Embedded, Keep},
+        types::{Count, Counted, Event, Events, Post},
     },
 };
 

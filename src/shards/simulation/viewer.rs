@@ -16,7 +16,7 @@ use crate::{
     domain::{Position, StreamId},
     hub::{Drained, Located, Mark, Outlet, Seat},
     protocol::{SharedFrame, gap, reset},
-    shards::{Past, shard::Window},
+    shards::{Past, backend::types::Window},
 };
 
 /// The write side of a viewer's socket.

@@ -6,7 +6,7 @@ use super::{
     viewer::Need,
     world::{Happening, SimulatedWorld},
 };
-use crate::shards::shard::{Span, Window};
+use crate::shards::backend::types::{Span, Window};
 
 /// How long until a viewer looks again for what is on its way, in milliseconds.
 const AGAIN_MS: u64 = 20;

@@ -18,9 +18,11 @@ use super::{
 use crate::{
     domain::StreamId,
     shards::{
-        embedded::Keep,
+        backend::{
+            memory::Keep,
+            types::{Event, Window},
+        },
         keeper::{Keeper, Moment, TICK},
-        shard::{Event, Window},
     },
     telemetry::Sli,
 };

@@ -7,9 +7,11 @@ use tokio::time::Instant;
 use crate::{
     domain::StreamId,
     shards::{
-        census::{Call, Census, ROUND, STREAMS, USERS},
-        newcomers::Newcomers,
-        shard::{Counted, Unavailable},
+        audience::{
+            pending_users::Newcomers,
+            sync::{Call, Census, ROUND, STREAMS, USERS},
+        },
+        backend::types::{Counted, Unavailable},
     },
 };
 

@@ -13,13 +13,9 @@ use crate::{
     protocol::{Entry, Fragment},
     shards::{
         Settings,
-        census::Census,
-        chain::Chain,
-        keeper::{Command, Completion, Keeper, Moment, ShardCall},
-        newcomers::Newcomers,
-        reads::Read,
-        report::Report,
-        shard::{ConnectionId, Event, Unavailable, Window},
+        audience::{pending_users::Newcomers, sync::Census},
+        backend::types::{ConnectionId, Event, Unavailable, Window},
+        keeper::{Command, Completion, Keeper, Moment, ShardCall, chain::Chain, reads::Read, report::Report},
     },
 };
 

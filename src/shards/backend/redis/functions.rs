@@ -1,0 +1,229 @@
+//! Calls of Fanfare's functions on the shard, and the library that they are in.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use fred::{
+    clients::Client,
+    error::{Error, ErrorKind},
+    interfaces::ClientLike,
+    types::Value,
+};
+use tokio::{
+    sync::{Mutex, watch},
+    time::Instant,
+};
+use tracing::{debug, error, info, warn};
+
+use super::{
+    connection::{Address, command},
+    errors::{Remedy, refuses_writes, remedy},
+    supervisor::{Life, Wire},
+};
+use crate::shards::backend::{
+    condition::{Condition, Conditions},
+    outage::{Notice, Outage},
+    types::Unavailable,
+};
+
+/// The functions' source, which a deployment may load instead of the pods.
+const SOURCE: &str = include_str!("../../../../deploy/redis/fanfare.lua");
+/// How often the library is loaded at most.
+const AT_MOST_EVERY: Duration = Duration::from_secs(1);
+/// Refusals that follow each other within this time belong together: one line when they begin, and one when they end.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// The library of functions on one shard.
+pub(super) struct Library {
+    /// The shard's name, for the log.
+    shard: String,
+    /// Its address, whose host and port are for the log.
+    address: watch::Receiver<Address>,
+    /// When it was loaded last; held while it is being loaded, so that many callers load it once.
+    loaded: Mutex<Option<Instant>>,
+}
+
+impl Library {
+    pub(super) fn new(shard: String, address: watch::Receiver<Address>) -> Self {
+        Self { shard, address, loaded: Mutex::default() }
+    }
+
+    fn place(&self) -> String {
+        self.address.borrow().place()
+    }
+
+    /// Logs the conditions of the server that came and those that went.
+    pub(super) fn log_conditions(&self, before: Conditions, now: Conditions) {
+        let (shard, address) = (&self.shard, self.place());
+        for condition in Condition::ALL {
+            match (before.has(condition), now.has(condition)) {
+                (false, true) => {
+                    warn!(
+                        shard,
+                        address,
+                        condition = condition.name(),
+                        "shard condition: {}",
+                        condition.text()
+                    );
+                }
+                (true, false) => info!(shard, address, condition = condition.name(), "shard condition ended"),
+                _ => {}
+            }
+        }
+    }
+
+    /// Loads the library if the server has none, or an older one that lacks the functions which are called only when
+    /// nothing can be loaded any more. A pod that may not load it leaves that to the deployment.
+    pub(super) async fn offer(&self, client: &Client) {
+        let args = vec!["LOAD", SOURCE];
+        if let Err(error) = Box::pin(client.custom::<Value, _>(command("FUNCTION"), args)).await {
+            debug!(%error, "the library of functions was not loaded, or is there already");
+            let no_heads = call_of("fanfare_peek_heads", &[], Vec::new());
+            let asked = Box::pin(client.custom::<Value, _>(command("FCALL"), no_heads)).await;
+            if matches!(&asked, Err(error) if remedy(error) == Remedy::LoadFunctions) {
+                self.renew(client).await;
+            }
+        }
+    }
+
+    /// Loads the library in place of one that lacks a function.
+    async fn renew(&self, client: &Client) {
+        let mut loaded = self.loaded.lock().await;
+        if loaded.is_none_or(|at| at.elapsed() >= AT_MOST_EVERY) {
+            *loaded = Some(Instant::now());
+            let args = vec!["LOAD", "REPLACE", SOURCE];
+            if let Err(error) = Box::pin(client.custom::<Value, _>(command("FUNCTION"), args)).await {
+                debug!(shard = self.shard, %error, "FUNCTION LOAD failed");
+            }
+        }
+    }
+}
+
+/// A wire on which functions are called.
+pub(super) struct Caller {
+    /// The wire.
+    pub(super) wire: Wire,
+    library: Arc<Library>,
+    /// Whether the wire must lead to a server that takes writes.
+    writes: bool,
+    /// Whether calls are refused, as far as the log knows.
+    is_refused: AtomicBool,
+    refusals: parking_lot::Mutex<Refusals>,
+}
+
+/// Refusals that follow each other.
+#[derive(Default)]
+struct Refusals {
+    outage: Outage,
+    last: Option<Instant>,
+}
+
+impl Caller {
+    /// A caller of functions that write: its connection leaves a server that refuses them.
+    pub(super) fn of_writes(wire: Wire, library: Arc<Library>) -> Self {
+        let (is_refused, refusals) = (AtomicBool::new(false), parking_lot::Mutex::default());
+        Self { wire, library, writes: true, is_refused, refusals }
+    }
+
+    /// A caller whose connection stays at a server that refuses writes, since reading goes on there.
+    pub(super) fn of_reads(wire: Wire, library: Arc<Library>) -> Self {
+        Self { writes: false, ..Self::of_writes(wire, library) }
+    }
+
+    /// Calls a function, once; a second time only if the shard did not know it.
+    pub(super) async fn call(&self, args: impl Fn() -> Vec<Value>) -> Result<Value, Unavailable> {
+        let life = self.wire.life().await?;
+        let result = self.call_on(&life, &args).await;
+        self.judge(&life, result)
+    }
+
+    /// Calls a function that reads and renews what it reads, or the one that only reads if the shard refuses writes.
+    pub(super) async fn read(
+        &self,
+        args: impl Fn() -> Vec<Value>,
+        read_only: impl Fn() -> Vec<Value>,
+    ) -> Result<Value, Unavailable> {
+        let life = self.wire.life().await?;
+        let mut result = self.call_on(&life, &args).await;
+        if matches!(&result, Err(error) if refuses_writes(error)) {
+            result = self.call_on(&life, &read_only).await;
+        }
+        self.judge(&life, result)
+    }
+
+    async fn call_on(&self, life: &Life, args: &impl Fn() -> Vec<Value>) -> Result<Value, Error> {
+        let result = Box::pin(life.client.custom::<Value, _>(command("FCALL"), args())).await;
+        if matches!(&result, Err(error) if remedy(error) == Remedy::LoadFunctions) {
+            self.library.renew(&life.client).await;
+            return Box::pin(life.client.custom(command("FCALL"), args())).await;
+        }
+        result
+    }
+
+    fn judge(&self, life: &Life, result: Result<Value, Error>) -> Result<Value, Unavailable> {
+        match result {
+            Ok(value) => {
+                if self.is_refused.load(Relaxed) {
+                    self.log_success();
+                }
+                Ok(value)
+            }
+            Err(error) => {
+                match remedy(&error) {
+                    Remedy::Reconnect => life.give_up(),
+                    Remedy::FindPrimary if self.writes => life.give_up(),
+                    _ => {}
+                }
+                self.log_refusal(&error);
+                Err(Unavailable)
+            }
+        }
+    }
+
+    /// Logs a call that the shard refused, or the part of it that it refused.
+    pub(super) fn log_refusal(&self, error: &Error) {
+        // The line of the shard's outage tells of calls that were not answered.
+        if matches!(error.kind(), ErrorKind::Canceled | ErrorKind::IO | ErrorKind::Timeout) {
+            return;
+        }
+        let (now, shard, address) = (Instant::now(), &self.library.shard, self.library.place());
+        self.is_refused.store(true, Relaxed);
+        let mut refusals = self.refusals.lock();
+        refusals.last = Some(now);
+        match refusals.outage.goes_on(now) {
+            Some(Notice::Began) => error!(shard, address, %error, "the shard refused a call"),
+            Some(Notice::Lasts(time)) => {
+                let lasts_s = time.as_secs();
+                error!(shard, address, %error, lasts_s, "the shard goes on refusing calls");
+            }
+            Some(Notice::Ended(_)) | None => {}
+        }
+    }
+
+    fn log_success(&self) {
+        let mut refusals = self.refusals.lock();
+        let is_quiet = |last: Instant| last.elapsed() >= QUIET;
+        if let Some(last) = refusals.last.take_if(|last| is_quiet(*last)) {
+            self.is_refused.store(false, Relaxed);
+            if let Some(Notice::Ended(time)) = refusals.outage.is_over(last) {
+                let (shard, address) = (&self.library.shard, self.library.place());
+                info!(shard, address, lasted_s = time.as_secs(), "the shard refuses calls no more");
+            }
+        }
+    }
+}
+
+/// The arguments of a call, in the order that FCALL wants.
+pub(super) fn call_of(function: &'static str, keys: &[String], args: Vec<Value>) -> Vec<Value> {
+    let mut all = Vec::with_capacity(2 + keys.len() + args.len());
+    all.push(Value::from_static_str(function));
+    all.push(Value::Integer(i64::try_from(keys.len()).unwrap_or(0)));
+    all.extend(keys.iter().map(|key| Value::from(key.as_str())));
+    all.extend(args);
+    all
+}

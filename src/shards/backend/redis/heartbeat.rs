@@ -1,0 +1,168 @@
+//! The duty of the connections that answer: a heart that beats, and an end when it gets no answer.
+
+use std::sync::Arc;
+
+use fred::{
+    clients::Client,
+    error::{Error, ErrorKind},
+    interfaces::{ClientLike, PubsubInterface},
+};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use super::{
+    connection::{Connection, command},
+    errors::{ends_connection, is_unusable},
+    functions::Library,
+    info::ServerInfo,
+    liveness::{BEAT_EVERY, DEAF_AFTER, Pulse},
+    primary::Primary,
+    supervisor::{Duty, Life},
+};
+use crate::shards::backend::{clock::Clock, condition::Condition};
+
+/// What a heart sends.
+pub(super) enum Beat {
+    /// Asks for the time: whether somebody is there shows in passing.
+    Look {
+        /// Where the time is noted.
+        clock: Clock,
+    },
+    /// Says something to this pod itself, so that the subscribing connection has something to hear, and asks the server
+    /// for its account of itself now and then.
+    Probe {
+        /// The pod's own channel.
+        channel: String,
+        /// Where it is noted.
+        pulse: Arc<Pulse>,
+        /// The shard, for the log.
+        library: Arc<Library>,
+    },
+}
+
+impl Beat {
+    async fn once(&self, client: &Client) -> Result<(), Error> {
+        match self {
+            Self::Look { clock } => Box::pin(look_at_clock(client, clock)).await,
+            Self::Probe { channel, pulse, library } => {
+                let _receivers: i64 =
+                    Box::pin(client.publish(channel.as_str(), pulse.probe().as_str())).await?;
+                pulse.probe_taken();
+                if pulse.is_info_due() {
+                    let before = pulse.conditions();
+                    pulse.note_info(&ServerInfo::of(client).await?);
+                    library.log_conditions(before, pulse.conditions());
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Records the account of the server that posts go to, or that it gave none.
+    ///
+    /// # Errors
+    /// The condition with which the server can be no shard.
+    fn meet(&self, info: Option<&ServerInfo>) -> Result<(), Condition> {
+        let Self::Probe { pulse, library, .. } = self else { return Ok(()) };
+        let before = pulse.conditions();
+        pulse.note_info(info.unwrap_or(&ServerInfo::default()));
+        library.log_conditions(before, pulse.conditions());
+        pulse.conditions().breaking().map_or(Ok(()), Err)
+    }
+
+    /// The condition with which the server that posts go to can be no shard, as of the last look.
+    fn breaking(&self) -> Option<Condition> {
+        match self {
+            Self::Look { .. } => None,
+            Self::Probe { pulse, .. } => pulse.conditions().breaking(),
+        }
+    }
+
+    /// Beats until no answer came for too long, or an answer says that the connection is of no use.
+    pub(super) async fn until_silence(&self, client: &Client) -> String {
+        let mut ticks = interval(BEAT_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut answered = Instant::now();
+        loop {
+            ticks.tick().await;
+            let result = tokio::select! {
+                result = self.once(client) => result,
+                () = sleep_until(answered + DEAF_AFTER) => return format!("no answer for {DEAF_AFTER:?}"),
+            };
+            match result {
+                Ok(()) => {
+                    answered = Instant::now();
+                    if let Some(condition) = self.breaking() {
+                        return condition.text().to_owned();
+                    }
+                }
+                Err(error) if ends_connection(&error) => return error.to_string(),
+                // Any reply is a sign of life; only a time-out is none.
+                Err(error) if *error.kind() != ErrorKind::Timeout => answered = Instant::now(),
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+async fn look_at_clock(client: &Client, clock: &Clock) -> Result<(), Error> {
+    let asked = std::time::Instant::now();
+    let (seconds, micros): (i64, i64) = client.custom(command("TIME"), Vec::<&str>::new()).await?;
+    clock.look(seconds.saturating_mul(1_000_000).saturating_add(micros), asked.elapsed());
+    Ok(())
+}
+
+/// A connection for posting or reading.
+pub(super) struct Answering {
+    /// What keeps it alive.
+    pub(super) beat: Beat,
+    /// What the server must know before anybody calls a function.
+    pub(super) library: Arc<Library>,
+    /// The server that posts go to: told by the connection for posts, followed by the others.
+    pub(super) primary: Primary,
+}
+
+impl Answering {
+    /// Looks at the server before anybody uses the connection.
+    ///
+    /// # Errors
+    /// The server does not answer, or the connection is for posts and the server can be no shard: the reason, in words.
+    async fn meet(&self, client: &Client) -> Result<Option<ServerInfo>, String> {
+        let info = match ServerInfo::of(client).await {
+            Ok(info) => Some(info),
+            Err(error) if is_unusable(&error) => return Err(error.to_string()),
+            // Whoever may not ask does without.
+            Err(_) => None,
+        };
+        self.beat.meet(info.as_ref()).map_err(|condition| condition.text().to_owned())?;
+        Ok(info)
+    }
+}
+
+impl Duty for Answering {
+    async fn serve(&mut self, connection: Connection, life: Life, lend: &(dyn Fn(Life) + Sync)) -> String {
+        let Connection { client, mut router, .. } = connection;
+        let info = match self.meet(&client).await {
+            Ok(info) => info,
+            Err(cause) => return cause,
+        };
+        self.library.offer(&client).await;
+        if let Beat::Look { clock } = &self.beat {
+            // Whoever reads a time of this server knows its clock.
+            clock.forget_looks();
+            if let Err(error) = Box::pin(look_at_clock(&client, clock)).await
+                && is_unusable(&error)
+            {
+                return error.to_string();
+            }
+        }
+        lend(life.clone());
+        if let (Beat::Probe { .. }, Some(info)) = (&self.beat, &info) {
+            self.primary.found(info);
+        }
+        tokio::select! {
+            cause = life.over(&mut router) => cause,
+            cause = self.beat.until_silence(&client) => cause,
+            cause = self.primary.is_another_than(info.as_ref()) => cause,
+        }
+    }
+}

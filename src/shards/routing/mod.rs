@@ -1,0 +1,5 @@
+//! Which shard owns a stream.
+
+pub(in crate::shards) mod address;
+pub(in crate::shards) mod nudges;
+pub(in crate::shards) mod ring;
