@@ -126,11 +126,10 @@ impl Shards {
             shards.push((address.name.clone(), Shard::Redis(link), events));
         }
         let keep = |(number, (name, shard, events)): (usize, (String, Shard, Events))| {
-            let report = Arc::new(Report::default());
+            let report = Arc::new(Report::new(name.clone()));
             let clock = shard.clock();
             let newcomers = Newcomers::default();
             let parts = KeeperParts {
-                name: name.clone(),
                 shard: shard.clone(),
                 clock: clock.clone(),
                 report: Arc::clone(&report),
@@ -244,8 +243,8 @@ impl Shards {
     #[must_use]
     pub fn status(&self) -> Vec<ShardStatus> {
         let status = |member: &Member| {
-            let Member { name, shard, clock, report, .. } = member;
-            report.status(name, shard, clock)
+            let Member { shard, clock, report, .. } = member;
+            report.status(shard, clock)
         };
         self.0.shards.iter().map(status).collect()
     }

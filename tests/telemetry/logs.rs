@@ -61,7 +61,8 @@ async fn no_log_holds_a_comments_text_a_token_or_an_address() {
     let asked = format!("{path}?token=m4rk-token&after=m4rk-body");
     request(pod.public, "GET", &asked, &[("authorization", "Bearer m4rk-token")], b"").await;
     redis.cli(&["PUBLISH", &format!("ff:{{{stream}}}"), "m4rk-body"]);
-    pod.logged(&["a payload on a stream's channel was skipped"], PATIENCE).await;
+    let skipped = pod.logged(&["payload on a stream's channel skipped"], PATIENCE).await;
+    assert!(skipped.contains(r#""shard":"a""#), "{skipped}");
     redis.crash();
     viewer.post(json!({"body": "m4rk-body"})).await;
     drop(viewer);
@@ -75,6 +76,20 @@ async fn no_log_holds_a_comments_text_a_token_or_an_address() {
         let tells_address = line.contains("127.0.0.1") && !line.contains(&redis.port().to_string());
         assert!(!tells_address, "{line}");
     }
+}
+
+/// Symptom: docs/alerts.md sends people to look for the shard's name, and the line of a repair had none.
+#[tokio::test]
+async fn the_line_of_a_repair_names_its_shard_and_stream() {
+    let (redis, stream) = (RedisServer::start(), stream_for("repair"));
+    let pod = Pod::start(&[("FANFARE_SHARDS", &format!("a={}", redis.url()))]);
+    let mut viewer = Join::new(&pod, &stream).open().await;
+    viewer.say("of the history that is lost").await;
+    redis.cli(&["FLUSHALL"]);
+    viewer.say("of the next one").await;
+    let line = pod.logged(&["stream history replaced by another one"], PATIENCE).await;
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&line["shard"], &line["stream"]), (&"a".into(), &stream.as_str().into()), "{line}");
 }
 
 /// Lines are JSON, and those of a traced post name its trace.

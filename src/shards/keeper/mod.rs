@@ -142,7 +142,8 @@ impl Keeper {
             Event::Probed(_) => {}
             Event::Overrun => {
                 tracing::warn!(
-                    "messages of a shard were lost on the way: every stream is compared with its history"
+                    shard = self.report.shard,
+                    "messages dropped by this pod: every stream is compared with its history"
                 );
                 count(&self.report.overruns);
                 let mut granted: Vec<_> = self.interest.granted().cloned().collect();
@@ -158,7 +159,7 @@ impl Keeper {
         let entry = match Entry::decode(payload) {
             Ok(entry) => entry,
             Err(error @ (BadEnvelope::Version | BadEnvelope::Garbage)) => {
-                tracing::debug!(%error, "a payload on a stream's channel was skipped");
+                tracing::debug!(shard = self.report.shard, %error, "payload on a stream's channel skipped");
                 count(&self.report.strange);
                 return;
             }

@@ -14,6 +14,8 @@ use crate::{
 /// Counts of one shard, written by its keeper.
 #[derive(Debug, Default)]
 pub(in crate::shards) struct Report {
+    /// The shard's name, for the log.
+    pub(in crate::shards) shard: String,
     pub(in crate::shards) connected: AtomicBool,
     pub(in crate::shards) subscriptions: AtomicU64,
     pub(in crate::shards) subscribe_churn: AtomicU64,
@@ -95,17 +97,21 @@ impl From<ShardStatus> for ShardFigures {
 }
 
 impl Report {
+    pub(in crate::shards) fn new(shard: String) -> Self {
+        Self { shard, ..Self::default() }
+    }
+
     /// Notes what was found wrong with a stream's order.
     pub(in crate::shards) fn note(&self, repair: Repair, stream: &StreamId) {
         match repair {
             Repair::Filled => count(&self.filled),
             Repair::Gap => {
                 count(&self.gaps);
-                tracing::info!(%stream, "a hole could not be filled from history");
+                tracing::info!(shard = self.shard, %stream, "hole not filled: its entries are trimmed from the history");
             }
             Repair::Reset => {
                 count(&self.resets);
-                tracing::warn!(%stream, "a stream's history began anew");
+                tracing::warn!(shard = self.shard, %stream, "stream history replaced by another one");
             }
         }
     }
@@ -119,12 +125,12 @@ impl Report {
         }
     }
 
-    pub(in crate::shards) fn status(&self, name: &str, shard: &Shard, clock: &Clock) -> ShardStatus {
+    pub(in crate::shards) fn status(&self, shard: &Shard, clock: &Clock) -> ShardStatus {
         let read = |count: &AtomicU64| count.load(Relaxed);
         let health = shard.health();
         let up = self.connected.load(Relaxed) && health.up;
         ShardStatus {
-            name: name.to_owned(),
+            name: self.shard.clone(),
             up,
             reason: (!up).then(|| shard.last_error()),
             conditions: health.conditions.iter().collect(),

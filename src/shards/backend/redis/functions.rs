@@ -82,7 +82,7 @@ impl Library {
     pub(super) async fn offer(&self, client: &Client) {
         let args = vec!["LOAD", SOURCE];
         if let Err(error) = Box::pin(client.custom::<Value, _>(command("FUNCTION"), args)).await {
-            debug!(%error, "the library of functions was not loaded, or is there already");
+            debug!(shard = self.shard, %error, "functions not loaded, or already there");
             let no_heads = call_of("fanfare_peek_heads", &[], Vec::new());
             let asked = Box::pin(client.custom::<Value, _>(command("FCALL"), no_heads)).await;
             if matches!(&asked, Err(error) if remedy(error) == Remedy::LoadFunctions) {

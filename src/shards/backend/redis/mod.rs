@@ -106,6 +106,8 @@ pub(in crate::shards) struct Health {
 pub(in crate::shards) struct Link(Arc<Inner>);
 
 struct Inner {
+    /// The shard's name, for the log.
+    shard: String,
     posting: Caller,
     reading: Caller,
     subscribing: Wire,
@@ -144,7 +146,7 @@ impl Link {
         let (recoveries, last_error) = (Recoveries::default(), LastError::default());
         let library = Arc::new(Library::new(shard.clone(), followed.clone()));
         let common = Common {
-            shard,
+            shard: shard.clone(),
             address: followed.clone(),
             answers,
             recoveries: recoveries.clone(),
@@ -175,6 +177,7 @@ impl Link {
             read_upkeep.keep(answering(look)),
         );
         let link = Self(Arc::new(Inner {
+            shard,
             posting: Caller::of_writes(posting, Arc::clone(&library)),
             reading: Caller::of_reads(reading, library),
             subscribing,
@@ -249,7 +252,7 @@ impl Link {
             set_interest(&life.client, interest, channels).await.map_err(|error| {
                 // Anything but silence is an error reply, after which the answers on this connection are one off.
                 if !matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Backpressure) {
-                    tracing::warn!(%error, ?interest, "the shard refused to change subscriptions");
+                    tracing::warn!(shard = self.0.shard, %error, ?interest, "subscription change refused");
                     life.give_up();
                 }
                 Unavailable

@@ -38,7 +38,6 @@ const BURST: usize = 256;
 
 /// The parts that a keeper and its driver are made of.
 pub(in crate::shards) struct KeeperParts {
-    pub(in crate::shards) name: String,
     pub(in crate::shards) shard: Shard,
     pub(in crate::shards) clock: Clock,
     pub(in crate::shards) report: Arc<Report>,
@@ -47,7 +46,6 @@ pub(in crate::shards) struct KeeperParts {
 
 /// Brings a keeper what happens, and executes its commands.
 pub(in crate::shards) struct Driver {
-    name: String,
     keeper: Keeper,
     shard: Shard,
     clock: Clock,
@@ -58,9 +56,9 @@ pub(in crate::shards) struct Driver {
 
 impl Driver {
     pub(in crate::shards) fn new(parts: KeeperParts, hub: Hub, settings: &Settings) -> Self {
-        let KeeperParts { name, shard, clock, report, census } = parts;
+        let KeeperParts { shard, clock, report, census } = parts;
         let keeper = Keeper::new(census, Arc::clone(&report), settings, Instant::now());
-        Self { name, keeper, shard, clock, hub, report, under_way: FuturesUnordered::new() }
+        Self { keeper, shard, clock, hub, report, under_way: FuturesUnordered::new() }
     }
 
     /// Drives the keeper for ever. Returns only if the shard's events end.
@@ -112,7 +110,7 @@ impl Driver {
 
     fn event(&mut self, event: Event, moment: &Moment<'_>) {
         if let Event::Probed(took) = event {
-            self.hub.sli().probed(&self.name, took);
+            self.hub.sli().probed(&self.report.shard, took);
         } else {
             self.keeper.event(event, moment);
             self.execute_all(moment);
