@@ -8,14 +8,24 @@ use std::{
 };
 
 use loadtest::{
-    ab::{self, AbArgs},
-    capacity::{self, CapacityArgs},
-    cli::{Cli, Command, LimitArgs, RunArgs, SinkArgs, Unclear},
-    html, limit,
-    local::{self, LocalArgs},
-    print, proc,
-    report::Report,
-    run, sink, table, worker,
+    base::proc,
+    commands::{
+        ab,
+        ab::AbArgs,
+        capacity,
+        capacity::CapacityArgs,
+        cli::{Cli, Command, Unclear},
+        limit,
+        limit::LimitArgs,
+        limit_table, local,
+        local::LocalArgs,
+        sink,
+        sink::SinkArgs,
+    },
+    drive::args::RunArgs,
+    report::{Report, html, print, table},
+    run,
+    run::worker,
 };
 use serde::Serialize;
 use tokio::runtime::Builder;
@@ -109,12 +119,12 @@ fn measure_capacity(args: CapacityArgs) -> Result<ExitCode, Vec<String>> {
 fn measure_limit(args: &LimitArgs) -> Result<ExitCode, Vec<String>> {
     if args.table {
         let reports = limit::series(args).map_err(|error| vec![error.to_string()])?;
-        print::result(&table::limits(&reports));
+        print::result(&limit_table::limits(&reports));
         args.json.as_ref().map(|path| write_json(path, &reports)).transpose()?;
         return Ok(ExitCode::SUCCESS);
     }
     let report = limit::limit(args).map_err(|error| vec![error.to_string()])?;
-    print::result(&table::limit(&report));
+    print::result(&limit_table::limit(&report));
     args.json.as_ref().map(|path| write_json(path, &report)).transpose()?;
     Ok(ExitCode::SUCCESS)
 }

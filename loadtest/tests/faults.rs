@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use loadtest::{
-    cli::{Cli, Command},
+    commands::cli::{Cli, Command},
     report::Report,
     run,
 };

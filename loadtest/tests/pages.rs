@@ -1,6 +1,6 @@
 //! The page of a report: whole, of its own, and safe against what a server says.
 
-use loadtest::html;
+use loadtest::report::html;
 
 use crate::{
     fake::{Fake, Fault},

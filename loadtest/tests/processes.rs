@@ -3,9 +3,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use loadtest::{
-    cli::{Cli, Command},
+    commands::cli::{Cli, Command},
     report::Report,
-    run::{self, StartError},
+    run,
+    run::StartError,
 };
 use tokio::time::timeout;
 

@@ -3,9 +3,9 @@
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use loadtest::{
-    cli::{Cli, Command, Unclear},
+    commands::cli::{Cli, Command, Unclear},
+    drive::scenario::Scenario,
     report::Report,
-    scenario::Scenario,
 };
 
 use crate::{

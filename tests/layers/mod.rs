@@ -88,6 +88,15 @@ fn step(room: &str) -> Option<u8> {
 }
 
 fn sources() -> Vec<Source> {
+    sources_in("src")
+}
+
+/// The sources of the load tester.
+fn testers_sources() -> Vec<Source> {
+    sources_in("loadtest/src")
+}
+
+fn sources_in(folder: &str) -> Vec<Source> {
     fn collect(root: &Path, folder: &Path, into: &mut Vec<Source>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -102,7 +111,7 @@ fn sources() -> Vec<Source> {
             }
         }
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut sources = Vec::new();
     collect(&root, &root, &mut sources);
     assert!(sources.len() > 20, "the sources are where they are expected");
@@ -233,47 +242,75 @@ fn a_derived_struct_is_read_as_an_object() {
     none(&faults);
 }
 
+/// Each file with the files that it takes from.
+fn edges_of(sources: &[Source]) -> files::Edges {
+    let mut all = files::Crate::default();
+    sources.iter().for_each(|source| all.add(&source.path, &source.text));
+    let edges = all.edges();
+    assert!(edges.values().map(BTreeMap::len).sum::<usize>() > 100, "the edges are found");
+    edges
+}
+
 /// Files can be read one after the other: none takes from a file that leads back to it.
 #[test]
 fn no_circle_between_files() {
-    let mut all = files::Crate::default();
-    sources().iter().for_each(|source| all.add(&source.path, &source.text));
-    let edges = all.edges();
-    assert!(edges.values().map(BTreeMap::len).sum::<usize>() > 300, "the edges are found");
-    let circles = files::circles(&edges);
-    none(&circles.iter().map(|circle| files::told(&edges, circle)).collect::<Vec<_>>());
+    for sources in [sources(), testers_sources()] {
+        let edges = edges_of(&sources);
+        let circles = files::circles(&edges);
+        none(&circles.iter().map(|circle| files::told(&edges, circle)).collect::<Vec<_>>());
+    }
 }
 
-/// The step of each folder of `shards`: one takes only from folders below it, and the room's own files use all.
-const SHELVES: [(&str, u8); 5] =
-    [("routing", 1), ("backend", 2), ("audience", 3), ("history", 3), ("keeper", 4)];
+/// The step of each folder of `shards`: a file takes only from its own folder and those below it.
+const SHELVES: [(&str, u8); 6] = [
+    ("shards/routing/", 1),
+    ("shards/settings.rs", 2),
+    ("shards/backend/", 3),
+    ("shards/audience/", 4),
+    ("shards/history/", 4),
+    ("shards/keeper/", 5),
+];
+/// The same for the load tester.
+const TESTERS_SHELVES: [(&str, u8); 7] = [
+    ("base/", 1),
+    ("protocol/", 2),
+    ("check/", 3),
+    ("drive/", 4),
+    ("report/", 5),
+    ("run/", 6),
+    ("commands/", 7),
+];
 
-/// The inner order of the largest room: keeper → audience, history → backend → routing.
-#[test]
-fn a_folder_of_shards_takes_only_from_folders_below_it() {
-    fn shelf(file: &str) -> Option<(&str, u8)> {
-        let folder = file.strip_prefix("shards/")?.split_once('/')?.0;
-        SHELVES.into_iter().find(|(name, _)| *name == folder)
-    }
-    let mut all = files::Crate::default();
-    sources().iter().for_each(|source| all.add(&source.path, &source.text));
+/// The uses of files in folders that stand above or beside theirs.
+fn uses_upward(edges: &files::Edges, room: &str, shelves: &[(&str, u8)]) -> Vec<String> {
+    let shelf = |file: &str| shelves.iter().find(|(folder, _)| file.starts_with(folder)).copied();
     let (mut faults, mut seen) = (Vec::new(), 0);
-    for (file, uses) in all.edges().into_iter().filter(|(file, _)| !file.contains("/tests/")) {
-        let Some((folder, step)) = shelf(&file) else { continue };
-        for (used, why) in uses {
-            let is_above = match shelf(&used) {
+    for (file, uses) in edges.iter().filter(|(file, _)| !file.contains("/tests/")) {
+        let Some((folder, step)) = shelf(file) else { continue };
+        for (used, name) in uses {
+            let is_upward = match shelf(used) {
                 Some((other, theirs)) => other != folder && theirs >= step,
-                // The handle and its parts; the settings are what all of them are made with.
-                None => used.starts_with("shards/") && used != "shards/settings.rs",
+                None => used.starts_with(room),
             };
             seen += 1;
-            if is_above {
-                faults.push(format!("{file} takes {why:?} from {used}"));
+            if is_upward {
+                faults.push(format!("{file} takes {name:?} from {used}"));
             }
         }
     }
-    assert!(seen > 50, "the edges are found");
-    none(&faults);
+    assert!(seen > 50, "the uses are found");
+    faults
+}
+
+/// The order within the room of shards: keeper → audience, history → backend → routing; the room's own files use all.
+#[test]
+fn a_folder_of_shards_takes_only_from_folders_below_it() {
+    none(&uses_upward(&edges_of(&sources()), "shards/", &SHELVES));
+}
+
+#[test]
+fn a_folder_of_the_load_tester_takes_only_from_folders_below_it() {
+    none(&uses_upward(&edges_of(&testers_sources()), "", &TESTERS_SHELVES));
 }
 
 /// Names of several types that wait for names of their own, and how often each stands in `src`. They may only become

@@ -6,15 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Curves, Deliveries, Latencies, Posts, Reasons, RedisCost, Report, Sample, ServerCost, Shape, SlowViewers,
-    StuckViewers, TesterCost, Usage,
+    StuckViewers, TesterCost, Usage, meta::Meta,
 };
 use crate::{
-    checker::Balance,
-    meta::Meta,
-    plan::{Plan, Posting, Target},
-    slo::{Judged, Objective},
-    stuck::Cuts,
-    tally::{RUN_ENDED, Spread, Tallies, Tally},
+    check::{
+        checker::Balance,
+        slo::{Judged, Objective},
+        tally::{RUN_ENDED, Spread, Tallies, Tally},
+    },
+    drive::{
+        plan::{Plan, Posting, Target},
+        stuck::Cuts,
+    },
 };
 
 /// The sum of the balances, and who did not stay.

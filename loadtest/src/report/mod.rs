@@ -1,14 +1,19 @@
 //! What a run found: the figures, and the verdict over them.
 
 mod findings;
+pub mod html;
+pub mod meta;
+pub mod print;
+pub mod progress;
+pub mod table;
 
 use serde::Serialize;
 
-use crate::{events::Events, meta::Meta, slo::Judged};
 pub use crate::{
-    proc::Usage,
-    tally::{Counts, Quantiles, Reasons},
+    base::proc::Usage,
+    check::tally::{Counts, Quantiles, Reasons},
 };
+use crate::{check::slo::Judged, drive::events::Events, report::meta::Meta};
 pub(crate) use findings::{Account, Findings, Readings};
 
 /// The shape of the run.

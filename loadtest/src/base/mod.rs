@@ -1,0 +1,5 @@
+//! The machine and the moment: clocks, `/proc`, random numbers.
+
+pub mod clock;
+pub mod proc;
+pub mod rng;
