@@ -45,12 +45,13 @@ start
 stuck=$(grep -c '"code":3008' "$work/log" || true)
 [ "$stuck" = 10 ] || { echo "closed for 3008: $stuck of 10"; exit 1; }
 
-echo "== Ctrl-C without viewers ends within a second"
+# Where a person types Ctrl-C, it does not serve for the settle time: tests/exits.rs.
+echo "== SIGINT without viewers or a terminal ends within half a second of the settle time, which is one second"
 began=$(date +%s%N)
 stop INT
 took=$((($(date +%s%N) - began) / 1000000))
 echo "took $took ms"
-[ "$took" -lt 1000 ]
+[ "$took" -ge 1000 ] && [ "$took" -lt 1500 ]
 
 echo "== 1,000 viewers at 500 comments/s for 10 s"
 start
