@@ -8,7 +8,7 @@ use std::{
 };
 
 use fanfare::{
-    app::{Addresses, App, ExitCause, Manner, Pod},
+    app::{Addresses, App, ExitCause, Pod, ServingMode},
     config::{CommandLine, Tool},
     telemetry::{Identity, Telemetry, VERSION_AND_BUILD},
 };
@@ -70,7 +70,7 @@ fn announce(pod: &Pod) {
         1 => "1 shard".to_owned(),
         shards => format!("{shards} shards"),
     };
-    let Manner { open, demo, private } = pod.manner();
+    let ServingMode { open, demo, private } = pod.manner();
     let s = if private { "s" } else { "" };
     let whom = if open {
         "in open mode: anybody who reaches it may watch and post"

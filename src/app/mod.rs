@@ -13,7 +13,7 @@ use ops_thread::OpsThread;
 use pod::Exit;
 
 pub use exit::ExitCause;
-pub use pod::{Addresses, Manner, Pod};
+pub use pod::{Addresses, Pod, ServingMode};
 
 use crate::{
     config::Config,
@@ -23,7 +23,7 @@ use crate::{
     hub::{Fanout, Hub, Totals},
     identity::Identity,
     limits::Limits,
-    net::{self, Acceptor, Door, Ending, Listener},
+    net::{self, Acceptor, Ending, Listener, ListenerConfig},
     readiness::{Capacity, Gate, Member, Readiness, Reason},
     release::Release,
     shards::{Nudges, Settings, Shards},
@@ -115,13 +115,14 @@ impl App {
         });
         let (ending, private) = (Ending::default(), acceptor.is_some());
         let Capacity { requests: ceiling, connections: most, .. } = gate.capacity();
-        let door = Door { listener: public, ceiling, most, tls: acceptor, http: config.edge.http };
-        open(door, api, &tasks, &ending);
+        let listener_config =
+            ListenerConfig { listener: public, ceiling, most, tls: acceptor, http: config.edge.http };
+        open(listener_config, api, &tasks, &ending);
         let decide = readiness.run(member);
         let ops =
             OpsThread::start(ops, ops_router, decide).map_err(|error| format!("the ops thread: {error}"))?;
         gate.open(Reason::Starting);
-        let manner = Manner { open: config.identity.is_open(), demo: config.demo, private };
+        let manner = ServingMode { open: config.identity.is_open(), demo: config.demo, private };
         Ok(Pod { addresses, shards, manner, gate, tasks, release, ending, ops, exit })
     }
 }
@@ -159,11 +160,11 @@ fn member(config: &Config, shards: &Shards, tasks: &Tasks, release: &Release) ->
 }
 
 /// Takes connections, from now on.
-fn open(door: Door, api: Api, tasks: &Tasks, ending: &Ending) {
-    if let Some(acceptor) = door.tls.clone() {
+fn open(listener_config: ListenerConfig, api: Api, tasks: &Tasks, ending: &Ending) {
+    if let Some(acceptor) = listener_config.tls.clone() {
         tasks.core("certificate", acceptor.follow());
     }
-    let accept = net::serve(door, http::router(api), tasks.clone(), ending.clone());
+    let accept = net::serve(listener_config, http::router(api), tasks.clone(), ending.clone());
     tasks.core("listener", until_refused(accept));
 }
 

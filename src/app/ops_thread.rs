@@ -5,8 +5,7 @@ use std::{io, thread::JoinHandle};
 use axum::Router;
 
 use crate::{
-    net::Ending,
-    net::{self, Door, HttpLimits, Listener},
+    net::{self, Ending, HttpLimits, Listener, ListenerConfig},
     tasks::Tasks,
 };
 
@@ -36,14 +35,14 @@ impl OpsThread {
                 tasks.core("readiness", beside);
                 match Listener::from_std(listener) {
                     Ok(listener) => {
-                        let door = Door {
+                        let listener_config = ListenerConfig {
                             listener,
                             ceiling: usize::MAX,
                             most: MAX_CONNECTIONS,
                             tls: None,
                             http: HttpLimits::default(),
                         };
-                        net::serve(door, router, tasks, told).await;
+                        net::serve(listener_config, router, tasks, told).await;
                     }
                     Err(error) => tracing::error!(%error, "the ops listener is lost"),
                 }

@@ -16,7 +16,7 @@ pub struct Addresses {
 
 /// Whom a pod serves.
 #[derive(Debug, Clone, Copy)]
-pub struct Manner {
+pub struct ServingMode {
     /// Whether anybody may watch and post, without keys.
     pub open: bool,
     /// Whether the demo page is served.
@@ -28,7 +28,7 @@ pub struct Manner {
 /// A pod that runs.
 pub struct Pod {
     pub(super) addresses: Addresses,
-    pub(super) manner: Manner,
+    pub(super) manner: ServingMode,
     pub(super) gate: Gate,
     pub(super) tasks: Tasks,
     pub(super) release: Release,
@@ -60,7 +60,7 @@ impl Pod {
 
     /// Whom the pod serves.
     #[must_use]
-    pub const fn manner(&self) -> Manner {
+    pub const fn manner(&self) -> ServingMode {
         self.manner
     }
 }

@@ -12,7 +12,7 @@ use super::{
     refusal::SocketRefusals,
 };
 use crate::{
-    connection::Connections, domain::Desk, hub::Hub, identity::Identity, limits::Limits, net::Arrived,
+    connection::Connections, domain::Desk, hub::Hub, identity::Identity, limits::Limits, net::PeerInfo,
     readiness::Gate, shards::Shards, tasks::Tasks, telemetry::Sli,
 };
 
@@ -61,9 +61,9 @@ impl Api {
 
     /// The address of whoever sent a request.
     pub(super) fn address_of(&self, request: &request::Parts) -> IpAddr {
-        let arrived = request.extensions.get::<Arrived>();
-        arrived.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |arrived| {
-            self.0.proxies.client(arrived.peer, &request.headers)
+        let peer_info = request.extensions.get::<PeerInfo>();
+        peer_info.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer_info| {
+            self.0.proxies.client(peer_info.peer, &request.headers)
         })
     }
 }

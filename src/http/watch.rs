@@ -18,7 +18,7 @@ use crate::{
     connection::{self, After, Connections},
     domain::{EntryId, Viewer},
     identity::{BadSecret, Pass, SessionSecret},
-    net::{Arrived, Offer},
+    net::{Offer, PeerInfo},
     protocol::SUBPROTOCOL,
 };
 
@@ -40,12 +40,12 @@ pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Re
     }
     let Stream(stream) = Stream::from_request_parts(&mut parts, &api).await?;
     let Params(query) = Params::<Query>::from_request_parts(&mut parts, &api).await?;
-    let arrived = parts.extensions.get::<Arrived>().copied();
+    let peer_info = parts.extensions.get::<PeerInfo>().copied();
     let answer = if is_http2 {
         check_connect(&parts)?;
         connected(&parts.headers)
     } else {
-        let may_lack_key = arrived.is_some_and(|arrived| api.0.proxies.trust(arrived.peer));
+        let may_lack_key = peer_info.is_some_and(|peer_info| api.0.proxies.trust(peer_info.peer));
         switching(check_handshake(parts.version, &parts.headers, may_lack_key)?, &parts.headers)
     };
     if !api.0.origins.allow(&parts.headers) {
@@ -72,7 +72,7 @@ pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Re
 
     // Before the 101: a drain that begins now waits for this viewer too.
     let place = api.0.tasks.place();
-    let descriptor = arrived.map_or(0, |arrived| arrived.descriptor);
+    let descriptor = peer_info.map_or(0, |peer_info| peer_info.descriptor);
     let connections = api.0.connections.clone();
     if let Err(refused) = api.0.gate.admit(api.0.tasks.sockets(), descriptor) {
         drop(place);

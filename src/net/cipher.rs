@@ -38,7 +38,7 @@ impl Cipher {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
                 done => return done,
             }
-            session.read_tls(&mut Raw(socket))?;
+            session.read_tls(&mut RawSocket(socket))?;
             if let Err(error) = session.process_new_packets() {
                 // The alert, as far as it is taken.
                 let _ = flush(&mut session, socket);
@@ -86,7 +86,7 @@ impl Cipher {
 
 fn flush(session: &mut ServerConnection, socket: &TcpStream) -> io::Result<()> {
     while session.wants_write() {
-        if session.write_tls(&mut Raw(socket))? == 0 {
+        if session.write_tls(&mut RawSocket(socket))? == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
     }
@@ -94,15 +94,15 @@ fn flush(session: &mut ServerConnection, socket: &TcpStream) -> io::Result<()> {
 }
 
 /// The socket as TLS reads and writes it: as far as it goes at once.
-struct Raw<'a>(&'a TcpStream);
+struct RawSocket<'a>(&'a TcpStream);
 
-impl Read for Raw<'_> {
+impl Read for RawSocket<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         self.0.try_read(into)
     }
 }
 
-impl Write for Raw<'_> {
+impl Write for RawSocket<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.try_write(bytes)
     }

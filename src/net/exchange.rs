@@ -33,7 +33,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::{arrived::Arrived, crowd::Crowd, ending::Ending, socket::Socket};
+use super::{crowd::Crowd, ending::Ending, peer::PeerInfo, socket::Socket};
 
 /// The time from the first byte of a request to the end of its headers.
 pub(super) const HEAD_DEADLINE: Duration = Duration::from_secs(5);
@@ -55,7 +55,7 @@ impl Default for HttpLimits {
 
 /// The parts that serve the requests of one connection.
 pub(super) struct Exchange {
-    pub(super) arrived: Arrived,
+    pub(super) peer_info: PeerInfo,
     pub(super) router: Router,
     pub(super) limits: HttpLimits,
     pub(super) ending: Ending,
@@ -65,14 +65,14 @@ pub(super) struct Exchange {
 impl Exchange {
     /// Serves the requests of a connection until one side ends it.
     pub(super) async fn serve(self, socket: Socket) {
-        let turn = Arc::new(Turn::default());
+        let progress = Arc::new(RequestProgress::default());
         let (limits, exchange) = (self.limits, Arc::new(self));
         let ending = exchange.ending.clone();
-        let stream = RequestStream::new(socket, Arc::clone(&turn));
+        let stream = RequestStream::new(socket, Arc::clone(&progress));
         let service = service_fn(move |request| {
-            turn.begin();
-            let (exchange, turn) = (Arc::clone(&exchange), Arc::clone(&turn));
-            async move { exchange.answer(request, &turn).await }
+            progress.begin();
+            let (exchange, progress) = (Arc::clone(&exchange), Arc::clone(&progress));
+            async move { exchange.answer(request, &progress).await }
         });
         let http = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -100,24 +100,24 @@ impl Exchange {
     async fn answer(
         &self,
         mut request: Request<Incoming>,
-        turn: &Turn,
+        progress: &RequestProgress,
     ) -> Result<Response<axum::body::Body>, Infallible> {
-        turn.writable().await;
-        let wish = Wish::of(&request);
-        request.extensions_mut().insert(self.arrived);
+        progress.writable().await;
+        let persistence = Persistence::of(&request);
+        request.extensions_mut().insert(self.peer_info);
         let request = request.map(Inbound::new);
         let rest = request.body().rest.clone();
         let mut answer = TowerToHyperService::new(self.router.clone()).call(request).await?;
-        turn.end();
+        progress.end();
         let ends = self.ending.is_announced() || self.crowd.is_large() || rest.is_unread();
-        wish.answer(&mut answer, ends, self.limits.idle);
+        persistence.answer(&mut answer, ends, self.limits.idle);
         Ok(answer)
     }
 }
 
 /// The progress of a connection's requests, which its stream and its service share.
 #[derive(Debug, Default)]
-pub(super) struct Turn {
+pub(super) struct RequestProgress {
     /// The number of requests whose head was read.
     requests: AtomicUsize,
     /// Whether a request waits for its answer.
@@ -128,7 +128,7 @@ pub(super) struct Turn {
     emptied: Notify,
 }
 
-impl Turn {
+impl RequestProgress {
     pub(super) fn begin(&self) {
         self.is_busy.store(true, Ordering::Relaxed);
         self.requests.fetch_add(1, Ordering::Relaxed);
@@ -163,7 +163,7 @@ impl Turn {
 /// hyper has one deadline for the wait before a head and for the head itself.
 pub struct RequestStream {
     socket: Socket,
-    turn: Arc<Turn>,
+    progress: Arc<RequestProgress>,
     /// The number of requests when bytes were read last.
     seen: usize,
     /// Whether a part of a head was read.
@@ -173,8 +173,8 @@ pub struct RequestStream {
 }
 
 impl RequestStream {
-    pub(super) fn new(socket: Socket, turn: Arc<Turn>) -> Self {
-        Self { socket, turn, seen: 0, has_begun: false, deadline: None }
+    pub(super) fn new(socket: Socket, progress: Arc<RequestProgress>) -> Self {
+        Self { socket, progress, seen: 0, has_begun: false, deadline: None }
     }
 
     /// The connection itself, once it is upgraded.
@@ -185,7 +185,7 @@ impl RequestStream {
 
     /// Returns whether the head that is being read is overdue.
     fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
-        let is_busy = self.turn.is_busy.load(Ordering::Relaxed);
+        let is_busy = self.progress.is_busy.load(Ordering::Relaxed);
         if is_busy || !self.has_begun {
             return false;
         }
@@ -194,7 +194,7 @@ impl RequestStream {
     }
 
     fn note_requests(&mut self) {
-        let requests = self.turn.requests.load(Ordering::Relaxed);
+        let requests = self.progress.requests.load(Ordering::Relaxed);
         if requests != self.seen {
             (self.seen, self.has_begun, self.deadline) = (requests, false, None);
         }
@@ -214,7 +214,8 @@ impl AsyncRead for RequestStream {
             Poll::Pending => Poll::Pending,
             Poll::Ready(read) => {
                 // What comes during a request is its body, or another request in advance.
-                self.has_begun |= into.filled().len() > before && !self.turn.is_busy.load(Ordering::Relaxed);
+                self.has_begun |=
+                    into.filled().len() > before && !self.progress.is_busy.load(Ordering::Relaxed);
                 Poll::Ready(read)
             }
         }
@@ -224,7 +225,7 @@ impl AsyncRead for RequestStream {
 impl AsyncWrite for RequestStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.socket).poll_write(cx, bytes);
-        self.turn.note(wrote)
+        self.progress.note(wrote)
     }
 
     fn poll_write_vectored(
@@ -233,7 +234,7 @@ impl AsyncWrite for RequestStream {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
-        self.turn.note(wrote)
+        self.progress.note(wrote)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -242,7 +243,7 @@ impl AsyncWrite for RequestStream {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let wrote = Pin::new(&mut self.socket).poll_flush(cx);
-        self.turn.note(wrote)
+        self.progress.note(wrote)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -301,12 +302,12 @@ impl HttpBody for Inbound {
 
 /// The client's wish for its connection after a request (RFC 9112 section 9.3).
 #[derive(Debug, Clone, Copy)]
-struct Wish {
+struct Persistence {
     version: Version,
     asks_to_close: bool,
 }
 
-impl Wish {
+impl Persistence {
     fn of<T>(request: &Request<T>) -> Self {
         Self { version: request.version(), asks_to_close: says_close(request.headers()) }
     }

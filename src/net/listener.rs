@@ -16,11 +16,11 @@ use tokio::{
 };
 
 use super::{
-    arrived::Arrived,
     crowd::Crowd,
     ending::Ending,
     exchange::{Exchange, HEAD_DEADLINE, HttpLimits},
     multiplex,
+    peer::PeerInfo,
     socket::Socket,
     tls::Acceptor,
 };
@@ -54,7 +54,7 @@ const WARN_EVERY: Duration = Duration::from_secs(10);
 pub type Listener = TcpListener;
 
 /// How connections come in.
-pub struct Door {
+pub struct ListenerConfig {
     /// Where they come.
     pub listener: Listener,
     /// Connections whose descriptor has this number or a higher one are refused at once: these are for others, such as
@@ -85,8 +85,8 @@ pub fn bind(address: SocketAddr) -> io::Result<Listener> {
 }
 
 /// Accepts connections until it is told to refuse them; open ones are served until they are told to close.
-pub async fn serve(door: Door, router: Router, tasks: Tasks, ending: Ending) {
-    let Door { listener, ceiling, most, tls, http } = door;
+pub async fn serve(config: ListenerConfig, router: Router, tasks: Tasks, ending: Ending) {
+    let ListenerConfig { listener, ceiling, most, tls, http } = config;
     let mut trouble = Trouble::default();
     loop {
         let accepted = tokio::select! {
@@ -95,12 +95,12 @@ pub async fn serve(door: Door, router: Router, tasks: Tasks, ending: Ending) {
         };
         match accepted {
             Ok((socket, peer)) => {
-                let arrived = Arrived::of(&socket, peer);
+                let peer_info = PeerInfo::of(&socket, peer);
                 let open = tasks.requests();
-                if arrived.descriptor < ceiling && open < most {
+                if peer_info.descriptor < ceiling && open < most {
                     let crowd = Crowd::new(tasks.clone(), most / 2);
                     let exchange = Exchange {
-                        arrived,
+                        peer_info,
                         router: router.clone(),
                         limits: http,
                         ending: ending.clone(),

@@ -33,7 +33,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    exchange::{Exchange, HEAD_DEADLINE, RequestStream, Turn, says_close},
+    exchange::{Exchange, HEAD_DEADLINE, RequestProgress, RequestStream, says_close},
     socket::Socket,
     tunnel::{Carriage, STREAM_BUFFER_BYTES, Tunnel, poll_room},
 };
@@ -68,12 +68,12 @@ pub(super) async fn serve(exchange: Exchange, mut socket: Socket) {
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(STREAM_BUFFER_BYTES);
-    // In one turn from its first to its last stream: the deadline of a head is HTTP/1.1's.
-    let turn = Arc::new(Turn::default());
-    turn.begin();
-    let stream = RequestStream::new(socket, Arc::clone(&turn));
+    // Busy from its first to its last stream: the deadline of a head is HTTP/1.1's.
+    let progress = Arc::new(RequestProgress::default());
+    progress.begin();
+    let stream = RequestStream::new(socket, Arc::clone(&progress));
     match timeout(HEAD_DEADLINE, builder.handshake(stream)).await {
-        Ok(Ok(connection)) => Multiplexed::new(exchange, turn).run(connection).await,
+        Ok(Ok(connection)) => Multiplexed::new(exchange, progress).run(connection).await,
         Ok(Err(error)) => tracing::trace!(%error, "no HTTP/2"),
         Err(_) => {}
     }
@@ -95,7 +95,7 @@ impl Offer {
 struct Multiplexed {
     exchange: Exchange,
     /// Tells whether the connection's socket is full.
-    turn: Arc<Turn>,
+    progress: Arc<RequestProgress>,
     /// Cancelled when the client is to open its next streams on another connection.
     retired: CancellationToken,
     /// Guards the count of viewers; held to change it.
@@ -113,9 +113,9 @@ struct ViewerCount {
 }
 
 impl Multiplexed {
-    fn new(exchange: Exchange, turn: Arc<Turn>) -> Arc<Self> {
+    fn new(exchange: Exchange, progress: Arc<RequestProgress>) -> Arc<Self> {
         let (retired, viewers) = (CancellationToken::new(), Mutex::default());
-        Arc::new(Self { exchange, turn, retired, viewers, left: Notify::new() })
+        Arc::new(Self { exchange, progress, retired, viewers, left: Notify::new() })
     }
 
     /// Accepts streams until the connection ends. One without requests and viewers is idle, and retired in the end.
@@ -166,7 +166,7 @@ impl Multiplexed {
     /// Answers a request, unless its client takes it back.
     async fn answer(self: Arc<Self>, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
         let (mut parts, inbound) = request.into_parts();
-        parts.extensions.insert(self.exchange.arrived);
+        parts.extensions.insert(self.exchange.peer_info);
         let (body, tunnel) = if is_websocket(&parts) {
             let (taken, offer) = oneshot::channel();
             parts.extensions.insert(Offer(Arc::new(Mutex::new(Some(offer)))));
@@ -177,7 +177,7 @@ impl Multiplexed {
         let router = TowerToHyperService::new(self.exchange.router.clone());
         let answer = async {
             // For a client that reads no answers, no more are made.
-            self.turn.writable().await;
+            self.progress.writable().await;
             router.call(Request::from_parts(parts, body)).await
         };
         let answer = tokio::select! {
@@ -319,7 +319,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        net::{arrived::Arrived, crowd::Crowd, ending::Ending, exchange::HttpLimits},
+        net::{crowd::Crowd, ending::Ending, exchange::HttpLimits, peer::PeerInfo},
         tasks::Tasks,
     };
 
@@ -332,7 +332,7 @@ mod tests {
             offers.send(request.extensions().get::<Offer>().unwrap().clone()).await.unwrap();
         });
         Exchange {
-            arrived: Arrived { peer: IpAddr::V4(Ipv4Addr::LOCALHOST), descriptor: 0 },
+            peer_info: PeerInfo { peer: IpAddr::V4(Ipv4Addr::LOCALHOST), descriptor: 0 },
             router,
             limits: HttpLimits::default(),
             ending: Ending::default(),
