@@ -24,7 +24,7 @@ use crate::{
     identity::Identity,
     limits::Limits,
     net::{self, Acceptor, Ending, Listener, ListenerConfig},
-    readiness::{Capacity, Gate, Member, Readiness, Reason},
+    readiness::{Capacity, FleetMember, Gate, Readiness, Reason},
     release::Release,
     shards::{Nudges, Settings, Shards},
     tasks::Tasks,
@@ -154,9 +154,9 @@ fn settings_of(config: &Config) -> Settings {
 }
 
 /// The pod as a member of its fleet.
-fn member(config: &Config, shards: &Shards, tasks: &Tasks, release: &Release) -> Member<Shards> {
+fn member(config: &Config, shards: &Shards, tasks: &Tasks, release: &Release) -> FleetMember<Shards> {
     let (pod, track) = (config.pod.clone(), config.track.clone());
-    Member { fleet: shards.clone(), pod, track, tasks: tasks.clone(), release: release.clone() }
+    FleetMember { fleet: shards.clone(), pod, track, tasks: tasks.clone(), release: release.clone() }
 }
 
 /// Takes connections, from now on.

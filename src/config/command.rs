@@ -2,8 +2,8 @@
 
 use std::{env, ffi::OsString};
 
-use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap::{
+    ArgMatches, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
     builder::{OsStr, Resettable},
     parser::ValueSource,
 };

@@ -13,7 +13,7 @@ mod ready;
 
 use crate::{
     identity,
-    readiness::Setup,
+    readiness::ReadinessSettings,
     shards::ShardAddress,
     telemetry::{Objectives, VERSION_AND_BUILD},
 };
@@ -119,7 +119,7 @@ pub struct Config {
     /// How long the comments of a hot stream are gathered at the most.
     pub fanout_window: Duration,
     /// When the pod takes viewers, and how many.
-    pub readiness: Setup,
+    pub readiness: ReadinessSettings,
     /// What is in time.
     pub objectives: Objectives,
     /// Who comes in, and how.

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::Faults;
-use crate::readiness::{Setup, Thresholds};
+use crate::readiness::{ReadinessSettings, Thresholds};
 
 /// Settings of readiness as they were given.
 #[derive(Debug, Clone, Args)]
@@ -36,7 +36,7 @@ pub(super) struct ReadyFlags {
 
 impl ReadyFlags {
     /// Checks them.
-    pub(super) fn check(self, faults: &mut Faults) -> Setup {
+    pub(super) fn check(self, faults: &mut Faults) -> ReadinessSettings {
         let thresholds = Thresholds {
             high: faults.share("FANFARE_READY_CPU_HIGH", &self.ready_cpu_high),
             low: faults.share("FANFARE_READY_CPU_LOW", &self.ready_cpu_low),
@@ -49,7 +49,7 @@ impl ReadyFlags {
                 .0
                 .push(format!("FANFARE_READY_CPU_LOW: {low} is not below FANFARE_READY_CPU_HIGH, {high}"));
         }
-        Setup {
+        ReadinessSettings {
             thresholds,
             max_viewers: faults.number("FANFARE_MAX_VIEWERS", &self.max_viewers, 0..=10_000_000),
             accepts_per_second: faults.number(

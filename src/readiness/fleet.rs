@@ -25,12 +25,12 @@ pub struct Heartbeat {
     /// Whether it takes new ones.
     pub ready: bool,
     /// What it wants.
-    pub wish: Wish,
+    pub request: LeaseRequest,
 }
 
 /// What a pod wants of its fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum LeaseRequest {
     /// Nothing: it takes viewers, and gives back a leave that it had.
     Stay,
     /// To refuse viewers because it is hot, or to go on doing so.
@@ -42,7 +42,7 @@ pub enum Wish {
 /// The fleet's answer to a wish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum LeaseDecision {
     /// The pod takes viewers.
     Stay,
     /// It may refuse them.
@@ -63,20 +63,20 @@ pub struct FleetView {
     pub mean_viewers: f64,
     /// What this pod may do.
     #[serde(skip)]
-    pub verdict: Verdict,
+    pub verdict: LeaseDecision,
 }
 
 impl FleetView {
     /// The view of a pod that has no others: its load alone decides.
     #[must_use]
     pub fn alone(beat: &Heartbeat) -> Self {
-        let leaves = beat.wish == Wish::Leave;
+        let leaves = beat.request == LeaseRequest::Leave;
         Self {
             pods: 1,
             unready: usize::from(leaves),
             others_cpu: None,
             mean_viewers: beat.viewers as f64,
-            verdict: if leaves { Verdict::Leave } else { Verdict::Stay },
+            verdict: if leaves { LeaseDecision::Leave } else { LeaseDecision::Stay },
         }
     }
 }

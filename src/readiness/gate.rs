@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use super::{
     admission::{Admission, Capacity, Refused},
     fleet::FleetView,
+    hysteresis::Hysteresis,
     meter::Reading,
-    signs::Sign,
     thresholds::Thresholds,
 };
 
@@ -65,10 +65,10 @@ struct Inner {
     /// When a timer on the workers fired last; none before the first.
     worked: Option<Instant>,
     admission: Admission,
-    full: Sign,
-    memory: Sign,
-    descriptors: Sign,
-    connections: Sign,
+    full: Hysteresis,
+    memory: Hysteresis,
+    descriptors: Hysteresis,
+    connections: Hysteresis,
 }
 
 /// What comes in, at the moment of a reading.
@@ -115,10 +115,10 @@ impl Gate {
             fleet: None,
             worked: None,
             admission: Admission::new(capacity, Instant::now()),
-            full: Sign::default(),
-            memory: Sign::default(),
-            descriptors: Sign::default(),
-            connections: Sign::default(),
+            full: Hysteresis::default(),
+            memory: Hysteresis::default(),
+            descriptors: Hysteresis::default(),
+            connections: Hysteresis::default(),
         };
         Self { inner: Arc::new(Mutex::new(inner)) }
     }

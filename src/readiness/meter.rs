@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::cgroup::{Limits, QuotaSource};
+use super::cgroup::{CgroupLimits, QuotaSource};
 
 /// Over how long the load is averaged.
 const WINDOW: Duration = Duration::from_secs(5);
@@ -32,12 +32,12 @@ pub struct Reading {
 /// Makes readings of counters that only grow.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
-    marks: VecDeque<Mark>,
+    marks: VecDeque<Counters>,
 }
 
 /// The counters at a moment.
 #[derive(Debug, Clone, Copy)]
-struct Mark {
+struct Counters {
     at: Instant,
     cpu_time: Duration,
     /// Seconds of the whole quota used so far: a quota that changes counts from then on only.
@@ -47,11 +47,11 @@ struct Mark {
 
 impl Meter {
     /// Takes the counters of this moment.
-    pub(super) fn note(&mut self, at: Instant, cpu_time: Duration, limits: Limits) -> Reading {
+    pub(super) fn note(&mut self, at: Instant, cpu_time: Duration, limits: CgroupLimits) -> Reading {
         let used_s = self.marks.back().map_or(0.0, |last| {
             last.used_s + cpu_time.saturating_sub(last.cpu_time).as_secs_f64() / limits.processors
         });
-        let now = Mark { at, cpu_time, used_s, throttled: limits.throttled };
+        let now = Counters { at, cpu_time, used_s, throttled: limits.throttled };
         self.marks.push_back(now);
         // The first mark stays as old as the window.
         while self.marks.get(1).is_some_and(|next| at.saturating_duration_since(next.at) >= WINDOW) {
@@ -77,8 +77,8 @@ impl Meter {
 mod tests {
     use super::*;
 
-    fn limits(processors: f64) -> Limits {
-        Limits {
+    fn limits(processors: f64) -> CgroupLimits {
+        CgroupLimits {
             processors,
             source: QuotaSource::Cgroup2,
             throttled: Duration::ZERO,
@@ -133,7 +133,7 @@ mod tests {
         let mut reading = None;
         for second in 0..10 {
             let throttled = Duration::from_millis(100 * second);
-            let limits = Limits { throttled, memory: Some(0.501_234), ..limits(1.0) };
+            let limits = CgroupLimits { throttled, memory: Some(0.501_234), ..limits(1.0) };
             reading = Some(meter.note(start + Duration::from_secs(second), Duration::ZERO, limits));
         }
         let reading = reading.unwrap();

@@ -15,11 +15,11 @@ use tokio::{
 use super::{
     admission::Capacity,
     cgroup,
-    fleet::{Fleet, Heartbeat, Wish},
+    fleet::{Fleet, Heartbeat, LeaseRequest},
     gate::{Gate, Occupancy, Reason},
     meter::{Meter, Reading},
     process::{self, Process},
-    rules::{Rules, Word},
+    rules::{FleetReply, Rules},
     shed::Shedding,
     thresholds::Thresholds,
 };
@@ -36,7 +36,7 @@ const SHED_AFTER: u32 = 2;
 
 /// How a pod decides.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Setup {
+pub struct ReadinessSettings {
     /// When its load counts as high and as low.
     pub thresholds: Thresholds,
     /// The most viewers; 0 for as many as the open files allow.
@@ -52,14 +52,14 @@ pub struct Setup {
 /// Reads the load, and holds what is needed for it.
 pub struct Readiness {
     gate: Gate,
-    setup: Setup,
+    setup: ReadinessSettings,
     root: PathBuf,
     process: Process,
     meter: Meter,
 }
 
 /// The pod that decides, and whom it tells.
-pub struct Member<F> {
+pub struct FleetMember<F> {
     /// The pods of its track.
     pub fleet: F,
     /// The pod's name.
@@ -75,11 +75,11 @@ pub struct Member<F> {
 impl Readiness {
     /// Reads the load for the first time.
     #[must_use]
-    pub fn new(setup: Setup) -> Self {
+    pub fn new(setup: ReadinessSettings) -> Self {
         Self::at(Path::new("/"), setup)
     }
 
-    fn at(root: &Path, setup: Setup) -> Self {
+    fn at(root: &Path, setup: ReadinessSettings) -> Self {
         let mut process = Process::new();
         // Before the limit is read, since this raises it.
         let _ = process.cpu_time();
@@ -112,11 +112,11 @@ impl Readiness {
     }
 
     /// Reads, tells, follows the rules and sheds, for ever.
-    pub async fn run(self, member: Member<impl Fleet>) {
+    pub async fn run(self, member: FleetMember<impl Fleet>) {
         let thresholds = self.setup.thresholds.jittered();
         let (load, loads) = watch::channel(0.0);
-        let (wish, wishes) = watch::channel(Wish::Stay);
-        let (word, words) = watch::channel(None);
+        let (request, requests) = watch::channel(LeaseRequest::Stay);
+        let (reply, words) = watch::channel(None);
         let gate = self.gate.clone();
         let shedding = Shedding {
             gate: gate.clone(),
@@ -130,8 +130,8 @@ impl Readiness {
                 shedding.run().await;
             }
         };
-        let rules = Rules { thresholds, gate: gate.clone(), load: loads.clone(), word: words, wish };
-        let heart = Heart { gate, load: loads, wish: wishes, word, high: thresholds.high };
+        let rules = Rules { thresholds, gate: gate.clone(), load: loads.clone(), reply: words, request };
+        let heart = HeartbeatTask { gate, load: loads, request: requests, reply, high: thresholds.high };
         let tasks = member.tasks.clone();
         join4(sample(self, tasks, load), heart.beat(member), rules.run(), shed).await;
     }
@@ -156,35 +156,38 @@ async fn sample(mut readiness: Readiness, tasks: Tasks, load: watch::Sender<f64>
 }
 
 /// Tells the fleet how the pod fares, again and again and whenever its wish changes.
-struct Heart {
+struct HeartbeatTask {
     gate: Gate,
     load: watch::Receiver<f64>,
-    wish: watch::Receiver<Wish>,
-    word: watch::Sender<Option<Word>>,
+    request: watch::Receiver<LeaseRequest>,
+    reply: watch::Sender<Option<FleetReply>>,
     high: f64,
 }
 
-impl Heart {
-    async fn beat(mut self, member: Member<impl Fleet>) {
+impl HeartbeatTask {
+    async fn beat(mut self, member: FleetMember<impl Fleet>) {
         loop {
             let at = Instant::now();
-            let wish = self.next(&member).await;
-            if wish == Wish::Gone {
+            let request = self.next(&member).await;
+            if request == LeaseRequest::Gone {
                 return;
             }
             let pause = BEAT_EVERY.mul_f64(rand::random_range(1.0..1.2)).saturating_sub(at.elapsed());
             select! {
                 () = sleep(pause) => {}
-                changed = self.wish.changed() => if changed.is_err() { return },
+                changed = self.request.changed() => if changed.is_err() { return },
             }
         }
     }
 
     /// Tells the fleet once; returns what was wished for.
-    async fn next(&mut self, member: &Member<impl Fleet>) -> Wish {
+    async fn next(&mut self, member: &FleetMember<impl Fleet>) -> LeaseRequest {
         let (at, reasons) = (Instant::now(), self.gate.reasons());
-        let wish =
-            if reasons.contains(&Reason::Draining) { Wish::Gone } else { *self.wish.borrow_and_update() };
+        let request = if reasons.contains(&Reason::Draining) {
+            LeaseRequest::Gone
+        } else {
+            *self.request.borrow_and_update()
+        };
         let beat = Heartbeat {
             pod: member.pod.clone(),
             track: member.track.clone(),
@@ -192,14 +195,14 @@ impl Heart {
             high: self.high,
             viewers: member.tasks.sockets(),
             ready: reasons.is_empty(),
-            wish,
+            request,
         };
         let view = timeout(ANSWERED_WITHIN, member.fleet.beat(&beat)).await.ok().flatten();
         if let Some(view) = &view {
-            self.word.send_replace(Some(Word { verdict: view.verdict, at }));
+            self.reply.send_replace(Some(FleetReply { verdict: view.verdict, at }));
         }
         self.gate.set_fleet(view);
-        wish
+        request
     }
 }
 
@@ -228,7 +231,7 @@ mod tests {
             hot_for: Duration::from_secs(5),
             cool_for: Duration::from_secs(30),
         };
-        let setup = Setup {
+        let setup = ReadinessSettings {
             thresholds,
             max_viewers: 0,
             accepts_per_second: 0,
@@ -239,7 +242,7 @@ mod tests {
         let (gate, tasks) = (readiness.gate(), Tasks::default());
         gate.open(Reason::Starting);
         assert_eq!(gate.reasons(), [], "it was read once");
-        let member = Member {
+        let member = FleetMember {
             fleet: Alone { breaks },
             pod: "one".to_owned(),
             track: "blue".to_owned(),

@@ -73,10 +73,11 @@ fn due(state: &State, viewers: usize, high: f64, budget: &mut f64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::readiness::{FleetView, Verdict};
+    use crate::readiness::{FleetView, LeaseDecision};
 
     fn state(mean_viewers: f64, others_cpu: Option<f64>) -> State {
-        let fleet = FleetView { pods: 3, unready: 1, others_cpu, mean_viewers, verdict: Verdict::Leave };
+        let fleet =
+            FleetView { pods: 3, unready: 1, others_cpu, mean_viewers, verdict: LeaseDecision::Leave };
         State {
             ready: false,
             reasons: vec![Reason::Cpu],

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     domain::StreamId,
-    readiness::{Fleet, FleetView, Heartbeat, Wish},
+    readiness::{Fleet, FleetView, Heartbeat, LeaseRequest},
 };
 
 /// The name whose owner keeps the fleet.
@@ -22,7 +22,7 @@ impl Fleet for Shards {
             Shard::Embedded(_) => Some(FleetView::alone(beat)),
             Shard::Redis(link) => {
                 let view = link.beat(beat, self.0.ring_epoch).await.ok();
-                if view.is_some() && beat.wish != Wish::Gone {
+                if view.is_some() && beat.request != LeaseRequest::Gone {
                     self.look_for_missing(link, beat).await;
                 }
                 view
@@ -35,8 +35,8 @@ impl Shards {
     /// Takes this pod's leave of the fleet, if its heart has not done so.
     pub(super) async fn leave_fleet(&self) {
         let last = self.0.last_beat.lock().clone();
-        if let Some(last) = last.filter(|beat| beat.wish != Wish::Gone) {
-            self.beat(&Heartbeat { wish: Wish::Gone, ready: false, ..last }).await;
+        if let Some(last) = last.filter(|beat| beat.request != LeaseRequest::Gone) {
+            self.beat(&Heartbeat { request: LeaseRequest::Gone, ready: false, ..last }).await;
         }
     }
 

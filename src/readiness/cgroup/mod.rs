@@ -33,7 +33,7 @@ pub enum QuotaSource {
 
 /// What the process may use and what it was denied, at a moment.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Limits {
+pub(super) struct CgroupLimits {
     /// How many processors' time.
     pub(super) processors: f64,
     /// Where that comes from.
@@ -47,11 +47,11 @@ pub(super) struct Limits {
 }
 
 /// Reads the limits of this process below a root, which is `/` but in tests.
-pub(super) fn read(root: &Path) -> Limits {
-    let mut faults = Faults::default();
+pub(super) fn read(root: &Path) -> CgroupLimits {
+    let mut faults = FirstUnreadable::default();
     let mounts = Mounts::read(root);
     let allowed = allowed_processors(root);
-    let mut limits = Limits {
+    let mut limits = CgroupLimits {
         processors: allowed,
         source: QuotaSource::Processors,
         throttled: Duration::ZERO,
@@ -89,9 +89,9 @@ enum Version {
 
 /// The first file that could not be understood.
 #[derive(Default)]
-struct Faults(Option<String>);
+struct FirstUnreadable(Option<String>);
 
-impl Faults {
+impl FirstUnreadable {
     fn note(&mut self, file: &Path, text: &str) {
         let shown: String = text.trim().chars().take(40).collect();
         self.0.get_or_insert_with(|| format!("{}: {shown:?}", file.display()));
@@ -166,7 +166,7 @@ impl Mounts {
 }
 
 /// How many processors a group may use; none without a limit.
-fn quota(version: Version, group: &Path, faults: &mut Faults) -> Option<f64> {
+fn quota(version: Version, group: &Path, faults: &mut FirstUnreadable) -> Option<f64> {
     let ratio = |quota: f64, period: f64| (quota > 0.0 && period > 0.0).then_some(Some(quota / period));
     match version {
         Version::Two => faults.value(&group.join("cpu.max"), |text| {
@@ -195,7 +195,7 @@ fn throttled(version: Version, group: &Path) -> Duration {
 }
 
 /// The share of a group's limit of memory that is in use; what lies in inactive pages of files can be dropped at once.
-fn memory_share(version: Version, group: &Path, faults: &mut Faults) -> Option<f64> {
+fn memory_share(version: Version, group: &Path, faults: &mut FirstUnreadable) -> Option<f64> {
     let (limit, used, droppable) = match version {
         Version::Two => ("memory.max", "memory.current", "inactive_file"),
         Version::One => ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),

@@ -23,7 +23,7 @@ impl Tree {
         fs::write(path, text).unwrap();
     }
 
-    fn read(&self) -> Limits {
+    fn read(&self) -> CgroupLimits {
         read(&self.0)
     }
 }

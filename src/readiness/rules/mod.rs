@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    fleet::{Verdict, Wish},
+    fleet::{LeaseDecision, LeaseRequest},
     gate::{Gate, Reason},
     thresholds::Thresholds,
 };
@@ -20,8 +20,8 @@ const LEAVE_LASTS: Duration = Duration::from_secs(10);
 
 /// The last answer of the fleet.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Word {
-    pub(super) verdict: Verdict,
+pub(super) struct FleetReply {
+    pub(super) verdict: LeaseDecision,
     pub(super) at: Instant,
 }
 
@@ -32,9 +32,9 @@ pub(super) struct Rules {
     /// The load, at each reading.
     pub(super) load: watch::Receiver<f64>,
     /// What the fleet said last; none before it said anything.
-    pub(super) word: watch::Receiver<Option<Word>>,
+    pub(super) reply: watch::Receiver<Option<FleetReply>>,
     /// What the fleet is asked for.
-    pub(super) wish: watch::Sender<Wish>,
+    pub(super) request: watch::Sender<LeaseRequest>,
 }
 
 /// Why a pod takes viewers again.
@@ -61,7 +61,7 @@ impl Rules {
             let back = self.refusing().await;
             self.gate.open(Reason::Cpu);
             tracing::info!(load = *self.load.borrow(), ?back, "the pod takes new viewers again");
-            self.wish.send_replace(Wish::Stay);
+            self.request.send_replace(LeaseRequest::Stay);
             if back == Back::Called {
                 // Who was called back would else leave again at once, and be called back again.
                 sleep(self.thresholds.cool_for).await;
@@ -76,12 +76,12 @@ impl Rules {
             dwelt(&mut self.load, hot_for, |load| load > high).await;
             self.gate.set_hot(true);
             let asked = Instant::now();
-            self.wish.send_replace(Wish::Leave);
+            self.request.send_replace(LeaseRequest::Leave);
             select! {
-                () = granted(&mut self.word, asked) => return,
+                () = granted(&mut self.reply, asked) => return,
                 () = until(&mut self.load, |load| load <= high) => {}
             }
-            self.wish.send_replace(Wish::Stay);
+            self.request.send_replace(LeaseRequest::Stay);
         }
     }
 
@@ -90,7 +90,7 @@ impl Rules {
         let Thresholds { low, cool_for, .. } = self.thresholds;
         select! {
             () = dwelt(&mut self.load, cool_for, |load| load < low) => Back::Cool,
-            () = called_back(&mut self.word) => Back::Called,
+            () = called_back(&mut self.reply) => Back::Called,
         }
     }
 }
@@ -122,21 +122,22 @@ async fn dwelt(load: &mut watch::Receiver<f64>, dwell: Duration, holds: impl Fn(
 }
 
 /// Returns when the fleet has allowed the pod to leave, in an answer to that wish.
-async fn granted(word: &mut watch::Receiver<Option<Word>>, asked: Instant) {
-    let allows =
-        |word: &Option<Word>| word.is_some_and(|word| word.verdict == Verdict::Leave && word.at >= asked);
-    if word.wait_for(allows).await.is_err() {
+async fn granted(reply: &mut watch::Receiver<Option<FleetReply>>, asked: Instant) {
+    let allows = |reply: &Option<FleetReply>| {
+        reply.is_some_and(|reply| reply.verdict == LeaseDecision::Leave && reply.at >= asked)
+    };
+    if reply.wait_for(allows).await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
 /// Returns when the fleet wants the pod back, or has not renewed its leave.
-async fn called_back(word: &mut watch::Receiver<Option<Word>>) {
+async fn called_back(reply: &mut watch::Receiver<Option<FleetReply>>) {
     loop {
-        let last = *word.borrow_and_update();
-        let Some(Word { verdict: Verdict::Leave, at }) = last else { return };
+        let last = *reply.borrow_and_update();
+        let Some(FleetReply { verdict: LeaseDecision::Leave, at }) = last else { return };
         select! {
-            changed = word.changed() => if changed.is_err() { return },
+            changed = reply.changed() => if changed.is_err() { return },
             () = sleep_until(at + LEAVE_LASTS) => return,
         }
     }

@@ -10,10 +10,10 @@ const THRESHOLDS: Thresholds =
 struct Rig {
     gate: Gate,
     load: watch::Sender<f64>,
-    word: watch::Sender<Option<Word>>,
-    wish: watch::Receiver<Wish>,
+    reply: watch::Sender<Option<FleetReply>>,
+    request: watch::Receiver<LeaseRequest>,
     /// What the fleet answers to a pod that wants to leave; none if it does not answer.
-    answer: Option<Verdict>,
+    answer: Option<LeaseDecision>,
     /// The moves of the gate: the second, and whether the pod was ready from then on.
     moves: Vec<(u64, bool)>,
     second: u64,
@@ -21,14 +21,14 @@ struct Rig {
 
 impl Rig {
     /// Runs the script beside the rules.
-    async fn run(answer: Option<Verdict>, script: impl AsyncFnOnce(&mut Self)) {
+    async fn run(answer: Option<LeaseDecision>, script: impl AsyncFnOnce(&mut Self)) {
         let gate = Gate::new(Capacity::default(), THRESHOLDS);
         gate.open(Reason::Starting);
         let (load, loads) = watch::channel(0.0);
-        let (word, words) = watch::channel(None);
-        let (wish, wishes) = watch::channel(Wish::Stay);
-        let rules = Rules { thresholds: THRESHOLDS, gate: gate.clone(), load: loads, word: words, wish };
-        let mut rig = Self { gate, load, word, wish: wishes, answer, moves: Vec::new(), second: 0 };
+        let (reply, words) = watch::channel(None);
+        let (request, requests) = watch::channel(LeaseRequest::Stay);
+        let rules = Rules { thresholds: THRESHOLDS, gate: gate.clone(), load: loads, reply: words, request };
+        let mut rig = Self { gate, load, reply, request: requests, answer, moves: Vec::new(), second: 0 };
         select! {
             () = rules.run() => unreachable!("they go on for ever"),
             () = script(&mut rig) => {}
@@ -43,9 +43,13 @@ impl Rig {
             self.load.send_replace(load);
             tokio::time::advance(Duration::from_secs(1)).await;
             self.settle().await;
-            let verdict = if *self.wish.borrow() == Wish::Leave { self.answer } else { Some(Verdict::Stay) };
+            let verdict = if *self.request.borrow() == LeaseRequest::Leave {
+                self.answer
+            } else {
+                Some(LeaseDecision::Stay)
+            };
             if let Some(verdict) = verdict {
-                self.word.send_replace(Some(Word { verdict, at: Instant::now() }));
+                self.reply.send_replace(Some(FleetReply { verdict, at: Instant::now() }));
             }
             self.settle().await;
             let is_ready = self.is_ready();
@@ -84,7 +88,7 @@ fn reading(cpu: f64) -> Reading {
 
 #[tokio::test(start_paused = true)]
 async fn a_pod_leaves_after_its_dwell_above_and_comes_back_after_its_dwell_below() {
-    Rig::run(Some(Verdict::Leave), async |rig| {
+    Rig::run(Some(LeaseDecision::Leave), async |rig| {
         rig.load(0.81, 4).await;
         assert!(rig.is_ready() && !rig.is_hot(), "not long enough");
         rig.load(0.80, 1).await;
@@ -110,7 +114,7 @@ async fn a_pod_leaves_after_its_dwell_above_and_comes_back_after_its_dwell_below
 #[tokio::test(start_paused = true)]
 async fn p14_a_load_that_alternates_every_ten_seconds_moves_the_pod_at_most_twice_in_five_minutes() {
     for (high, low) in [(1.0, 0.0), (0.9, 0.5), (0.81, 0.64)] {
-        Rig::run(Some(Verdict::Leave), async |rig| {
+        Rig::run(Some(LeaseDecision::Leave), async |rig| {
             let mut last = [low; 5];
             for second in 0..300 {
                 last[second % 5] = if second / 10 % 2 == 0 { high } else { low };
@@ -126,10 +130,10 @@ async fn p14_a_load_that_alternates_every_ten_seconds_moves_the_pod_at_most_twic
 /// G12: a pod that the fleet does not let go stays ready, and asks again.
 #[tokio::test(start_paused = true)]
 async fn g12_a_hot_pod_stays_ready_until_the_fleet_lets_it_go() {
-    Rig::run(Some(Verdict::Stay), async |rig| {
+    Rig::run(Some(LeaseDecision::Stay), async |rig| {
         rig.load(1.0, 60).await;
-        assert!(rig.is_ready() && rig.is_hot() && *rig.wish.borrow() == Wish::Leave);
-        rig.answer = Some(Verdict::Leave);
+        assert!(rig.is_ready() && rig.is_hot() && *rig.request.borrow() == LeaseRequest::Leave);
+        rig.answer = Some(LeaseDecision::Leave);
         rig.load(1.0, 2).await;
         assert!(!rig.is_ready());
     })
@@ -142,7 +146,7 @@ async fn g12_without_the_fleet_a_hot_pod_stays_or_comes_back() {
     Rig::run(None, async |rig| {
         rig.load(1.0, 60).await;
         assert!(rig.is_ready() && rig.is_hot());
-        rig.answer = Some(Verdict::Leave);
+        rig.answer = Some(LeaseDecision::Leave);
         rig.load(1.0, 2).await;
         assert!(!rig.is_ready());
         rig.answer = None;
@@ -157,13 +161,13 @@ async fn g12_without_the_fleet_a_hot_pod_stays_or_comes_back() {
 /// G12: who is called back because the others got hot stays for a while, whatever the fleet says then.
 #[tokio::test(start_paused = true)]
 async fn g12_who_is_called_back_stays_for_a_while() {
-    Rig::run(Some(Verdict::Leave), async |rig| {
+    Rig::run(Some(LeaseDecision::Leave), async |rig| {
         rig.load(1.0, 10).await;
         assert!(!rig.is_ready());
-        rig.answer = Some(Verdict::Stay);
+        rig.answer = Some(LeaseDecision::Stay);
         rig.load(1.0, 2).await;
         assert!(rig.is_ready() && rig.is_hot());
-        rig.answer = Some(Verdict::Leave);
+        rig.answer = Some(LeaseDecision::Leave);
         rig.load(1.0, 30).await;
         assert!(rig.is_ready());
         rig.load(1.0, 10).await;
@@ -177,9 +181,9 @@ async fn g12_who_is_called_back_stays_for_a_while() {
 /// A pod that was called back and cools meanwhile is not hot any more.
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_cools_while_it_helps_is_cool() {
-    Rig::run(Some(Verdict::Leave), async |rig| {
+    Rig::run(Some(LeaseDecision::Leave), async |rig| {
         rig.load(1.0, 10).await;
-        rig.answer = Some(Verdict::Stay);
+        rig.answer = Some(LeaseDecision::Stay);
         rig.load(1.0, 2).await;
         rig.load(0.1, 2).await;
         assert!(rig.is_ready() && !rig.is_hot());
@@ -194,8 +198,8 @@ async fn without_a_sampler_the_rules_wait_and_the_gate_is_closed() {
     gate.open(Reason::Starting);
     let (load, loads) = watch::channel(0.9);
     let (_word, words) = watch::channel(None);
-    let (wish, _wishes) = watch::channel(Wish::Stay);
-    let rules = Rules { thresholds: THRESHOLDS, gate: gate.clone(), load: loads, word: words, wish };
+    let (request, _wishes) = watch::channel(LeaseRequest::Stay);
+    let rules = Rules { thresholds: THRESHOLDS, gate: gate.clone(), load: loads, reply: words, request };
     drop(load);
     assert!(timeout(Duration::from_secs(60), rules.run()).await.is_err());
     assert_eq!(gate.reasons(), [Reason::Sampler]);

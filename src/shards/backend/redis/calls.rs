@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     domain::{Accepted, Epoch, Kind, Position, PublishError, StreamId},
-    readiness::{FleetView, Heartbeat, Wish},
+    readiness::{FleetView, Heartbeat, LeaseRequest},
     shards::backend::types::{
         Audience, ConnectionId, Count, Counted, MOST_REVOCATIONS, Post, Revocation, Seen, Span, Tally,
         Unavailable, Window,
@@ -215,14 +215,14 @@ impl Link {
     ) -> Result<FleetView, Unavailable> {
         let keys = [keys::of_fleet(&beat.track)];
         let args = || {
-            let wish = match beat.wish {
-                Wish::Stay => "stay",
-                Wish::Leave => "leave",
-                Wish::Gone => "gone",
+            let request = match beat.request {
+                LeaseRequest::Stay => "stay",
+                LeaseRequest::Leave => "leave",
+                LeaseRequest::Gone => "gone",
             };
             let args = vec![
                 beat.pod.as_str().into(),
-                wish.into(),
+                request.into(),
                 format!("{:.3}", beat.cpu).into(),
                 format!("{:.3}", beat.high).into(),
                 beat.viewers.to_string().into(),

@@ -7,7 +7,7 @@ use fred::types::Value;
 use crate::{
     domain::{Accepted, Position, PublishError, StreamId},
     protocol::Entry,
-    readiness::{FleetView, Verdict},
+    readiness::{FleetView, LeaseDecision},
     shards::backend::types::{Audience, Counted, Revocation, Seen, Tally, Unavailable, Window},
 };
 
@@ -143,7 +143,7 @@ pub(super) fn fleet(value: Value) -> Result<FleetView, Unavailable> {
         // Empty where no other pod takes viewers.
         others_cpu: parse(others_cpu),
         mean_viewers: parse(mean_viewers).ok_or(Unavailable)?,
-        verdict: if &verdict[..] == b"leave" { Verdict::Leave } else { Verdict::Stay },
+        verdict: if &verdict[..] == b"leave" { LeaseDecision::Leave } else { LeaseDecision::Stay },
     })
 }
 

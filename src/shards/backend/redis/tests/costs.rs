@@ -85,7 +85,7 @@ async fn server_time(kept: &Kept) {
 async fn beat(kept: &Kept, number: u64) {
     // Three pods in turn.
     let pod = usize::try_from(number % 3).unwrap();
-    kept.link.beat(&fleet::heartbeat(pod, 0.5, Wish::Stay), 1).await.unwrap();
+    kept.link.beat(&fleet::heartbeat(pod, 0.5, LeaseRequest::Stay), 1).await.unwrap();
 }
 
 /// Counts on two pods, until the peaks of both are confirmed.

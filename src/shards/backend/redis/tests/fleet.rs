@@ -1,7 +1,7 @@
 //! The fleet: who may refuse viewers for its load, decided in one step on the shard.
 
 use super::*;
-use crate::readiness::{FleetView, Heartbeat, Verdict, Wish};
+use crate::readiness::{FleetView, Heartbeat, LeaseDecision, LeaseRequest};
 
 /// From which load on a pod is hot.
 const HIGH: f64 = 0.80;
@@ -18,8 +18,8 @@ impl Fleet {
         Self { kept: Kept::up(&server).await, server }
     }
 
-    async fn tell(&self, pod: usize, cpu: f64, wish: Wish) -> FleetView {
-        self.beat(&heartbeat(pod, cpu, wish)).await
+    async fn tell(&self, pod: usize, cpu: f64, request: LeaseRequest) -> FleetView {
+        self.beat(&heartbeat(pod, cpu, request)).await
     }
 
     async fn beat(&self, beat: &Heartbeat) -> FleetView {
@@ -30,7 +30,7 @@ impl Fleet {
     async fn of(pods: usize, cpu: f64) -> Self {
         let fleet = Self::new().await;
         for pod in 0..pods {
-            fleet.tell(pod, cpu, Wish::Stay).await;
+            fleet.tell(pod, cpu, LeaseRequest::Stay).await;
         }
         fleet
     }
@@ -39,14 +39,14 @@ impl Fleet {
     async fn leaving(&self, pods: std::ops::Range<usize>, cpu: f64) -> usize {
         let mut leaving = 0;
         for pod in pods {
-            let view = self.tell(pod, cpu, Wish::Leave).await;
-            leaving += usize::from(view.verdict == Verdict::Leave);
+            let view = self.tell(pod, cpu, LeaseRequest::Leave).await;
+            leaving += usize::from(view.verdict == LeaseDecision::Leave);
         }
         leaving
     }
 }
 
-pub(super) fn heartbeat(pod: usize, cpu: f64, wish: Wish) -> Heartbeat {
+pub(super) fn heartbeat(pod: usize, cpu: f64, request: LeaseRequest) -> Heartbeat {
     Heartbeat {
         pod: format!("pod-{pod}"),
         track: "blue".to_owned(),
@@ -54,7 +54,7 @@ pub(super) fn heartbeat(pod: usize, cpu: f64, wish: Wish) -> Heartbeat {
         high: HIGH,
         viewers: 100 * pod,
         ready: true,
-        wish,
+        request,
     }
 }
 
@@ -65,11 +65,11 @@ async fn g12_at_most_three_pods_in_ten_leave_and_one_of_few() {
         let fleet = Fleet::of(pods, 0.1).await;
         assert_eq!(fleet.leaving(0..pods, 0.95).await, most, "of {pods}");
         for pod in most..pods {
-            fleet.tell(pod, 0.1, Wish::Stay).await;
+            fleet.tell(pod, 0.1, LeaseRequest::Stay).await;
         }
         assert_eq!(fleet.leaving(0..most, 0.95).await, most, "leaves are renewed");
-        let view = fleet.tell(pods - 1, 0.95, Wish::Leave).await;
-        assert_eq!(view.verdict, Verdict::Stay, "and no others given");
+        let view = fleet.tell(pods - 1, 0.95, LeaseRequest::Leave).await;
+        assert_eq!(view.verdict, LeaseDecision::Stay, "and no others given");
         assert_eq!((view.pods, view.unready), (pods, most));
     }
 }
@@ -78,9 +78,9 @@ async fn g12_at_most_three_pods_in_ten_leave_and_one_of_few() {
 #[tokio::test(flavor = "multi_thread")]
 async fn g12_pods_that_ask_at_once_take_no_more_than_there_is() {
     let fleet = Fleet::of(10, 0.1).await;
-    let ask = |pod| fleet.tell(pod, 0.9, Wish::Leave);
+    let ask = |pod| fleet.tell(pod, 0.9, LeaseRequest::Leave);
     let views = futures_util::future::join_all((0..10).map(ask)).await;
-    let leaving = views.iter().filter(|view| view.verdict == Verdict::Leave).count();
+    let leaving = views.iter().filter(|view| view.verdict == LeaseDecision::Leave).count();
     assert_eq!(leaving, 3);
 }
 
@@ -88,20 +88,20 @@ async fn g12_pods_that_ask_at_once_take_no_more_than_there_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn g12_nobody_leaves_while_the_others_are_hot() {
     let fleet = Fleet::of(4, 0.79).await;
-    let view = fleet.tell(0, 0.95, Wish::Leave).await;
-    assert_eq!((view.verdict, view.others_cpu), (Verdict::Leave, Some(0.79)));
+    let view = fleet.tell(0, 0.95, LeaseRequest::Leave).await;
+    assert_eq!((view.verdict, view.others_cpu), (LeaseDecision::Leave, Some(0.79)));
     for pod in 1..4 {
-        fleet.tell(pod, 0.81, Wish::Stay).await;
+        fleet.tell(pod, 0.81, LeaseRequest::Stay).await;
     }
-    let view = fleet.tell(0, 0.95, Wish::Leave).await;
-    assert_eq!((view.verdict, view.unready), (Verdict::Stay, 0), "the others need it");
+    let view = fleet.tell(0, 0.95, LeaseRequest::Leave).await;
+    assert_eq!((view.verdict, view.unready), (LeaseDecision::Stay, 0), "the others need it");
     assert_eq!(fleet.leaving(0..4, 0.95).await, 0, "all are hot");
     for pod in 1..4 {
-        fleet.tell(pod, 0.5, Wish::Stay).await;
+        fleet.tell(pod, 0.5, LeaseRequest::Stay).await;
     }
-    assert_eq!(fleet.tell(0, 0.95, Wish::Leave).await.verdict, Verdict::Leave);
-    let last = fleet.tell(1, 0.9, Wish::Leave).await;
-    assert_eq!((last.verdict, last.unready), (Verdict::Stay, 1));
+    assert_eq!(fleet.tell(0, 0.95, LeaseRequest::Leave).await.verdict, LeaseDecision::Leave);
+    let last = fleet.tell(1, 0.9, LeaseRequest::Leave).await;
+    assert_eq!((last.verdict, last.unready), (LeaseDecision::Stay, 1));
     assert!(last.others_cpu.is_some_and(|cpu| cpu < HIGH), "who left counts no more: {last:?}");
 }
 
@@ -109,29 +109,29 @@ async fn g12_nobody_leaves_while_the_others_are_hot() {
 #[tokio::test(flavor = "multi_thread")]
 async fn g12_the_last_pod_that_takes_viewers_stays() {
     let fleet = Fleet::new().await;
-    fleet.beat(&Heartbeat { ready: false, ..heartbeat(1, 0.1, Wish::Stay) }).await;
-    let view = fleet.tell(0, 0.95, Wish::Leave).await;
-    assert_eq!((view.verdict, view.pods, view.others_cpu), (Verdict::Stay, 2, None));
+    fleet.beat(&Heartbeat { ready: false, ..heartbeat(1, 0.1, LeaseRequest::Stay) }).await;
+    let view = fleet.tell(0, 0.95, LeaseRequest::Leave).await;
+    assert_eq!((view.verdict, view.pods, view.others_cpu), (LeaseDecision::Stay, 2, None));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_without_others_and_one_of_another_track_follow_their_own_load() {
     let fleet = Fleet::of(3, 0.95).await;
-    let green = Heartbeat { track: "green".to_owned(), ..heartbeat(0, 0.95, Wish::Leave) };
+    let green = Heartbeat { track: "green".to_owned(), ..heartbeat(0, 0.95, LeaseRequest::Leave) };
     let view = fleet.beat(&green).await;
-    assert_eq!((view.verdict, view.pods, view.unready), (Verdict::Leave, 1, 1));
+    assert_eq!((view.verdict, view.pods, view.unready), (LeaseDecision::Leave, 1, 1));
     // It counts as on leave, should others have been there unseen.
     let late = fleet.beat(&Heartbeat { pod: "late".to_owned(), ..green }).await;
-    assert_eq!((late.verdict, late.unready), (Verdict::Stay, 1));
+    assert_eq!((late.verdict, late.unready), (LeaseDecision::Stay, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_mean_of_viewers_is_of_all_pods_that_live() {
     let fleet = Fleet::of(4, 0.1).await;
-    assert_eq!(fleet.tell(0, 0.1, Wish::Stay).await.mean_viewers, 150.0);
-    let view = fleet.tell(3, 0.1, Wish::Gone).await;
-    assert_eq!(view.verdict, Verdict::Stay);
-    let view = fleet.tell(0, 0.1, Wish::Stay).await;
+    assert_eq!(fleet.tell(0, 0.1, LeaseRequest::Stay).await.mean_viewers, 150.0);
+    let view = fleet.tell(3, 0.1, LeaseRequest::Gone).await;
+    assert_eq!(view.verdict, LeaseDecision::Stay);
+    let view = fleet.tell(0, 0.1, LeaseRequest::Stay).await;
     assert_eq!((view.pods, view.mean_viewers), (3, 100.0), "who goes away is forgotten at once");
 }
 
@@ -153,8 +153,8 @@ async fn the_dead_the_odd_and_those_of_the_future_do_not_count() {
     ] {
         fleet.server.cli(&["HSET", key, pod, &text]);
     }
-    let view = fleet.tell(0, 0.95, Wish::Leave).await;
-    assert_eq!((view.pods, view.unready, view.verdict), (3, 1, Verdict::Leave));
+    let view = fleet.tell(0, 0.95, LeaseRequest::Leave).await;
+    assert_eq!((view.pods, view.unready, view.verdict), (3, 1, LeaseDecision::Leave));
     assert_eq!(fleet.server.cli(&["HLEN", key]), "3", "they were taken out");
     let ttl: i64 = fleet.server.cli(&["PTTL", key]).parse().unwrap();
     assert!((1..=30_000).contains(&ttl), "a track that is gone leaves nothing: {ttl}");
@@ -165,10 +165,10 @@ async fn the_dead_the_odd_and_those_of_the_future_do_not_count() {
 async fn an_unreadable_fleet_gives_no_answer() {
     let fleet = Fleet::of(2, 0.1).await;
     fleet.server.cli(&["SET", "ff:fleet:blue", "a string"]);
-    assert_eq!(fleet.kept.link.beat(&heartbeat(0, 0.9, Wish::Leave), 1).await, Err(Unavailable));
+    assert_eq!(fleet.kept.link.beat(&heartbeat(0, 0.9, LeaseRequest::Leave), 1).await, Err(Unavailable));
     fleet.server.cli(&["DEL", "ff:fleet:blue"]);
-    assert_eq!(fleet.tell(0, 0.9, Wish::Leave).await.pods, 1, "it begins anew");
+    assert_eq!(fleet.tell(0, 0.9, LeaseRequest::Leave).await.pods, 1, "it begins anew");
     fleet.server.freeze();
-    assert_eq!(fleet.kept.link.beat(&heartbeat(0, 0.9, Wish::Leave), 1).await, Err(Unavailable));
+    assert_eq!(fleet.kept.link.beat(&heartbeat(0, 0.9, LeaseRequest::Leave), 1).await, Err(Unavailable));
     fleet.server.thaw();
 }

@@ -125,9 +125,9 @@ async fn the_users_that_we_ship_can_do_what_they_must_and_no_more() {
     assert_eq!(kept.all(&stream).await.entries.len(), 2);
     kept.link.heads(std::slice::from_ref(&stream)).await.unwrap();
     assert_eq!(kept.link.tally(&stream).await.unwrap().unwrap().comment, 2);
-    let beat = fleet::heartbeat(1, 0.5, Wish::Leave);
+    let beat = fleet::heartbeat(1, 0.5, LeaseRequest::Leave);
     assert_eq!(kept.link.beat(&beat, 1).await.unwrap().pods, 1);
-    kept.link.beat(&fleet::heartbeat(1, 0.5, Wish::Gone), 1).await.unwrap();
+    kept.link.beat(&fleet::heartbeat(1, 0.5, LeaseRequest::Gone), 1).await.unwrap();
     let count = |viewers| Count { stream: stream.clone(), viewers, users: vec![1, 2] };
     for counts in [[count(2)], [count(0)], [count(1)]] {
         kept.link.count(&counts, true).await.unwrap();

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::{
     domain::{Accepted, Author, Comment, EntryId, Key, Kind, Position, Publication, PublishError},
-    readiness::Wish,
+    readiness::LeaseRequest,
     shards::{
         backend::types::{Audience, ConnectionId, Count, Counted, Post, Span, Tally, Window},
         tests::{world, world::redis::RedisServer},
