@@ -15,7 +15,7 @@ pub(super) struct Batch {
     /// The bytes of all frames in a row, for the seats at the first one; empty if they were not laid out.
     joined: Vec<u8>,
     pub(super) timing: Timing,
-    pub(super) notice: Option<Notice>,
+    pub(super) notice: Option<LatestNotice>,
 }
 
 /// The most bytes that are taken at once to be written; at least one frame is.
@@ -27,7 +27,7 @@ const KEEP_BYTES: usize = 64 * 1024;
 
 /// The newest value of something that is told to all and not part of the order. Only the newest counts.
 #[derive(Debug, Clone)]
-pub(super) struct Notice {
+pub(super) struct LatestNotice {
     /// From 1 on, and ever greater: a seat that has a newer one is not told an older one.
     pub(super) version: u64,
     pub(super) frame: SharedFrame,
@@ -76,7 +76,7 @@ impl Batch {
     }
 
     /// The notice, unless it is known already.
-    pub(super) fn notice_after(&self, noticed: u64) -> Option<&Notice> {
+    pub(super) fn notice_after(&self, noticed: u64) -> Option<&LatestNotice> {
         self.notice.as_ref().filter(|notice| notice.version > noticed)
     }
 

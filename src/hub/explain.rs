@@ -3,10 +3,10 @@
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    recent::Activity,
+    rolling_counts::Activity,
     stream::Stream,
     streams::Hub,
-    views::{Question, SeatsView, TapeView},
+    views::{LaneQuestion, SeatsView, TapeView},
 };
 use crate::domain::StreamId;
 
@@ -80,7 +80,7 @@ impl Hub {
         let mut seats = SeatsView::default();
         for lane in self.lanes() {
             let (answer, answered) = oneshot::channel();
-            lane.ask(Question { key: stream.key, answer });
+            lane.ask(LaneQuestion { key: stream.key, answer });
             // A lane that is gone has no seats.
             seats = seats.plus(answered.await.unwrap_or_default());
         }

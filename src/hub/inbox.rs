@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{mark::Mark, seat_core::SeatCore, stream::Stream, views::Question};
+use super::{mark::Mark, seat_core::SeatCore, stream::Stream, views::LaneQuestion};
 
 /// What waits for a lane: written by everybody, read by the lane alone.
 #[derive(Default)]
@@ -22,7 +22,7 @@ pub(super) struct Lists {
     pub(super) left: Vec<Arc<SeatCore>>,
     pub(super) woken: Vec<Arc<Stream>>,
     /// As many as people ask at once.
-    pub(super) asked: Vec<Question>,
+    pub(super) asked: Vec<LaneQuestion>,
 }
 
 impl Inbox {
@@ -36,7 +36,7 @@ impl Inbox {
         self.some.notify_one();
     }
 
-    pub(super) fn ask(&self, question: Question) {
+    pub(super) fn ask(&self, question: LaneQuestion) {
         self.lists.lock().asked.push(question);
         self.some.notify_one();
     }

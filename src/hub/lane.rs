@@ -18,8 +18,8 @@ use super::{
     mark::Mark,
     seat_core::{SeatCore, Served},
     stream::Stream,
-    timing::{self, Span, Tally},
-    views::{Question, SeatsView},
+    timing::{self, DeliveryStats, FrameRange},
+    views::{LaneQuestion, SeatsView},
 };
 use crate::telemetry::{Seating, Sli};
 
@@ -69,7 +69,7 @@ struct Row {
     flushed: Option<Instant>,
     stand: Stand,
     /// Which frames of the present walk were written to any seat.
-    written: Span,
+    written: FrameRange,
     /// The last deferred seat that the present walk told of them.
     told: Option<Arc<SeatCore>>,
 }
@@ -183,7 +183,7 @@ impl Lane {
                 self.line_up(stream.key, now);
             }
         }
-        for Question { key, answer } in taken.asked.drain(..) {
+        for LaneQuestion { key, answer } in taken.asked.drain(..) {
             // Whoever asked may have gone.
             let _ = answer.send(self.rows.get(&key).map(Row::view).unwrap_or_default());
         }
@@ -203,25 +203,25 @@ impl Row {
             walked: None,
             flushed: None,
             stand: Stand::Idle,
-            written: Span::NONE,
+            written: FrameRange::NONE,
             told: None,
         }
     }
 
     /// Writes what is new to up to `most` seats. Returns how many seats that were, and what they were sent.
-    fn walk(&mut self, most: usize, now: Instant, sli: &Sli) -> (usize, Tally) {
+    fn walk(&mut self, most: usize, now: Instant, sli: &Sli) -> (usize, DeliveryStats) {
         if self.walked.is_none() {
             self.stream.batch(self.done, BATCH_FRAMES, &mut self.batch);
             let is_new = !self.batch.frames.is_empty() || self.batch.notice_after(self.noticed).is_some();
             if !is_new {
-                return (0, Tally::default());
+                return (0, DeliveryStats::default());
             }
             self.batch.join_for(self.seats.len());
             self.flushed = self.batch.reaches_end.then_some(now);
         }
         let from = self.walked.unwrap_or(0);
         let to = self.seats.len().min(from + most);
-        let mut sum = Tally::ZERO;
+        let mut sum = DeliveryStats::ZERO;
         self.batch.timing.judge(now, sli.objectives().deliver);
         let mut told = None;
         for seat in &self.seats[from..to] {

@@ -10,10 +10,10 @@ use tokio::time::Instant;
 
 use super::{
     Outlet,
-    batch::{Batch, Notice},
+    batch::{Batch, LatestNotice},
     mark::Mark,
     phase::Phase,
-    timing::{Span, Tally},
+    timing::{DeliveryStats, FrameRange},
 };
 use crate::protocol::{self, SharedFrame};
 
@@ -41,7 +41,7 @@ pub(super) struct Out {
     /// Whether the next write of a deferred seat stands for its lane's: how late its comments are is measured.
     pub(super) measures: bool,
     /// What was not yet counted.
-    pub(super) tally: Tally,
+    pub(super) tally: DeliveryStats,
 }
 
 /// What an attempt to write achieved.
@@ -78,7 +78,7 @@ impl Out {
             full_since: None,
             skip_to: 0,
             measures: false,
-            tally: Tally::ZERO,
+            tally: DeliveryStats::ZERO,
         }
     }
 
@@ -139,7 +139,7 @@ impl Out {
         }
         let from = self.cursor;
         let wrote = self.write_all(outlet, batch, now);
-        self.tally.add(batch.timing.tally(Span::between(batch.first, from, self.cursor)));
+        self.tally.add(batch.timing.tally(FrameRange::between(batch.first, from, self.cursor)));
         wrote
     }
 
@@ -181,7 +181,7 @@ impl Out {
     }
 
     /// Takes note of what a write took: first the rest of a frame, then own frames, then the stream's, then the notice.
-    fn wrote(&mut self, written: usize, frames: &[(SharedFrame, Mark)], notice: Option<&Notice>) {
+    fn wrote(&mut self, written: usize, frames: &[(SharedFrame, Mark)], notice: Option<&LatestNotice>) {
         let mut left = written;
         self.written += written as u64;
         if left > 0 {

@@ -16,7 +16,7 @@ use super::{
     stream::{Opening, Stream},
     streams::Hub,
     tape::Located,
-    timing::Tally,
+    timing::DeliveryStats,
 };
 use crate::{
     domain::{Position, StreamId},
@@ -135,7 +135,7 @@ impl Seat {
         let mut sent = Sent::default();
         let drained = self.core.drain(now, &mut sent, self.hub.sli());
         for (seating, tally) in [(Seating::Prompt, sent.prompt), (Seating::Lagging, sent.lagging)] {
-            if tally != Tally::ZERO {
+            if tally != DeliveryStats::ZERO {
                 self.hub.count(seating, tally);
                 self.core.stream.recent.add(tally.activity(), now);
             }

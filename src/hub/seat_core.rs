@@ -18,7 +18,7 @@ use super::{
     outlet::SharedOutlet,
     phase::Phase,
     stream::Stream,
-    timing::{Span, Tally},
+    timing::{DeliveryStats, FrameRange},
     views::SeatsView,
 };
 use crate::{protocol::Close, telemetry::Sli};
@@ -62,7 +62,7 @@ pub enum Drained {
 /// What the lane did for a seat.
 pub(super) enum Served {
     /// It wrote this.
-    Wrote(Tally),
+    Wrote(DeliveryStats),
     /// It told the viewer's task of a deferred seat.
     Told,
 }
@@ -70,8 +70,8 @@ pub(super) enum Served {
 /// What a viewer's task wrote: while its viewer kept up, and while it did not.
 #[derive(Default)]
 pub(super) struct Sent {
-    pub(super) prompt: Tally,
-    pub(super) lagging: Tally,
+    pub(super) prompt: DeliveryStats,
+    pub(super) lagging: DeliveryStats,
 }
 
 impl SeatCore {
@@ -94,21 +94,21 @@ impl SeatCore {
     /// The lane's way: writes the batch to a prompt seat.
     pub(super) fn deliver(&self, batch: &Batch, now: Instant) -> Served {
         if self.aside.load(Ordering::Relaxed) {
-            return Served::Wrote(Tally::ZERO);
+            return Served::Wrote(DeliveryStats::ZERO);
         }
         let mut out = self.out.lock();
         if out.phase != Phase::Prompt {
-            return Served::Wrote(Tally::ZERO);
+            return Served::Wrote(DeliveryStats::ZERO);
         }
         if self.is_deferred || out.is_limited() {
             // Its task may have come further than this batch.
             let has_new = !batch.after(out.cursor).is_empty() || batch.notice_after(out.noticed).is_some();
             if !has_new {
-                return Served::Wrote(Tally::ZERO);
+                return Served::Wrote(DeliveryStats::ZERO);
             }
             if out.is_limited() {
                 self.set_aside(&mut out, Phase::Lagging);
-                return Served::Wrote(Tally::ZERO);
+                return Served::Wrote(DeliveryStats::ZERO);
             }
             self.set_aside(&mut out, Phase::Due);
             return Served::Told;
@@ -129,7 +129,7 @@ impl SeatCore {
             Phase::Due => out.measures = true,
             // They were written a moment ago.
             Phase::Prompt => {
-                let all = Span::between(batch.first, batch.first, batch.end());
+                let all = FrameRange::between(batch.first, batch.first, batch.end());
                 batch.timing.measure(all, &self.stream.id, sli);
             }
             _ => {}

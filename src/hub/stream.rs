@@ -6,12 +6,12 @@ use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    batch::{Batch, Notice},
+    batch::{Batch, LatestNotice},
     fanout::Fanout,
     heat::Heat,
     item::Item,
     mark::Mark,
-    recent::Recent,
+    rolling_counts::RollingCounts,
     tape::{Located, Tape},
     views::TapeView,
 };
@@ -36,7 +36,7 @@ pub(super) struct Stream {
     hot: AtomicBool,
     pub(super) lanes: Box<[LaneFlag]>,
     /// What became of deliveries lately.
-    pub(super) recent: Recent,
+    pub(super) recent: RollingCounts,
 }
 
 /// What a lane's handle needs to know of a stream.
@@ -51,7 +51,7 @@ pub(super) struct LaneFlag {
 struct Core {
     /// None until the stream's place in its order is known.
     tape: Option<Tape>,
-    notice: Option<Notice>,
+    notice: Option<LatestNotice>,
     opening: Option<Opening>,
     heat: Heat,
 }
@@ -76,7 +76,7 @@ impl Stream {
         let core = Core { tape: None, notice: None, opening: None, heat: Heat::new(fanout.hot_from) };
         let (audience, elsewhere) = (AtomicUsize::new(0), AtomicU64::new(0));
         let (opened, hot) = (Notify::new(), AtomicBool::new(false));
-        let (core, recent) = (Mutex::new(core), Recent::new(Instant::now()));
+        let (core, recent) = (Mutex::new(core), RollingCounts::new(Instant::now()));
         Self { id, key, audience, elsewhere, core, opened, hot, lanes, recent }
     }
 
@@ -126,7 +126,7 @@ impl Stream {
     pub(super) fn tell(&self, frame: SharedFrame) {
         let mut core = self.core.lock();
         let version = core.notice_version() + 1;
-        core.notice = Some(Notice { version, frame });
+        core.notice = Some(LatestNotice { version, frame });
     }
 
     /// The version of the newest notice; 0 before the first.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     fanout::Fanout, inbox::Inbox, item::Item, lane::Lane, mark::Mark, seat_core::SeatCore, stream::Stream,
-    timing::Tally,
+    timing::DeliveryStats,
 };
 use crate::{
     domain::{Position, StreamId},
@@ -123,7 +123,7 @@ impl Hub {
         }
     }
 
-    pub(super) fn count(&self, seating: Seating, tally: Tally) {
+    pub(super) fn count(&self, seating: Seating, tally: DeliveryStats) {
         self.0.sli.delivered(seating, tally.delivered, tally.late);
         self.0.sli.skipped(seating, tally.skipped);
     }

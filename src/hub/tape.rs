@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use super::{
     batch::Batch,
     item::{Content, Item, Slot},
-    kept::Kept,
     mark::Mark,
+    retained::Retained,
     views::TapeView,
 };
 use crate::{
@@ -54,7 +54,7 @@ impl Mark {
 /// A stream's bounded ring of items. When it is full, the oldest give way; priority entries among them are kept for a
 /// while longer, for viewers who are behind.
 pub(super) struct Tape {
-    kept: Kept,
+    kept: Retained,
     /// Without a hole, unlike the kept ones before it.
     slots: VecDeque<Slot>,
     first: Mark,
@@ -70,7 +70,7 @@ impl Tape {
     /// An empty tape that begins at a place in the stream's order.
     pub(super) fn new(floor: Position) -> Self {
         let (first, next) = (Mark::ZERO, Mark::ZERO);
-        let (kept, slots) = (Kept::new(), VecDeque::new());
+        let (kept, slots) = (Retained::new(), VecDeque::new());
         Self { kept, slots, first, next, floor, head: floor, bytes: 0 }
     }
 

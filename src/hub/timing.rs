@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{item::Live, mark::Mark, recent::Activity};
+use super::{item::Live, mark::Mark, rolling_counts::Activity};
 use crate::{domain::StreamId, telemetry::Sli};
 
 /// The most frames of a batch: each has a bit in a word.
@@ -23,9 +23,9 @@ pub(super) struct Timing {
 
 /// The bits of the frames between two places in a batch.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span(u64);
+pub(super) struct FrameRange(u64);
 
-impl Span {
+impl FrameRange {
     pub(super) const NONE: Self = Self(0);
 
     /// The frames from `from` up to `to` of a batch that begins at `first`.
@@ -40,7 +40,7 @@ impl Span {
 
 /// Live comments, as one viewer or some saw them.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tally {
+pub(super) struct DeliveryStats {
     /// Written.
     pub(super) delivered: u64,
     /// Of these, those that were late.
@@ -48,11 +48,11 @@ pub(super) struct Tally {
     /// Left out.
     pub(super) skipped: u64,
     /// Which frames of the present batch were written.
-    pub(super) span: Span,
+    pub(super) span: FrameRange,
 }
 
-impl Tally {
-    pub(super) const ZERO: Self = Self { delivered: 0, late: 0, skipped: 0, span: Span::NONE };
+impl DeliveryStats {
+    pub(super) const ZERO: Self = Self { delivered: 0, late: 0, skipped: 0, span: FrameRange::NONE };
 
     /// What it means for the stream.
     pub(super) const fn activity(&self) -> Activity {
@@ -94,13 +94,18 @@ impl Timing {
     }
 
     /// What it means that these frames were written to a viewer.
-    pub(super) fn tally(&self, Span(span): Span) -> Tally {
+    pub(super) fn tally(&self, FrameRange(span): FrameRange) -> DeliveryStats {
         let count = |word: u64| u64::from((word & span).count_ones());
-        Tally { delivered: count(self.live), late: count(self.late), skipped: 0, span: Span(span) }
+        DeliveryStats {
+            delivered: count(self.live),
+            late: count(self.late),
+            skipped: 0,
+            span: FrameRange(span),
+        }
     }
 
     /// Measures the comments among these frames, which were now written to the last prompt seat of a lane.
-    pub(super) fn measure(&self, Span(span): Span, stream: &StreamId, sli: &Sli) {
+    pub(super) fn measure(&self, FrameRange(span): FrameRange, stream: &StreamId, sli: &Sli) {
         if self.live & span == 0 {
             return;
         }
@@ -136,10 +141,10 @@ mod tests {
 
     #[test]
     fn a_span_has_a_bit_for_each_frame_between_its_places() {
-        assert_eq!(Span::between(mark(10), mark(10), mark(13)), Span(0b111));
-        assert_eq!(Span::between(mark(10), mark(12), mark(13)), Span(0b100));
-        assert_eq!(Span::between(mark(10), mark(13), mark(13)), Span(0));
-        assert_eq!(Span::between(mark(10), mark(0), mark(74)), Span(u64::MAX));
-        assert_eq!(Span::between(mark(10), mark(11), mark(74)), Span(u64::MAX - 1));
+        assert_eq!(FrameRange::between(mark(10), mark(10), mark(13)), FrameRange(0b111));
+        assert_eq!(FrameRange::between(mark(10), mark(12), mark(13)), FrameRange(0b100));
+        assert_eq!(FrameRange::between(mark(10), mark(13), mark(13)), FrameRange(0));
+        assert_eq!(FrameRange::between(mark(10), mark(0), mark(74)), FrameRange(u64::MAX));
+        assert_eq!(FrameRange::between(mark(10), mark(11), mark(74)), FrameRange(u64::MAX - 1));
     }
 }

@@ -41,7 +41,7 @@ pub struct SeatsView {
 }
 
 /// What a lane is asked.
-pub(super) struct Question {
+pub(super) struct LaneQuestion {
     /// The stream.
     pub(super) key: u64,
     /// Where the answer goes; nobody may wait for it any more.

@@ -1,24 +1,24 @@
 //! The naive model: the stream's order as a list, and the reading of what a viewer was told of it.
 
-use super::wire::{Place, Told};
+use super::wire::{TapePlace, Told};
 use crate::{domain::Position, hub::RECENT_COMMENTS};
 
 /// One item of the stream's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    Comment(Place),
+    Comment(TapePlace),
     /// A priority entry.
-    Gift(Place),
+    Gift(TapePlace),
     Gap {
         from: u64,
-        to: Place,
+        to: TapePlace,
     },
-    Reset(Place),
+    Reset(TapePlace),
 }
 
 impl Step {
     /// The place after it; no two steps have the same.
-    fn after(self) -> Place {
+    fn after(self) -> TapePlace {
         match self {
             Self::Comment(place) | Self::Gift(place) | Self::Reset(place) | Self::Gap { to: place, .. } => {
                 place
@@ -58,11 +58,11 @@ impl Order {
     }
 
     /// The place after so many steps.
-    pub(super) fn place(&self, steps: usize) -> Place {
+    pub(super) fn place(&self, steps: usize) -> TapePlace {
         steps.checked_sub(1).map_or(('a', 0), |last| self.0[last].after())
     }
 
-    fn steps_to(&self, place: Place) -> Option<usize> {
+    fn steps_to(&self, place: TapePlace) -> Option<usize> {
         self.0.iter().position(|step| step.after() == place).map(|last| last + 1)
     }
 
@@ -103,7 +103,7 @@ impl Order {
     }
 
     /// Goes on at a place; returns whether so many entries lie before it, and a reset among them if the viewer knows one.
-    fn skip(&self, reading: &mut Reading, count: u64, place: Place, knows_reset: bool) -> bool {
+    fn skip(&self, reading: &mut Reading, count: u64, place: TapePlace, knows_reset: bool) -> bool {
         let Some(steps) = self.steps_to(place) else { return false };
         let Some(missed) = self.0.get(reading.steps..steps) else { return false };
         // A tape never gives up the recent comments: who is told to have missed those was not too slow.

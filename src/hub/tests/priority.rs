@@ -11,7 +11,7 @@ use super::{
 use crate::{
     hub::{
         Drained,
-        kept::{KEPT_ENTRIES, KEPT_FOR},
+        retained::{KEPT_ENTRIES, KEPT_FOR},
     },
     protocol::Close,
 };

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     hub::{
         Drained, Item, Located, Mark,
-        kept::{KEPT_ENTRIES, KEPT_FOR},
+        retained::{KEPT_ENTRIES, KEPT_FOR},
     },
     protocol::Close,
 };

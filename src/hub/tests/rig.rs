@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::wire::{Place, Told, Wire};
+use super::wire::{TapePlace, Told, Wire};
 use crate::{
     domain::{Position, StreamId},
     hub::{Drained, Fanout, Hub, Item, Lane, Nudge, Seat},
@@ -51,7 +51,7 @@ pub(super) struct Viewer {
 }
 
 /// The place after an entry of the tests' streams, or before the first of an epoch.
-pub(super) fn at((epoch, seq): Place) -> Position {
+pub(super) fn at((epoch, seq): TapePlace) -> Position {
     let id = if seq == 0 { "~".into() } else { entry_id((epoch, seq)) };
     format!("{}.{seq}.{id}", epoch_name(epoch)).parse().unwrap()
 }
@@ -60,15 +60,15 @@ fn epoch_name(epoch: char) -> String {
     epoch.to_string().repeat(8)
 }
 
-fn entry_id((epoch, seq): Place) -> String {
+fn entry_id((epoch, seq): TapePlace) -> String {
     format!("{}{seq:08}", epoch_name(epoch))
 }
 
-pub(super) fn entry(place: Place, body: &str) -> Entry {
+pub(super) fn entry(place: TapePlace, body: &str) -> Entry {
     entry_of("comment", place, body)
 }
 
-fn entry_of(kind: &str, (epoch, seq): Place, body: &str) -> Entry {
+fn entry_of(kind: &str, (epoch, seq): TapePlace, body: &str) -> Entry {
     let previous = if seq == 1 { "~".into() } else { entry_id((epoch, seq - 1)) };
     let (name, id) = (epoch_name(epoch), entry_id((epoch, seq)));
     let mut text = format!("1 1 {name} {seq} {id} {previous} 0 0 {kind}\n");
@@ -212,6 +212,6 @@ impl Viewer {
 }
 
 /// Bytes of a comment's frame.
-pub(super) fn frame_bytes(place: Place) -> usize {
+pub(super) fn frame_bytes(place: TapePlace) -> usize {
     protocol::comment(&entry(place, "hi"), false).frame.bytes().len()
 }

@@ -11,17 +11,17 @@ use serde_json::Value;
 use crate::hub::Outlet;
 
 /// An entry's epoch, by its letter, and its number.
-pub(super) type Place = (char, u64);
+pub(super) type TapePlace = (char, u64);
 
 /// What a viewer was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Told {
-    Live(Place),
+    Live(TapePlace),
     /// With `history:true`.
-    Past(Place),
-    Skipped(u64, Place),
+    Past(TapePlace),
+    Skipped(u64, TapePlace),
     Gap(u64, u64),
-    Reset(Place),
+    Reset(TapePlace),
     Viewers(u64),
     /// A frame of the viewer's own: tests push numbered pongs.
     Own(u64),
@@ -221,7 +221,7 @@ fn read(frame: &Value, told: &mut Vec<Told>) {
 }
 
 /// The comments among what was told, whether live or not.
-pub(super) fn places(told: &[Told]) -> Vec<Place> {
+pub(super) fn places(told: &[Told]) -> Vec<TapePlace> {
     let place = |told: &Told| match *told {
         Told::Live(place) | Told::Past(place) => Some(place),
         _ => None,
@@ -229,7 +229,7 @@ pub(super) fn places(told: &[Told]) -> Vec<Place> {
     told.iter().filter_map(place).collect()
 }
 
-fn place(frame: &Value) -> Place {
+fn place(frame: &Value) -> TapePlace {
     let mut words = frame["position"].as_str().unwrap().split('.');
     let epoch = words.next().unwrap().chars().next().unwrap();
     (epoch, words.next().unwrap().parse().unwrap())

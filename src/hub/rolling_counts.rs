@@ -21,13 +21,13 @@ pub struct Activity {
 
 /// The activity of the last minute, in a minute that fills and the one before it: 72 bytes a stream.
 #[derive(Debug)]
-pub(super) struct Recent {
+pub(super) struct RollingCounts {
     /// Guards the two minutes; held for an addition. Each lane takes it once a slice of seats.
-    minutes: Mutex<Minutes>,
+    minutes: Mutex<CountPair>,
 }
 
 #[derive(Debug)]
-struct Minutes {
+struct CountPair {
     began: Instant,
     now: Activity,
     before: Activity,
@@ -64,11 +64,11 @@ impl Activity {
     }
 }
 
-impl Recent {
+impl RollingCounts {
     /// A stream that was heard of just now.
     pub(super) fn new(now: Instant) -> Self {
         let none = Activity::default();
-        Self { minutes: Mutex::new(Minutes { began: now, now: none, before: none }) }
+        Self { minutes: Mutex::new(CountPair { began: now, now: none, before: none }) }
     }
 
     /// Takes note of some deliveries.
@@ -89,7 +89,7 @@ impl Recent {
     }
 }
 
-impl Minutes {
+impl CountPair {
     fn turn(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.began);
         if passed >= LATELY {
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn what_was_lately_fades_within_two_minutes() {
         let start = Instant::now();
-        let recent = Recent::new(start);
+        let recent = RollingCounts::new(start);
         let at = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(recent.activity(start), NONE);
         recent.add(some(600), at(30));
@@ -129,13 +129,13 @@ mod tests {
 
     #[test]
     fn a_stream_pays_72_bytes() {
-        assert!(size_of::<Recent>() <= 72, "{}", size_of::<Recent>());
+        assert!(size_of::<RollingCounts>() <= 72, "{}", size_of::<RollingCounts>());
     }
 
     #[test]
     fn a_stream_that_was_silent_for_long_has_nothing_of_before() {
         let start = Instant::now();
-        let recent = Recent::new(start);
+        let recent = RollingCounts::new(start);
         recent.add(some(600), start);
         let later = start + Duration::from_secs(600);
         recent.add(some(10), later);
