@@ -10,7 +10,7 @@ use std::{
 use fanfare::{
     app::{Addresses, App, ExitCause, Pod, ServingMode},
     config::{CommandLine, Tool},
-    telemetry::{Identity, Telemetry, VERSION_AND_BUILD},
+    telemetry::{PodIdentity, Telemetry, VERSION_AND_BUILD},
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(faults) => return fail(USAGE, &faults.to_string()),
     };
-    let identity = Identity { pod: config.pod.clone(), track: config.track.clone() };
+    let identity = PodIdentity { pod: config.pod.clone(), track: config.track.clone() };
     let telemetry = match Telemetry::start(&identity, config.objectives) {
         Ok(telemetry) => telemetry,
         Err(error) => return fail(USAGE, &error),

@@ -100,18 +100,23 @@ struct Eyes<'a> {
     tally: &'a Arc<Tally>,
 }
 
-type Counts<'a> = &'a dyn AsyncInstrument<u64>;
-type Levels<'a> = &'a dyn AsyncInstrument<i64>;
+type Counters<'a> = &'a dyn AsyncInstrument<u64>;
+type Gauges<'a> = &'a dyn AsyncInstrument<i64>;
 
 impl Eyes<'_> {
-    fn counter(&self, name: &'static str, about: (&'static str, &'static str), see: fn(&Tally, Counts<'_>)) {
+    fn counter(
+        &self,
+        name: &'static str,
+        about: (&'static str, &'static str),
+        see: fn(&Tally, Counters<'_>),
+    ) {
         let (unit, description) = about;
         let tally = Arc::clone(self.tally);
         let builder = self.meter.u64_observable_counter(name).with_unit(unit).with_description(description);
         builder.with_callback(move |counts| see(&tally, counts)).build();
     }
 
-    fn level(&self, name: &'static str, about: (&'static str, &'static str), see: fn(&Figures, Levels<'_>)) {
+    fn level(&self, name: &'static str, about: (&'static str, &'static str), see: fn(&Figures, Gauges<'_>)) {
         let (unit, description) = about;
         let tally = Arc::clone(self.tally);
         let builder =
@@ -119,7 +124,7 @@ impl Eyes<'_> {
         builder.with_callback(move |levels| see(&tally.figures(), levels)).build();
     }
 
-    fn gauge(&self, name: &'static str, description: &'static str, see: fn(&Figures, Counts<'_>)) {
+    fn gauge(&self, name: &'static str, description: &'static str, see: fn(&Figures, Counters<'_>)) {
         let tally = Arc::clone(self.tally);
         let builder = self.meter.u64_observable_gauge(name).with_description(description);
         builder.with_callback(move |gauge| see(&tally.figures(), gauge)).build();

@@ -21,12 +21,12 @@ pub(super) const SCOPE: &str = "fanfare";
 /// The meters of a pod. Counts are cumulative.
 pub(super) struct Meters {
     provider: SdkMeterProvider,
-    reader: Reader,
+    reader: SharedReader,
 }
 
 impl Meters {
     pub(super) fn new(resource: Resource) -> Self {
-        let reader = Reader(Arc::new(ManualReader::builder().build()));
+        let reader = SharedReader(Arc::new(ManualReader::builder().build()));
         let provider =
             SdkMeterProvider::builder().with_resource(resource).with_reader(reader.clone()).build();
         Self { provider, reader }
@@ -48,9 +48,9 @@ impl Meters {
 
 /// A reader that is asked; a handle to it stays here when the provider takes it.
 #[derive(Debug, Clone)]
-struct Reader(Arc<ManualReader>);
+struct SharedReader(Arc<ManualReader>);
 
-impl MetricReader for Reader {
+impl MetricReader for SharedReader {
     fn register_pipeline(&self, pipeline: Weak<Pipeline>) {
         self.0.register_pipeline(pipeline);
     }

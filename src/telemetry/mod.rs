@@ -8,13 +8,13 @@ mod figures;
 mod flood;
 mod ignored;
 mod instruments;
-mod lately;
 mod logs;
 mod meters;
 mod otlp;
 mod prometheus;
 mod push;
 mod resource;
+mod rolling_histogram;
 mod sli;
 mod spans;
 mod tally;
@@ -25,15 +25,15 @@ mod writer;
 
 pub use events::{JoinSource, Objectives, PostOutcome, Seating};
 pub use figures::{Counts, Figures, ShardFigures};
-pub use lately::Quantiles;
 pub use prometheus::PROMETHEUS_TEXT;
-pub use resource::Identity;
+pub use resource::PodIdentity;
+pub use rolling_histogram::Quantiles;
 pub use sli::Sli;
 pub use trace::{BadTraceparent, CallerSpan, TracedEntry, Traceparent, post_span};
 pub use version::{BUILD, VERSION, VERSION_AND_BUILD};
 
 use ignored::Ignored;
-use otlp::Settings;
+use otlp::OtlpSettings;
 use push::{Push, Pushed};
 use writer::Pen;
 
@@ -50,9 +50,9 @@ impl Telemetry {
     ///
     /// # Errors
     /// A `RUST_LOG` that cannot be read, or a thread that does not start.
-    pub fn start(identity: &Identity, objectives: Objectives) -> Result<Self, String> {
+    pub fn start(identity: &PodIdentity, objectives: Objectives) -> Result<Self, String> {
         let variable = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
-        let (settings, ignored) = Settings::read(variable);
+        let (settings, ignored) = OtlpSettings::read(variable);
         let (resource, unread) = resource::read(identity, variable);
         let sli = Sli::of(resource.clone(), objectives);
         let (tracer, spans) = settings
@@ -64,7 +64,7 @@ impl Telemetry {
             trace::begin(tracer.clone());
         }
         let pen = logs::start(&sli, tracer)?;
-        let Identity { pod, track } = identity;
+        let PodIdentity { pod, track } = identity;
         tracing::info!(version = VERSION, build = BUILD, pod, track, "starting");
         for Ignored { setting, reason } in ignored.into_iter().chain(unread) {
             tracing::warn!(setting, reason, "setting ignored");

@@ -154,10 +154,10 @@ mod tests {
 
     use opentelemetry::KeyValue;
 
-    use super::super::{Figures, Identity, Objectives, PostOutcome, Seating, ShardFigures, Sli};
+    use super::super::{Figures, Objectives, PodIdentity, PostOutcome, Seating, ShardFigures, Sli};
 
     fn pod() -> Sli {
-        let identity = Identity { pod: "pod\"1\\".to_owned(), track: "blue".to_owned() };
+        let identity = PodIdentity { pod: "pod\"1\\".to_owned(), track: "blue".to_owned() };
         Sli::new(&identity, Objectives::default())
     }
 

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{events::Signal, otlp::Settings, sli::Sli};
+use super::{events::Signal, otlp::OtlpSettings, sli::Sli};
 
 /// How long a push may take, whatever the exporter thinks of it.
 const PUSH_WITHIN: Duration = Duration::from_secs(15);
@@ -32,7 +32,7 @@ pub(super) struct Push {
 
 /// What is pushed.
 pub(super) struct Pushed {
-    pub(super) settings: Settings,
+    pub(super) settings: OtlpSettings,
     pub(super) resource: Resource,
     pub(super) sli: Sli,
     /// Finished spans; none where none are made.

@@ -11,7 +11,7 @@ use super::{
 
 /// Whose pod this is, for the resource of every signal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Identity {
+pub struct PodIdentity {
     /// The pod's name.
     pub pod: String,
     /// The pod's track.
@@ -25,10 +25,10 @@ const ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
 /// An attribute list that cannot be read is discarded as a whole, see
 /// <https://opentelemetry.io/docs/specs/otel/resource/sdk/#specifying-resource-information-via-an-environment-variable>.
 pub(super) fn read(
-    identity: &Identity,
+    identity: &PodIdentity,
     variable: impl Fn(&str) -> Option<String>,
 ) -> (Resource, Vec<Ignored>) {
-    let Identity { pod, track } = identity;
+    let PodIdentity { pod, track } = identity;
     let own = [
         ("service.name", "fanfare"),
         ("service.version", VERSION),
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     fn attributes(list: &str) -> (Vec<(String, String)>, Vec<Ignored>) {
-        let identity = Identity { pod: "p".to_owned(), track: "blue".to_owned() };
+        let identity = PodIdentity { pod: "p".to_owned(), track: "blue".to_owned() };
         let (resource, ignored) = read(&identity, |name| (name == ATTRIBUTES).then(|| list.to_owned()));
         let pairs = resource.iter().map(|(key, value)| (key.to_string(), value.to_string()));
         let mut pairs: Vec<_> = pairs.collect();
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn given_attributes_replace_the_pods_own() {
         assert_eq!(value("fanfare.track=green", "fanfare.track").as_deref(), Some("green"));
-        let identity = Identity::default();
+        let identity = PodIdentity::default();
         let both = |name: &str| {
             (name == "OTEL_SERVICE_NAME" || name == ATTRIBUTES).then(|| "service.name=x".to_owned())
         };

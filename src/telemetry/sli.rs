@@ -14,10 +14,10 @@ use super::{
     events::{JoinSource, JoinSpeed, Objectives, PostOutcome, Seating, Signal},
     figures::{Counts, Figures},
     instruments::{self, Durations},
-    lately::{Lately, Quantiles},
     meters::Meters,
     prometheus,
-    resource::{self, Identity},
+    resource::{self, PodIdentity},
+    rolling_histogram::{Quantiles, RollingHistogram},
     tally::Tally,
 };
 
@@ -36,21 +36,21 @@ struct Inner {
 /// What a person sees on the page of a pod.
 #[derive(Debug, Default)]
 struct Latencies {
-    delivery: Lately,
-    join: Lately,
+    delivery: RollingHistogram,
+    join: RollingHistogram,
 }
 
 /// A new set of counts for a pod without a name, with the usual objectives; tests use it.
 impl Default for Sli {
     fn default() -> Self {
-        Self::new(&Identity::default(), Objectives::default())
+        Self::new(&PodIdentity::default(), Objectives::default())
     }
 }
 
 impl Sli {
     /// A new set of counts for a pod.
     #[must_use]
-    pub fn new(identity: &Identity, objectives: Objectives) -> Self {
+    pub fn new(identity: &PodIdentity, objectives: Objectives) -> Self {
         Self::of(resource::read(identity, |_| None).0, objectives)
     }
 

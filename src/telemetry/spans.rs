@@ -15,14 +15,14 @@ use opentelemetry_sdk::{
 };
 use tokio::sync::mpsc;
 
-use super::{events::Signal, meters::SCOPE, otlp::Settings, sli::Sli};
+use super::{events::Signal, meters::SCOPE, otlp::OtlpSettings, sli::Sli};
 
 /// How many finished spans wait to be pushed, at about 1 KiB each. A further one is dropped and counted.
 const QUEUE: usize = 2_048;
 
 /// Makes spans; what comes out at the other end is for the push.
 pub(super) fn tracer(
-    settings: &Settings,
+    settings: &OtlpSettings,
     resource: Resource,
     sli: &Sli,
 ) -> (SdkTracer, mpsc::Receiver<SpanData>) {

@@ -16,7 +16,7 @@ use super::{
 
 /// The pushed signals.
 #[derive(Debug, Clone)]
-pub(super) struct Settings {
+pub(super) struct OtlpSettings {
     /// The destination of metrics, if they are pushed.
     pub(super) metrics: Option<Target>,
     /// The destination of spans, if they are made and pushed.
@@ -31,10 +31,10 @@ pub(super) struct Settings {
     pub(super) follows: bool,
 }
 
-impl Settings {
+impl OtlpSettings {
     /// Reads the environment. Without an endpoint nothing is pushed.
     pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> (Self, Vec<Ignored>) {
-        let mut reading = Reading { variable, ignored: Vec::new() };
+        let mut reading = EnvReading { variable, ignored: Vec::new() };
         let off = reading.is_disabled();
         let (sampler, follows) = reading.sampler();
         let settings = Self {
@@ -50,12 +50,12 @@ impl Settings {
     }
 }
 
-struct Reading<V> {
+struct EnvReading<V> {
     variable: V,
     ignored: Vec<Ignored>,
 }
 
-impl<V: Fn(&str) -> Option<String>> Reading<V> {
+impl<V: Fn(&str) -> Option<String>> EnvReading<V> {
     /// A variable's value; an empty one is none.
     fn text(&self, name: &str) -> Option<String> {
         let value = (self.variable)(name)?;

@@ -1,8 +1,8 @@
 use super::*;
 
-fn read(variables: &[(&str, &str)]) -> (Settings, Vec<Ignored>) {
+fn read(variables: &[(&str, &str)]) -> (OtlpSettings, Vec<Ignored>) {
     let find = |name: &str| variables.iter().find(|(known, _)| *known == name);
-    Settings::read(|name| find(name).map(|(_, value)| (*value).to_owned()))
+    OtlpSettings::read(|name| find(name).map(|(_, value)| (*value).to_owned()))
 }
 
 const ENDPOINT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317");

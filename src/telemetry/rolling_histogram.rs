@@ -24,26 +24,26 @@ pub struct Quantiles {
 
 /// Latencies by size, in a minute that fills and the one before it: 2 KiB.
 #[derive(Debug)]
-pub(super) struct Lately {
+pub(super) struct RollingHistogram {
     /// Guards the minutes; held for an addition.
-    minutes: Mutex<Minutes>,
+    minutes: Mutex<HistogramPair>,
 }
 
 #[derive(Debug)]
-struct Minutes {
+struct HistogramPair {
     began: Instant,
     now: Box<[u64; BUCKETS]>,
     before: Box<[u64; BUCKETS]>,
 }
 
-impl Default for Lately {
+impl Default for RollingHistogram {
     fn default() -> Self {
         let none = || Box::new([0; BUCKETS]);
-        Self { minutes: Mutex::new(Minutes { began: Instant::now(), now: none(), before: none() }) }
+        Self { minutes: Mutex::new(HistogramPair { began: Instant::now(), now: none(), before: none() }) }
     }
 }
 
-impl Lately {
+impl RollingHistogram {
     pub(super) fn record(&self, took: Duration) {
         let mut minutes = self.minutes.lock();
         minutes.turn(Instant::now());
@@ -71,7 +71,7 @@ impl Lately {
     }
 }
 
-impl Minutes {
+impl HistogramPair {
     fn turn(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.began);
         if passed >= MINUTE {
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn quantiles_are_at_most_a_quarter_too_high() {
         for micros in [1, 2, 3, 7, 100, 1_000, 199_999, 200_000, 5_000_000, 3_000_000_000] {
-            let lately = Lately::default();
+            let lately = RollingHistogram::default();
             lately.record(Duration::from_micros(micros));
             let Quantiles { count, p50, p99 } = lately.quantiles().unwrap();
             assert_eq!((count, p50), (1, p99));
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn the_tail_is_told_from_the_middle() {
-        let lately = Lately::default();
+        let lately = RollingHistogram::default();
         assert_eq!(lately.quantiles(), None);
         (0..97).for_each(|_| lately.record(Duration::from_millis(1)));
         (0..3).for_each(|_| lately.record(Duration::from_secs(1)));
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_minute_is_forgotten_after_the_next() {
-        let lately = Lately::default();
+        let lately = RollingHistogram::default();
         lately.record(Duration::from_millis(1));
         let began = lately.minutes.lock().began;
         let at = |passed: Duration| {
