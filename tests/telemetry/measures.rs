@@ -144,14 +144,16 @@ async fn prometheus_own_tool_accepts_the_metrics() {
 #[tokio::test]
 async fn the_number_of_series_does_not_grow_with_streams() {
     let pod = Pod::start(&[]);
-    let (mut one, _two) = (Join::new(&pod, "one").open().await, Join::new(&pod, "two").open().await);
+    let (mut one, two) = (Join::new(&pod, "one").open().await, Join::new(&pod, "two").open().await);
     pod.post("one", "hi").await;
     one.comments(1).await;
-    // What is measured for the first time after the delivery has its series then.
-    let before = eventually("the delivery is measured", PATIENCE, async || {
+    // Nobody stays, who would be closed for a pong that this test does not send.
+    drop((one, two));
+    // What is measured for the first time after the delivery has its series then, and so has the end of a viewer.
+    let before = eventually("the delivery and both ends are measured", PATIENCE, async || {
         let scrape = Scrape::of(&pod).await;
         let measured = scrape.sum("fanfare_delivery_stage_duration_seconds_count", &["stage=\"fanout\""]);
-        (measured >= 1.0).then_some(scrape)
+        (measured >= 1.0 && scrape.sum("fanfare_closes_total", &[]) >= 2.0).then_some(scrape)
     })
     .await;
     for thousand in 0..100 {
