@@ -14,7 +14,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use fanfare::identity::{DEFAULT_LIFETIME, Identity, Settings};
+use fanfare::identity::{DEFAULT_LIFETIME, Identity, IdentitySettings};
 use ring::{
     hmac,
     rand::SystemRandom,
@@ -63,7 +63,7 @@ impl Case {
         let path =
             std::env::temp_dir().join(format!("fanfare-bench-{}-{}.json", std::process::id(), self.name));
         std::fs::write(&path, json!({"keys": [self.jwk]}).to_string()).unwrap();
-        let identity = Identity::load(Settings {
+        let identity = Identity::load(IdentitySettings {
             viewer_keys: Some(path.clone()),
             service_keys: None,
             issuer: Some("https://app.example".to_owned()),

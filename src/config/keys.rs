@@ -54,7 +54,7 @@ pub struct TokenFlags {
 
 impl KeyFlags {
     /// Checks them, and reads the files.
-    pub(super) fn check(self, faults: &mut Faults) -> identity::Settings {
+    pub(super) fn check(self, faults: &mut Faults) -> identity::IdentitySettings {
         let settings = self.settings(faults);
         if let Err(wrong) = Identity::load(settings.clone()) {
             faults.0.extend(wrong);
@@ -62,9 +62,9 @@ impl KeyFlags {
         settings
     }
 
-    fn settings(self, faults: &mut Faults) -> identity::Settings {
+    fn settings(self, faults: &mut Faults) -> identity::IdentitySettings {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-        identity::Settings {
+        identity::IdentitySettings {
             viewer_keys: self.viewer_keys.filter(|path| !path.as_os_str().is_empty()),
             service_keys: self.service_keys.filter(|path| !path.as_os_str().is_empty()),
             issuer: given(self.token_issuer),

@@ -97,7 +97,7 @@ pub struct Config {
     /// Address of the ops listener.
     pub ops_listen: SocketAddr,
     /// Where keys are, and what tokens have to say.
-    pub identity: identity::Settings,
+    pub identity: identity::IdentitySettings,
     /// Whether the demo page is served.
     pub demo: bool,
     /// The Redis shards; none for the embedded one.

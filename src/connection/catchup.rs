@@ -153,7 +153,7 @@ impl Joining<'_> {
     }
 
     fn hello(&self, position: Position, resumed: Resumed) -> SharedFrame {
-        let Request { stream, pass, session, secret, .. } = self.request;
+        let Request { stream, verified, session, secret, .. } = self.request;
         protocol::hello(&Hello {
             stream,
             session: session.as_str(),
@@ -161,7 +161,7 @@ impl Joining<'_> {
             position,
             resumed,
             viewers: self.seat.viewers(),
-            rights: pass.viewer().rights.list(),
+            rights: verified.viewer().rights.list(),
             slow_mode_ms: 0,
             closed: false,
             ping_ms: u64::try_from(PING_EVERY.as_millis()).unwrap_or(u64::MAX),

@@ -188,7 +188,7 @@ mod tests {
         }
 
         /// Lets time pass while the stream and the viewer do so many bytes a second; returns whether it lives.
-        fn pass(&mut self, time: Duration, stream: u64, reads: u64) -> bool {
+        fn verified(&mut self, time: Duration, stream: u64, reads: u64) -> bool {
             let end = self.now + time;
             while self.now < end {
                 self.now += STEP;
@@ -226,15 +226,15 @@ mod tests {
     #[test]
     fn a_viewer_that_answers_is_pinged_again_and_a_silent_one_is_dead() {
         let mut path = Path::new();
-        assert!(path.pass(Duration::from_secs(600), 50_000, 100_000));
+        assert!(path.verified(Duration::from_secs(600), 50_000, 100_000));
         assert!((24..=30).contains(&path.pings), "{} pings in ten minutes", path.pings);
         assert!(path.took.iter().all(|took| *took <= STEP), "{:?}", path.took);
         assert_eq!(path.limit, u64::MAX);
 
         let mut path = Path::new();
-        assert!(path.pass(Duration::from_secs(60), 1, 1_000));
+        assert!(path.verified(Duration::from_secs(60), 1, 1_000));
         let died = path.now;
-        while path.pass(STEP, 0, 0) {}
+        while path.verified(STEP, 0, 0) {}
         assert!(path.now - died <= PING_EVERY + PONG_WITHIN + STEP, "{:?}", path.now - died);
     }
 
@@ -245,9 +245,9 @@ mod tests {
     fn a_slow_viewer_behind_a_proxy_lives_and_its_unread_bytes_are_few() {
         for reads in [8_000, 16_000, 30_000] {
             let mut path = Path::new();
-            assert!(path.pass(Duration::from_secs(120), 32_000, reads), "{reads}: dead at first");
+            assert!(path.verified(Duration::from_secs(120), 32_000, reads), "{reads}: dead at first");
             for _ in 0..80 {
-                assert!(path.pass(Duration::from_secs(5), 32_000, reads), "{reads}: dead later");
+                assert!(path.verified(Duration::from_secs(5), 32_000, reads), "{reads}: dead later");
                 assert!(path.unread() <= 256 * 1024, "{reads}: {}", path.unread());
             }
             let delay = path.unread() / reads;
@@ -259,15 +259,15 @@ mod tests {
     #[test]
     fn a_viewer_that_stalls_is_sent_nothing_more_soon_and_is_dead_in_the_end() {
         let mut path = Path::new();
-        assert!(path.pass(Duration::from_secs(60), 55_000, 100_000));
+        assert!(path.verified(Duration::from_secs(60), 55_000, 100_000));
         let (stalled, read) = (path.now, path.read);
         while path.pulse.window.is_none() {
-            assert!(path.pass(STEP, 55_000, 0));
+            assert!(path.verified(STEP, 55_000, 0));
         }
         assert!(path.now - stalled <= PING_EVERY + SLOW_PONG + STEP);
-        path.pass(STEP, 55_000, 0);
+        path.verified(STEP, 55_000, 0);
         let written = path.written;
-        while path.pass(STEP, 55_000, 0) {}
+        while path.verified(STEP, 55_000, 0) {}
         assert!(path.written <= (read + MOST_UNREAD + 55_000).max(written));
         assert!(path.now - stalled <= PING_EVERY + PONG_AT_LAST + STEP, "{:?}", path.now - stalled);
     }
@@ -277,24 +277,24 @@ mod tests {
     #[test]
     fn one_late_pong_is_forgiven_within_seconds() {
         let mut path = Path::new();
-        assert!(path.pass(Duration::from_secs(60), 50_000, 100_000));
+        assert!(path.verified(Duration::from_secs(60), 50_000, 100_000));
         // It stops for 3 s just when it is pinged.
         while path.pulse.ping.is_none() {
-            path.pass(STEP, 50_000, 100_000);
+            path.verified(STEP, 50_000, 100_000);
             if path.pulse.due <= path.now + STEP {
-                path.pass(Duration::from_secs(3), 50_000, 0);
+                path.verified(Duration::from_secs(3), 50_000, 0);
             }
         }
-        path.pass(STEP, 50_000, 1_000_000);
+        path.verified(STEP, 50_000, 1_000_000);
         assert!(path.took.last().is_some_and(|took| *took > SLOW_PONG), "{:?}", path.took);
         assert!(path.pulse.window.is_some());
         let late = path.now;
         while path.pulse.window.is_some() {
-            assert!(path.pass(STEP, 50_000, 1_000_000));
+            assert!(path.verified(STEP, 50_000, 1_000_000));
         }
         assert!(path.now - late <= Duration::from_secs(6), "{:?}", path.now - late);
         let before = path.pings;
-        path.pass(Duration::from_secs(100), 50_000, 100_000);
+        path.verified(Duration::from_secs(100), 50_000, 100_000);
         assert!(path.pings - before <= 6, "it is pinged as rarely as before");
     }
 
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn pongs_that_answer_no_ping_are_ignored_once_a_viewer_has_answered_one() {
         let mut path = Path::new();
-        assert!(path.pass(Duration::from_secs(60), 100, 1_000));
+        assert!(path.verified(Duration::from_secs(60), 100, 1_000));
         let due = path.pulse.due();
         let Beat::Ping(number) = path.pulse.beat(due, false, || true) else { panic!("no ping is due") };
         path.pulse.pinged(due, path.written);

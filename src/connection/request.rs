@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{EntryId, Position, StreamId},
-    identity::{Pass, SessionSecret},
+    identity::{SessionSecret, VerifiedToken},
     limits::Keys,
 };
 
@@ -23,7 +23,7 @@ pub struct Request {
     /// The stream.
     pub stream: StreamId,
     /// Who watches; another pass may take its place while the socket lives.
-    pub pass: Pass,
+    pub verified: VerifiedToken,
     /// With whom else its frames and posts are counted.
     pub keys: Keys,
     /// This socket's own name; a guest's sockets have one name.

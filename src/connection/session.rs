@@ -1,6 +1,10 @@
 //! The task of one viewer.
 
-use std::{pin::Pin, pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep_until};
 
@@ -17,7 +21,7 @@ use super::{
 use crate::{
     domain::{Draft, Poster, Right, now_ms},
     hub::{Drained, Seat},
-    identity::{BadToken, Pass},
+    identity::{BadToken, VerifiedToken},
     limits::PostCharge,
     protocol::{self, ClientFrame, Close, Code, ReconnectReason, SharedFrame},
     release::Move,
@@ -46,7 +50,7 @@ pub(super) fn serve<'a>(
     async move {
         let arrival = Arrival::new(&context.sli, Instant::now());
         let seat = context.hub.sit(&request.stream, wire.clone());
-        context.shards.arrived(&request.stream, &request.pass.viewer().author.id);
+        context.shards.arrived(&request.stream, &request.verified.viewer().author.id);
         let joining = Joining { context, seat: &seat, request };
         let allowance = Allowance { limits: &context.limits, keys: &request.keys };
         let reader = Reader::new(wire, &seat, std::mem::take(early), allowance);
@@ -91,7 +95,7 @@ struct Session<'a> {
     catchup: Option<Catchup>,
     step: Job<'a, (Vec<SharedFrame>, Next)>,
     post: Job<'a, (SharedFrame, PostCharge)>,
-    pass: Pass,
+    verified: VerifiedToken,
     term: Term,
     arrival: Arrival<'a>,
     /// When a viewer that was asked to go is closed.
@@ -100,7 +104,7 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     fn new(joining: &'a Joining<'a>, wire: &'a Wire, reader: Reader<'a>, arrival: Arrival<'a>) -> Self {
-        let (pass, now) = (joining.request.pass.clone(), Instant::now());
+        let (verified, now) = (joining.request.verified.clone(), Instant::now());
         Self {
             joining,
             seat: joining.seat,
@@ -110,8 +114,8 @@ impl<'a> Session<'a> {
             catchup: Some(Catchup::Closed { told: false }),
             step: None,
             post: None,
-            term: Term::new(&pass, now),
-            pass,
+            term: Term::new(&verified, now),
+            verified,
             arrival,
             leave_by: None,
         }
@@ -120,9 +124,9 @@ impl<'a> Session<'a> {
     async fn run(&mut self) -> End {
         let Context { identity, release, .. } = self.joining.context;
         let mut asked = pin!(release.asked());
-        let mut revocations = pin!(identity.revocations_near(&self.pass));
+        let mut revocations = pin!(identity.revocations_near(&self.verified));
         let mut timer = pin!(sleep_until(self.pulse.due()));
-        if identity.is_revoked(&self.pass) {
+        if identity.is_revoked(&self.verified) {
             return End::Close(Close::TokenEnded);
         }
         loop {
@@ -157,8 +161,8 @@ impl<'a> Session<'a> {
                 () = writable(self.wire), if full_since.is_some() => {}
                 () = self.seat.woken() => {}
                 () = &mut revocations => {
-                    revocations.set(identity.revocations_near(&self.pass));
-                    if identity.is_revoked(&self.pass) {
+                    revocations.set(identity.revocations_near(&self.verified));
+                    if identity.is_revoked(&self.verified) {
                         return End::Close(Close::TokenEnded);
                     }
                 }
@@ -213,8 +217,8 @@ impl<'a> Session<'a> {
             Ok(ClientFrame::Ping) => self.seat.push(&protocol::pong(now_ms())),
             Ok(ClientFrame::Post { reference, draft }) => match self.reader.may_post() {
                 Ok(()) => {
-                    let (joining, pass) = (self.joining, self.pass.clone());
-                    self.post = Some(Box::pin(post(joining, pass, reference, draft)));
+                    let (joining, verified) = (self.joining, self.verified.clone());
+                    self.post = Some(Box::pin(post(joining, verified, reference, draft)));
                 }
                 Err(too_often) => {
                     self.joining.context.desk.count_refused();
@@ -236,17 +240,17 @@ impl<'a> Session<'a> {
     /// Goes on with another token of the same user; if it is none, the old one stays.
     fn refresh(&mut self, token: &str) -> Result<(), (Code, String)> {
         let Joining { context, request, .. } = self.joining;
-        let pass = context.identity.check(token).map_err(|bad| (code_of(bad), bad.to_string()))?;
-        let viewer = pass.viewer();
+        let verified = context.identity.check(token).map_err(|bad| (code_of(bad), bad.to_string()))?;
+        let viewer = verified.viewer();
         let not_allowed = |what: &str| Err((Code::NotAllowed, what.to_owned()));
-        if viewer.author.id != self.pass.viewer().author.id {
+        if viewer.author.id != self.verified.viewer().author.id {
             return not_allowed("the token is of another user");
         }
         if !viewer.streams.allow(&request.stream) || !viewer.rights.have(Right::Watch) {
             return not_allowed("the token does not allow to watch this stream");
         }
-        self.term.renew(&self.pass, &pass, Instant::now());
-        self.pass = pass;
+        self.term.renew(&self.verified, &verified, Instant::now());
+        self.verified = verified;
         Ok(())
     }
 
@@ -272,7 +276,7 @@ impl<'a> Session<'a> {
 
     fn overdue(&mut self, full_since: Option<Instant>) -> Option<Close> {
         let now = Instant::now();
-        match self.term.turn(&self.pass, now) {
+        match self.term.turn(&self.verified, now) {
             Turn::Over => return Some(Close::TokenEnded),
             Turn::Expiring(in_ms) => self.seat.push(&protocol::expiring(in_ms)),
             Turn::Wait => {}
@@ -300,12 +304,12 @@ fn code_of(bad: BadToken) -> Code {
 
 async fn post(
     joining: &Joining<'_>,
-    pass: Pass,
+    verified: VerifiedToken,
     reference: Option<String>,
     draft: Draft,
 ) -> (SharedFrame, PostCharge) {
     let Joining { context, request, .. } = joining;
-    let answer = context.desk.post(Poster::Viewer(pass.viewer()), &request.stream, draft).await;
+    let answer = context.desk.post(Poster::Viewer(verified.viewer()), &request.stream, draft).await;
     let frame = match &answer {
         Ok(accepted) => protocol::posted(reference.as_deref(), accepted),
         Err(refusal) => protocol::refused(reference.as_deref(), refusal),

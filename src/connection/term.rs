@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::identity::Pass;
+use crate::identity::VerifiedToken;
 
 /// The share of a token's life before its end in which the viewer is warned.
 const WARN_SHARE: u32 = 5;
@@ -36,14 +36,14 @@ pub(super) enum Turn {
 }
 
 impl Term {
-    pub(super) fn new(pass: &Pass, now: Instant) -> Self {
+    pub(super) fn new(verified: &VerifiedToken, now: Instant) -> Self {
         let mut term = Self { only_end: false, warned_at: None, due: None };
-        term.plan(pass.time_left(), pass.life(), now);
+        term.plan(verified.time_left(), verified.life(), now);
         term
     }
 
     /// Goes on with the pass of a refresh. A token that is shown again is not warned of again.
-    pub(super) fn renew(&mut self, old: &Pass, new: &Pass, now: Instant) {
+    pub(super) fn renew(&mut self, old: &VerifiedToken, new: &VerifiedToken, now: Instant) {
         if !new.has_times_of(old) {
             self.plan(new.time_left(), new.life(), now);
         }
@@ -63,12 +63,12 @@ impl Term {
     }
 
     /// What is due now.
-    pub(super) fn turn(&mut self, pass: &Pass, now: Instant) -> Turn {
+    pub(super) fn turn(&mut self, verified: &VerifiedToken, now: Instant) -> Turn {
         if self.due.is_none_or(|due| now < due) {
             return Turn::Wait;
         }
         // The end is by the wall clock, which may have been put back or forth meanwhile.
-        pass.time_left().map_or(Turn::Wait, |left| self.turn_with(left, now))
+        verified.time_left().map_or(Turn::Wait, |left| self.turn_with(left, now))
     }
 
     fn turn_with(&mut self, left: Duration, now: Instant) -> Turn {

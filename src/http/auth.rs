@@ -14,7 +14,7 @@ use axum::{
 use super::{Api, Problem};
 use crate::{
     domain::{Poster, Refusal, Right, Service, StreamId, Viewer},
-    identity::{Identity, Pass},
+    identity::{Identity, VerifiedToken},
     limits::{PostCharge, TooOften},
 };
 
@@ -26,7 +26,7 @@ const BEARER_SCHEME: &str = "Bearer";
 /// Whoever calls a REST route: a service by its key, or a viewer by its token.
 pub(super) enum Caller {
     Service(Service),
-    Viewer(Pass, IpAddr),
+    Viewer(VerifiedToken, IpAddr),
 }
 
 /// A service, by its key.
@@ -37,7 +37,7 @@ impl Caller {
     pub(super) fn poster(&self) -> Poster<'_> {
         match self {
             Self::Service(service) => Poster::Service(service),
-            Self::Viewer(pass, _) => Poster::Viewer(pass.viewer()),
+            Self::Viewer(verified, _) => Poster::Viewer(verified.viewer()),
         }
     }
 
@@ -45,7 +45,7 @@ impl Caller {
     pub(super) fn may_read(&self, stream: &StreamId) -> Result<(), Problem> {
         match self {
             Self::Service(service) => may_see(service, stream),
-            Self::Viewer(pass, _) => may_watch(pass.viewer(), stream),
+            Self::Viewer(verified, _) => may_watch(verified.viewer(), stream),
         }
     }
 
@@ -53,8 +53,8 @@ impl Caller {
     pub(super) fn may_post(&self, api: &Api, stream: &StreamId) -> Result<(), Problem> {
         match self {
             Self::Service(service) => may_post(api, service),
-            Self::Viewer(pass, address) => {
-                let keys = api.0.limits.keys(&pass.viewer().author.id, *address, stream);
+            Self::Viewer(verified, address) => {
+                let keys = api.0.limits.keys(&verified.viewer().author.id, *address, stream);
                 counted(api, api.0.limits.post(&keys, None))
             }
         }
@@ -65,8 +65,8 @@ impl Caller {
         let limits = &api.0.limits;
         match self {
             Self::Service(service) => limits.settle_of_service(&service.name, charge),
-            Self::Viewer(pass, address) => {
-                limits.settle(&limits.keys(&pass.viewer().author.id, *address, stream), None, charge);
+            Self::Viewer(verified, address) => {
+                limits.settle(&limits.keys(&verified.viewer().author.id, *address, stream), None, charge);
             }
         }
     }
@@ -148,7 +148,11 @@ pub(super) fn may_watch(viewer: &Viewer, stream: &StreamId) -> Result<(), Proble
 ///
 /// # Errors
 /// None came, or several did: which of them counts would be a guess.
-pub(super) fn pass(headers: &HeaderMap, query: Option<&str>, identity: &Identity) -> Result<Pass, Problem> {
+pub(super) fn verified(
+    headers: &HeaderMap,
+    query: Option<&str>,
+    identity: &Identity,
+) -> Result<VerifiedToken, Problem> {
     let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     let entries = offered.flat_map(|value| value.split(',')).map(str::trim);
     let by_entry = entries.filter_map(|entry| entry.strip_prefix(BEARER_ENTRY));

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     connection::{self, After, Connections},
     domain::{EntryId, Viewer},
-    identity::{BadSecret, Pass, SessionSecret},
+    identity::{BadSecret, SessionSecret, VerifiedToken},
     net::{Offer, PeerInfo},
     protocol::SUBPROTOCOL,
 };
@@ -54,21 +54,21 @@ pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Re
     let handover = Handover::of(&mut parts)
         .ok_or_else(|| Problem::upgrade_required("this connection cannot be upgraded"))?;
 
-    let (session, secret, pass) = if api.0.identity.is_open() {
+    let (session, secret, verified) = if api.0.identity.is_open() {
         open_pass(query.name.as_deref(), query.session.as_deref())?
     } else {
-        let pass = auth::pass(&parts.headers, query.token.as_deref(), &api.0.identity)?;
-        (EntryId::random(), None, pass)
+        let verified = auth::verified(&parts.headers, query.token.as_deref(), &api.0.identity)?;
+        (EntryId::random(), None, verified)
     };
-    auth::may_watch(pass.viewer(), &stream)?;
+    auth::may_watch(verified.viewer(), &stream)?;
     let after = match query.after.as_deref() {
         None | Some("") => After::Nothing,
         Some(after) => after.parse().map_or(After::Unknown, After::Place),
     };
-    let keys = api.0.limits.keys(&pass.viewer().author.id, api.address_of(&parts), &stream);
+    let keys = api.0.limits.keys(&verified.viewer().author.id, api.address_of(&parts), &stream);
     api.0.limits.join(&keys).map_err(Problem::joins_too_often)?;
     tracing::debug!(%stream, version = ?parts.version, "a viewer's handshake was accepted");
-    let request = Box::new(connection::Request { stream, pass, keys, session, secret, after });
+    let request = Box::new(connection::Request { stream, verified, keys, session, secret, after });
 
     // Before the 101: a drain that begins now waits for this viewer too.
     let place = api.0.tasks.place();
@@ -84,11 +84,11 @@ pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Re
 }
 
 /// The session, and a guest's secret of it, beside the pass.
-type OpenPass = (EntryId, Option<SessionSecret>, Pass);
+type OpenToken = (EntryId, Option<SessionSecret>, VerifiedToken);
 
 /// A pass where there are no keys. A viewer without a name is a guest, who shows the secret of an earlier socket's session
 /// to be the same one.
-fn open_pass(name: Option<&str>, secret: Option<&str>) -> Result<OpenPass, Problem> {
+fn open_pass(name: Option<&str>, secret: Option<&str>) -> Result<OpenToken, Problem> {
     let name = name.filter(|name| !name.is_empty());
     let secret = match secret.filter(|secret| name.is_none() && !secret.is_empty()) {
         Some(secret) => Some(secret.parse().map_err(|bad: BadSecret| Problem::bad_request(bad.to_string()))?),
@@ -100,7 +100,7 @@ fn open_pass(name: Option<&str>, secret: Option<&str>) -> Result<OpenPass, Probl
             "name must be 1 to 64 visible characters in 128 bytes, without control characters",
         )
     })?;
-    Ok((session, secret, Pass::open(viewer)))
+    Ok((session, secret, VerifiedToken::open(viewer)))
 }
 
 /// A viewer's task.

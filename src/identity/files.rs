@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use tokio::time::sleep;
 
-use super::{services::ServiceKeys, settings::Settings, verifier::Verifier};
+use super::{services::ServiceKeys, settings::IdentitySettings, verifier::Verifier};
 
 /// How often it is looked whether a file has changed. Orchestrators exchange mounted files, with a new one behind the
 /// same name, which not every way of being notified survives.
@@ -23,7 +23,7 @@ struct Texts {
 }
 
 /// Reads both files.
-pub(super) fn read(settings: &Settings) -> Result<(Verifier, ServiceKeys), Vec<String>> {
+pub(super) fn read(settings: &IdentitySettings) -> Result<(Verifier, ServiceKeys), Vec<String>> {
     let mut faults = Vec::new();
     let mut text = |name: &str, path: Option<&Path>| match path.map(std::fs::read).transpose() {
         Ok(text) => text,
@@ -39,7 +39,7 @@ pub(super) fn read(settings: &Settings) -> Result<(Verifier, ServiceKeys), Vec<S
     if faults.is_empty() { parse(settings, &texts) } else { Err(faults) }
 }
 
-fn parse(settings: &Settings, texts: &Texts) -> Result<(Verifier, ServiceKeys), Vec<String>> {
+fn parse(settings: &IdentitySettings, texts: &Texts) -> Result<(Verifier, ServiceKeys), Vec<String>> {
     let checked = |text: &'_ Option<Vec<u8>>| match text {
         Some(text) if text.len() > MAX_BYTES => Err(vec!["the file is over 1 MiB".to_owned()]),
         Some(text) => Ok(Some(text.clone())),
@@ -68,7 +68,7 @@ fn named(setting: &str, path: Option<&Path>) -> String {
 }
 
 /// Looks for ever whether a file has changed, and hands on what stands in both then.
-pub(super) async fn keep_up(settings: &Settings, exchange: impl Fn(Verifier, ServiceKeys)) {
+pub(super) async fn keep_up(settings: &IdentitySettings, exchange: impl Fn(Verifier, ServiceKeys)) {
     if settings.is_open() {
         return std::future::pending().await;
     }

@@ -20,7 +20,7 @@ const COORDINATE_BYTES: usize = 32;
 const KNOWN: &str = "HS256 with oct, RS256 with RSA, ES256 with EC P-256, EdDSA with OKP Ed25519";
 
 /// A key, for one algorithm and nothing else.
-pub(super) struct Key {
+pub(super) struct VerifyingKey {
     /// `None`: any token may be signed with it.
     pub(super) kid: Option<String>,
     pub(super) algorithm: Algorithm,
@@ -30,7 +30,7 @@ pub(super) struct Key {
 /// The keys of a set.
 pub(super) struct KeySet {
     /// At least one.
-    pub(super) usable: Vec<Key>,
+    pub(super) usable: Vec<VerifyingKey>,
     /// The others, each with the reason.
     pub(super) passed_over: Vec<String>,
 }
@@ -81,7 +81,7 @@ impl KeySet {
                 Some(jwk) if jwk.d.is_some() => {
                     private.push(named("this is a private key: it belongs to the issuer alone".to_owned()));
                 }
-                Some(jwk) => match Key::new(jwk) {
+                Some(jwk) => match VerifyingKey::new(jwk) {
                     Ok(key) => usable.push(key),
                     Err(reason) => passed_over.push(named(reason)),
                 },
@@ -109,7 +109,7 @@ pub(super) fn algorithm_named(name: &str) -> Option<Algorithm> {
     }
 }
 
-impl Key {
+impl VerifyingKey {
     /// A key, or the reason why it is not for viewers' tokens.
     fn new(jwk: Jwk) -> Result<Self, String> {
         if jwk.r#use.as_ref().is_some_and(|of| of != "sig") {

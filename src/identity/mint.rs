@@ -5,7 +5,7 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde::Serialize;
 
-use super::{Settings, jwk, provider, verifier::Verifier};
+use super::{IdentitySettings, jwk, provider, verifier::Verifier};
 use crate::domain::now_ms;
 
 /// What a token is to say.
@@ -26,7 +26,7 @@ pub struct Grant {
 }
 
 #[derive(Serialize)]
-struct Claims<'a> {
+struct MintedClaims<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     iss: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,7 +44,7 @@ struct Claims<'a> {
 ///
 /// # Errors
 /// What is missing, or what a pod with these settings would refuse the token for.
-pub fn mint(settings: &Settings, grant: &Grant) -> Result<String, String> {
+pub fn mint(settings: &IdentitySettings, grant: &Grant) -> Result<String, String> {
     let path = settings.viewer_keys.as_ref().ok_or("FANFARE_VIEWER_KEYS names no file")?;
     let text =
         std::fs::read(path).map_err(|error| format!("FANFARE_VIEWER_KEYS: {}: {error}", path.display()))?;
@@ -63,7 +63,7 @@ pub fn mint(settings: &Settings, grant: &Grant) -> Result<String, String> {
     let secret = key.secret()?;
     provider::install();
     let now_s = now_ms() / 1_000;
-    let claims = Claims {
+    let claims = MintedClaims {
         iss: settings.issuer.as_deref(),
         aud: settings.audience.as_deref(),
         sub: &grant.sub,

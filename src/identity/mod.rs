@@ -1,6 +1,6 @@
 //! Who somebody is: tokens of viewers, keys of services, and whose tokens no longer count.
 //!
-//! Only [`Identity::check`] makes a viewer's [`Pass`] of a token, and only [`Identity::service`] makes a
+//! Only [`Identity::check`] makes a viewer's [`VerifiedToken`] of a token, and only [`Identity::service`] makes a
 //! [`Service`] of a key. Both files of keys are read again when they change. A pod without keys is *open*: viewers are
 //! whoever they say, and every backend is one service.
 
@@ -8,12 +8,12 @@ mod files;
 mod guest;
 mod jwk;
 mod mint;
-mod pass;
 mod provider;
 mod revocations;
 mod services;
 mod settings;
 mod token;
+mod verified_token;
 mod verifier;
 
 use std::sync::Arc;
@@ -21,23 +21,23 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use crate::domain::{Service, now_ms};
-use pass::ISSUER_AHEAD_MS;
 use revocations::Revocations;
 use services::ServiceKeys;
+use verified_token::ISSUER_AHEAD_MS;
 use verifier::Verifier;
 
 pub use guest::{BadSecret, SessionSecret};
 pub use mint::{Grant, mint};
-pub use pass::Pass;
-pub use settings::{DEFAULT_LIFETIME, LEAST_LIFETIME, Settings};
+pub use settings::{DEFAULT_LIFETIME, IdentitySettings, LEAST_LIFETIME};
 pub use token::{BadToken, MAX_TOKEN_BYTES};
+pub use verified_token::VerifiedToken;
 
 /// Knows the keys, and whose tokens were revoked. Cloning shares it.
 #[derive(Clone)]
 pub struct Identity(Arc<Inner>);
 
 struct Inner {
-    settings: Settings,
+    settings: IdentitySettings,
     /// Guards the keys for viewers' tokens; held while they are taken out, or exchanged for newer ones.
     viewers: RwLock<Arc<Verifier>>,
     /// Guards the keys of services, likewise.
@@ -50,7 +50,7 @@ impl Identity {
     ///
     /// # Errors
     /// Every fault, with its setting's name. None of them holds a key.
-    pub fn load(settings: Settings) -> Result<Self, Vec<String>> {
+    pub fn load(settings: IdentitySettings) -> Result<Self, Vec<String>> {
         let (viewers, services) = files::read(&settings)?;
         Ok(Self(Arc::new(Inner {
             settings,
@@ -70,10 +70,10 @@ impl Identity {
     ///
     /// # Errors
     /// [`BadToken`]: whoever sent it is nobody.
-    pub fn check(&self, token: &str) -> Result<Pass, BadToken> {
+    pub fn check(&self, token: &str) -> Result<VerifiedToken, BadToken> {
         let verifier = Arc::clone(&self.0.viewers.read());
-        let pass = verifier.check(token, now_ms())?;
-        if self.0.revocations.concern(&pass) { Err(BadToken::Revoked) } else { Ok(pass) }
+        let verified = verifier.check(token, now_ms())?;
+        if self.0.revocations.concern(&verified) { Err(BadToken::Revoked) } else { Ok(verified) }
     }
 
     /// The service whose key this is.
@@ -91,14 +91,17 @@ impl Identity {
 
     /// Whether the pass no longer counts because its user was revoked.
     #[must_use]
-    pub fn is_revoked(&self, pass: &Pass) -> bool {
-        self.0.revocations.concern(pass)
+    pub fn is_revoked(&self, verified: &VerifiedToken) -> bool {
+        self.0.revocations.concern(verified)
     }
 
     /// Returns once a user was revoked since the call: this one, or one of few others. Who waits asks
     /// [`Self::is_revoked`] after each call and each return.
-    pub fn revocations_near<'a>(&'a self, pass: &Pass) -> impl Future<Output = ()> + Send + use<'a> {
-        self.0.revocations.news(pass)
+    pub fn revocations_near<'a>(
+        &'a self,
+        verified: &VerifiedToken,
+    ) -> impl Future<Output = ()> + Send + use<'a> {
+        self.0.revocations.news(verified)
     }
 
     /// The time for which a revocation is kept, in milliseconds: until the last token that it concerns has expired, whose

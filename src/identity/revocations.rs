@@ -8,7 +8,7 @@ use std::{
 use parking_lot::RwLock;
 use tokio::sync::{Notify, futures::Notified};
 
-use super::Pass;
+use super::VerifiedToken;
 
 /// At how many places viewers wait for news of their users. A revocation wakes those at one, not the pod's every viewer.
 const PLACES: usize = 1_024;
@@ -60,14 +60,14 @@ impl Revocations {
     }
 
     /// Returns whether the pass may be from before its user's revocation, or of that moment.
-    pub(super) fn concern(&self, pass: &Pass) -> bool {
+    pub(super) fn concern(&self, verified: &VerifiedToken) -> bool {
         let users = self.users.read();
-        users.get(&pass.viewer().author.id).is_some_and(|at_ms| pass.may_be_from_before(*at_ms))
+        users.get(&verified.viewer().author.id).is_some_and(|at_ms| verified.may_be_from_before(*at_ms))
     }
 
     /// Returns once a user at the pass's place was revoked since the call.
-    pub(super) fn news<'a>(&'a self, pass: &Pass) -> Notified<'a> {
-        self.place(&pass.viewer().author.id).notified()
+    pub(super) fn news<'a>(&'a self, verified: &VerifiedToken) -> Notified<'a> {
+        self.place(&verified.viewer().author.id).notified()
     }
 }
 
@@ -78,23 +78,23 @@ mod tests {
     use super::*;
     use crate::{
         domain::{Author, Rights, Streams, Viewer},
-        identity::pass::ISSUER_AHEAD_MS,
+        identity::verified_token::ISSUER_AHEAD_MS,
     };
 
-    fn pass(user: &str, issued_at_ms: u64) -> Pass {
+    fn verified(user: &str, issued_at_ms: u64) -> VerifiedToken {
         let author = Author { id: user.to_owned(), name: user.to_owned() };
         let viewer = Viewer { author, rights: Rights::WATCH, streams: Streams::ALL };
-        Pass::of_token(viewer, issued_at_ms, issued_at_ms + 1_000)
+        VerifiedToken::of_token(viewer, issued_at_ms, issued_at_ms + 1_000)
     }
 
     #[test]
     fn a_revocation_concerns_its_users_passes_from_before_it() {
         let revocations = Revocations::default();
         revocations.note("ann", 5_000, 0);
-        assert!(revocations.concern(&pass("ann", 5_000)) && revocations.concern(&pass("ann", 1)));
-        assert!(!revocations.concern(&pass("ben", 1)));
+        assert!(revocations.concern(&verified("ann", 5_000)) && revocations.concern(&verified("ann", 1)));
+        assert!(!revocations.concern(&verified("ben", 1)));
         revocations.note("ann", 3_000, 0);
-        assert!(revocations.concern(&pass("ann", 5_000)), "an older one takes nothing back");
+        assert!(revocations.concern(&verified("ann", 5_000)), "an older one takes nothing back");
     }
 
     /// Symptom: a token whose `iat` was ahead within the leeway outlived its user's revocation. Cause: the leeway that
@@ -103,8 +103,8 @@ mod tests {
     fn the_leeway_of_iat_counts_against_the_token() {
         let revocations = Revocations::default();
         revocations.note("ann", 5_000, 0);
-        assert!(revocations.concern(&pass("ann", 5_000 + ISSUER_AHEAD_MS)));
-        assert!(!revocations.concern(&pass("ann", 5_001 + ISSUER_AHEAD_MS)));
+        assert!(revocations.concern(&verified("ann", 5_000 + ISSUER_AHEAD_MS)));
+        assert!(!revocations.concern(&verified("ann", 5_001 + ISSUER_AHEAD_MS)));
     }
 
     #[test]
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn who_waits_is_told_of_a_revocation_of_its_user_even_before_it_looks() {
         let revocations = Revocations::default();
-        let ann = pass("ann", 5_000);
+        let ann = verified("ann", 5_000);
         let news = revocations.news(&ann);
         revocations.note("ann", 5_000, 0);
         assert!(news.now_or_never().is_some() && revocations.concern(&ann));
@@ -135,7 +135,7 @@ mod tests {
     fn few_of_those_who_wait_are_told_of_another_users_revocation() {
         let revocations = Revocations::default();
         let waiting =
-            (0..1_000).map(|user| revocations.news(&pass(&user.to_string(), 5_000))).collect::<Vec<_>>();
+            (0..1_000).map(|user| revocations.news(&verified(&user.to_string(), 5_000))).collect::<Vec<_>>();
         revocations.note("ann", 5_000, 0);
         let woken = waiting.into_iter().filter_map(Notified::now_or_never).count();
         assert!(woken < 100, "{woken}");

@@ -16,11 +16,11 @@ pub(super) struct ServiceKeys(Vec<(Digest, Service)>);
 
 #[derive(Deserialize)]
 struct File {
-    keys: Vec<Object<Line>>,
+    keys: Vec<Object<KeyLine>>,
 }
 
 #[derive(Deserialize)]
-struct Line {
+struct KeyLine {
     name: String,
     sha256: String,
     kinds: Vec<Kind>,
@@ -68,7 +68,7 @@ impl ServiceKeys {
     }
 }
 
-impl Line {
+impl KeyLine {
     fn check(self) -> Result<(Digest, Service), String> {
         let Self { name, sha256, kinds, streams } = self;
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');

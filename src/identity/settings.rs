@@ -5,13 +5,13 @@ use std::{path::PathBuf, time::Duration};
 /// How long a token lives at the most, unless the settings say otherwise.
 pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
 
-/// The least that [`Settings::lifetime`] may be: a viewer is warned in the last fifth of its token's life, and has to fetch
+/// The least that [`IdentitySettings::lifetime`] may be: a viewer is warned in the last fifth of its token's life, and has to fetch
 /// another token in that time.
 pub const LEAST_LIFETIME: Duration = Duration::from_secs(60);
 
 /// Where keys are, and what tokens have to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct IdentitySettings {
     /// File with the keys that viewers' tokens are signed with.
     pub viewer_keys: Option<PathBuf>,
     /// File with the keys of services.
@@ -24,7 +24,7 @@ pub struct Settings {
     pub lifetime: Duration,
 }
 
-impl Settings {
+impl IdentitySettings {
     /// No keys.
     pub const OPEN: Self = Self {
         viewer_keys: None,

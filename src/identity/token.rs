@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Pass, Settings, pass::LEEWAY_MS};
+use super::{IdentitySettings, VerifiedToken, verified_token::LEEWAY_MS};
 use crate::domain::{Right, Streams, Viewer};
 
 /// The largest token, in bytes; a request's line and headers hold 16 KiB by default.
@@ -69,7 +69,7 @@ pub(super) struct Terms {
 }
 
 impl Terms {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &IdentitySettings) -> Self {
         let lifetime_ms = u64::try_from(settings.lifetime.as_millis()).unwrap_or(u64::MAX);
         let (issuer, audience) = (settings.issuer.clone(), settings.audience.clone());
         Self { issuer, audience, lifetime_ms, ..Self::default() }
@@ -105,7 +105,7 @@ pub(super) struct Claims {
 
 impl Claims {
     /// A pass of what a good signature stands under, at a time in milliseconds since the Unix epoch.
-    pub(super) fn pass(self, now_ms: u64, terms: &Terms) -> Result<Pass, BadToken> {
+    pub(super) fn verified(self, now_ms: u64, terms: &Terms) -> Result<VerifiedToken, BadToken> {
         if terms.issuer.as_ref().is_some_and(|issuer| self.iss != **issuer) {
             return Err(BadToken::Issuer);
         }
@@ -125,7 +125,7 @@ impl Claims {
         let streams = Streams::parse(&self.streams).map_err(|_| BadToken::Claims)?;
         let viewer =
             Viewer::vouched(self.sub, self.name.as_str(), rights, streams).map_err(|_| BadToken::Claims)?;
-        Ok(Pass::of_token(viewer, issued_at_ms, ends_at_ms))
+        Ok(VerifiedToken::of_token(viewer, issued_at_ms, ends_at_ms))
     }
 }
 

@@ -8,8 +8,8 @@ use serde::{
 };
 
 use super::{
-    Pass, Settings,
-    jwk::{Key, KeySet, algorithm_named},
+    IdentitySettings, VerifiedToken,
+    jwk::{KeySet, VerifyingKey, algorithm_named},
     provider,
     token::{BadToken, Claims, MAX_TOKEN_BYTES, Terms},
 };
@@ -20,7 +20,7 @@ const MOST_TRIED: usize = 8;
 
 /// Checks tokens by the keys of one file.
 pub(super) struct Verifier {
-    keys: Vec<Key>,
+    keys: Vec<VerifyingKey>,
     passed_over: Vec<String>,
     terms: Terms,
 }
@@ -42,7 +42,7 @@ impl Verifier {
     }
 
     /// Reads a file's text.
-    pub(super) fn read(text: &[u8], settings: &Settings) -> Result<Self, Vec<String>> {
+    pub(super) fn read(text: &[u8], settings: &IdentitySettings) -> Result<Self, Vec<String>> {
         provider::install();
         let KeySet { usable, passed_over } = KeySet::read(text)?;
         Ok(Self { keys: usable, passed_over, terms: Terms::new(settings) })
@@ -54,7 +54,7 @@ impl Verifier {
     }
 
     /// Makes a pass of a token, at a time in milliseconds since the Unix epoch.
-    pub(super) fn check(&self, token: &str, now_ms: u64) -> Result<Pass, BadToken> {
+    pub(super) fn check(&self, token: &str, now_ms: u64) -> Result<VerifiedToken, BadToken> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(BadToken::TooLong);
         }
@@ -67,7 +67,7 @@ impl Verifier {
         }
         self.check_signature(&header, message, signature)?;
         let claims: Claims = decoded(claims).ok_or(BadToken::Claims)?;
-        claims.pass(now_ms, &self.terms)
+        claims.verified(now_ms, &self.terms)
     }
 
     fn check_signature(&self, header: &Header, message: &str, signature: &str) -> Result<(), BadToken> {
@@ -88,7 +88,7 @@ impl Verifier {
 
     /// The keys that a token with this `kid` may be signed with. Without one it is the only key; a key without one may be
     /// any token's.
-    fn keys_for(&self, kid: Option<&str>) -> impl Iterator<Item = &Key> {
+    fn keys_for(&self, kid: Option<&str>) -> impl Iterator<Item = &VerifyingKey> {
         let is_only = self.keys.len() == 1;
         self.keys.iter().filter(move |key| match (&key.kid, kid) {
             (None, _) => true,

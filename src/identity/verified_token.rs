@@ -12,7 +12,7 @@ pub(super) const ISSUER_AHEAD_MS: u64 = LEEWAY_MS + 1_000;
 
 /// Who somebody is, and until when that counts. Cloning shares it.
 #[derive(Debug, Clone)]
-pub struct Pass(Arc<Inner>);
+pub struct VerifiedToken(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -23,7 +23,7 @@ struct Inner {
     ends_at_ms: Option<u64>,
 }
 
-impl Pass {
+impl VerifiedToken {
     /// Of a viewer of a pod that knows no keys.
     #[must_use]
     pub fn open(viewer: Viewer) -> Self {
