@@ -9,7 +9,7 @@
 
 use std::{hint::black_box, net::Ipv4Addr, time::Instant};
 
-use fanfare::limits::{Keys, LimitRules, Limits, Meters};
+use fanfare::limits::{Buckets, LimitRules, Limits, RateKeys};
 
 /// How many frames are counted for one figure.
 const FRAMES: u32 = 2_000_000;
@@ -46,12 +46,13 @@ fn main() {
 fn frame_ns(limits: &Limits, users: u32) -> f64 {
     let stream = "lobby".parse().unwrap();
     let keys = |user: u32| limits.keys(&user.to_string(), Ipv4Addr::from(user).into(), &stream);
-    let mut viewers: Vec<(Keys, Meters)> = (0..users).map(|user| (keys(user), Meters::default())).collect();
+    let mut viewers: Vec<(RateKeys, Buckets)> =
+        (0..users).map(|user| (keys(user), Buckets::default())).collect();
     let count = viewers.len();
     let begin = Instant::now();
     for frame in 0..FRAMES {
-        let (keys, meters) = &mut viewers[(frame as usize * 7_919) % count];
-        let _ = black_box(limits.frames(black_box(keys), meters, 1));
+        let (keys, buckets) = &mut viewers[(frame as usize * 7_919) % count];
+        let _ = black_box(limits.frames(black_box(keys), buckets, 1));
     }
     begin.elapsed().as_secs_f64() * 1e9 / f64::from(FRAMES)
 }

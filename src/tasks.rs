@@ -31,7 +31,7 @@ struct Inner {
 
 /// A place among the viewers' sockets, taken before the task that uses it begins.
 #[derive(Debug)]
-pub struct Place(#[expect(dead_code, reason = "held for its drop")] TaskTrackerToken);
+pub struct SocketSlot(#[expect(dead_code, reason = "held for its drop")] TaskTrackerToken);
 
 /// A connection that carries viewers, for as long as it does.
 #[derive(Debug)]
@@ -58,12 +58,12 @@ impl Tasks {
 
     /// Takes a place for a viewer's socket.
     #[must_use]
-    pub fn place(&self) -> Place {
-        Place(self.0.sockets.token())
+    pub fn place(&self) -> SocketSlot {
+        SocketSlot(self.0.sockets.token())
     }
 
     /// Starts a viewer's task in its place.
-    pub fn socket(&self, place: Place, task: impl Future<Output = ()> + Send + 'static) {
+    pub fn socket(&self, place: SocketSlot, task: impl Future<Output = ()> + Send + 'static) {
         self.0.sockets.spawn(task);
         drop(place);
     }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use fanfare::identity::{BadToken, Identity, MAX_TOKEN_BYTES, Pass, Settings};
+use fanfare::identity::{BadToken, Identity, IdentitySettings, MAX_TOKEN_BYTES, VerifiedToken};
 use ring::hmac;
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Value, json};
@@ -52,8 +52,13 @@ fn load(keys: &Value, (issuer, audience): (Option<String>, Option<String>)) -> I
     let path = std::env::temp_dir().join(format!("fanfare-fuzz-{}.json", std::process::id()));
     std::fs::write(&path, json!({"keys": keys}).to_string()).unwrap();
     let viewer_keys = Some(path.clone());
-    let loaded =
-        Identity::load(Settings { viewer_keys, service_keys: None, issuer, audience, lifetime: LIFETIME });
+    let loaded = Identity::load(IdentitySettings {
+        viewer_keys,
+        service_keys: None,
+        issuer,
+        audience,
+        lifetime: LIFETIME,
+    });
     std::fs::remove_file(path).unwrap();
     loaded.unwrap()
 }
@@ -138,7 +143,7 @@ fn header_holds(json: &[u8], needs_kid: bool) {
 }
 
 /// What claims say that were accepted, and that the pass says it too.
-fn claims_hold(json: &[u8], pass: &Pass, before_s: f64) {
+fn claims_hold(json: &[u8], pass: &VerifiedToken, before_s: f64) {
     let names = ["sub", "name", "iat", "exp", "nbf", "streams", "rights"];
     let claims = Members::read(json, &names).unwrap();
     let author = &pass.viewer().author;

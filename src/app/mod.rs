@@ -18,7 +18,7 @@ pub use pod::{Addresses, Pod, ServingMode};
 use crate::{
     config::Config,
     connection::{Connections, Context},
-    domain::Desk,
+    domain::Posting,
     http::{self, Api, Ops, Parts, SocketRefusals},
     hub::{Fanout, Hub, Totals},
     identity::Identity,
@@ -73,11 +73,11 @@ impl App {
         let nudges = Nudges::new(&config.shards);
         let hub = start_hub(config.fanout_window, nudges.clone(), sli.clone(), &tasks);
         let shards = Shards::start(&settings_of(&config), &hub, &nudges, &tasks)?;
-        let (desk, limits) = (Desk::new(shards.clone(), sli.clone()), Limits::new(config.edge.limits));
+        let (posting, limits) = (Posting::new(shards.clone(), sli.clone()), Limits::new(config.edge.limits));
         let member = member(&config, &shards, &tasks, &release);
         let connections = Connections::new(Context {
             hub: hub.clone(),
-            desk: desk.clone(),
+            posting: posting.clone(),
             shards: shards.clone(),
             limits: limits.clone(),
             identity: identity.clone(),
@@ -101,7 +101,7 @@ impl App {
         });
         let api = Api::new(Parts {
             connections,
-            desk,
+            posting,
             shards: shards.clone(),
             hub,
             tasks: tasks.clone(),

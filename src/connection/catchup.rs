@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::{After, Context, Request, pulse::PING_EVERY};
+use super::{After, Context, Request, keepalive::PING_EVERY};
 use crate::{
     domain::{Position, now_ms},
     hub::{Located, Mark, Seat},
@@ -50,7 +50,7 @@ pub(super) enum Next {
     Live(Mark),
 }
 
-type Step = (Vec<SharedFrame>, Next);
+type CatchUpStep = (Vec<SharedFrame>, Next);
 
 /// A viewer that joins.
 pub(super) struct Joining<'a> {
@@ -60,7 +60,7 @@ pub(super) struct Joining<'a> {
 }
 
 impl Joining<'_> {
-    pub(super) async fn step(&self, catchup: Catchup) -> Step {
+    pub(super) async fn step(&self, catchup: Catchup) -> CatchUpStep {
         match catchup {
             Catchup::Closed { told } => self.wait(told).await,
             Catchup::Begin { after, told } => self.begin(after, told).await,
@@ -69,7 +69,7 @@ impl Joining<'_> {
         }
     }
 
-    async fn wait(&self, told: bool) -> Step {
+    async fn wait(&self, told: bool) -> CatchUpStep {
         if told {
             self.seat.opened().await;
         } else if timeout(PATIENCE, self.seat.opened()).await.is_err() {
@@ -87,7 +87,7 @@ impl Joining<'_> {
         }
     }
 
-    fn fresh(&self) -> Step {
+    fn fresh(&self) -> CatchUpStep {
         match self.seat.opening() {
             Some(opening) => {
                 let mut frames = vec![self.hello(opening.position, Resumed::Fresh)];
@@ -99,7 +99,7 @@ impl Joining<'_> {
     }
 
     /// The tape does not know the place that the viewer came with: the shard has the last word on it.
-    async fn begin(&self, after: Option<Position>, told: bool) -> Step {
+    async fn begin(&self, after: Option<Position>, told: bool) -> CatchUpStep {
         let stream = &self.request.stream;
         // A place that nobody knows is of no history at all.
         let place = after.unwrap_or_else(|| Position::start_of(crate::domain::Epoch::random()));
@@ -127,7 +127,7 @@ impl Joining<'_> {
         }
     }
 
-    async fn behind(&self, position: Position) -> Step {
+    async fn behind(&self, position: Position) -> CatchUpStep {
         if let Some(Located::Here(mark)) = self.seat.locate(&position) {
             return (Vec::new(), Next::Step(Catchup::OnTape(mark)));
         }
@@ -145,7 +145,7 @@ impl Joining<'_> {
         }
     }
 
-    fn on_tape(&self, mark: Mark) -> Step {
+    fn on_tape(&self, mark: Mark) -> CatchUpStep {
         match self.seat.history(mark) {
             Some((frame, after)) => (vec![frame], Next::Step(Catchup::OnTape(after))),
             None => (Vec::new(), Next::Live(mark)),

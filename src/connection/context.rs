@@ -1,7 +1,7 @@
 //! The parts of the pod that viewers' tasks use.
 
 use crate::{
-    domain::Desk, hub::Hub, identity::Identity, limits::Limits, release::Release, shards::Shards,
+    domain::Posting, hub::Hub, identity::Identity, limits::Limits, release::Release, shards::Shards,
     telemetry::Sli,
 };
 
@@ -10,7 +10,7 @@ pub struct Context {
     /// Fan-out.
     pub hub: Hub,
     /// Where posts go.
-    pub desk: Desk<Shards>,
+    pub posting: Posting<Shards>,
     /// Where history comes from.
     pub shards: Shards,
     /// How often viewers may do what they do.

@@ -9,15 +9,15 @@
 
 mod arrival;
 mod catchup;
+mod closing;
 mod context;
-mod farewell;
-mod pulse;
+mod expiry;
+mod frame_counter;
+mod keepalive;
 mod reader;
 mod refusal;
 mod request;
 mod session;
-mod tally;
-mod term;
 mod viewer_stream;
 mod wire;
 

@@ -17,12 +17,12 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use super::{
-    tally::{FrameTally, TooManyFragments},
+    frame_counter::{FrameCounter, TooManyFragments},
     wire::Wire,
 };
 use crate::{
     hub::Seat,
-    limits::{Keys, Limits, Meters, PostCharge, TooOften},
+    limits::{Buckets, Limits, PostCharge, RateKeys, TooOften},
     protocol::{Close, MAX_CLIENT_MESSAGE_BYTES},
 };
 
@@ -45,7 +45,7 @@ pub(super) enum Incoming {
     /// A pong, and the number of the ping that it repeats; none if it repeats none.
     Pong(Option<u32>),
     /// A ping; it is answered already.
-    Sign,
+    Control,
     /// The viewer closes; the answer is queued.
     Bye,
     /// The connection is gone.
@@ -58,7 +58,7 @@ pub(super) enum Incoming {
 ///
 /// tungstenite itself, without a layer that makes a stream of it: such a layer holds several hundred bytes for each
 /// viewer.
-pub(super) struct Reader<'a> {
+pub(super) struct FrameReader<'a> {
     frames: WebSocket<Adapter<'a>>,
     /// Set after an error: tungstenite must not be read again.
     is_broken: bool,
@@ -68,17 +68,17 @@ pub(super) struct Reader<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Allowance<'a> {
     pub(super) limits: &'a Limits,
-    pub(super) keys: &'a Keys,
+    pub(super) keys: &'a RateKeys,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> FrameReader<'a> {
     /// `early` is what came with the handshake.
     pub(super) fn new(wire: &'a Wire, seat: &'a Seat, early: Vec<u8>, allowance: Allowance<'a>) -> Self {
         if !early.is_empty() {
             wire.hear();
         }
-        let (tally, meters) = (FrameTally::default(), Meters::default());
-        let mut adapter = Adapter { wire, seat, allowance, tally, meters, floods: false, reads: 0 };
+        let (frame_counter, buckets) = (FrameCounter::default(), Buckets::default());
+        let mut adapter = Adapter { wire, seat, allowance, frame_counter, buckets, floods: false, reads: 0 };
         adapter.count(&early);
         let frames = WebSocket::from_partially_read(adapter, early, Role::Server, Some(config()));
         Self { frames, is_broken: false }
@@ -86,14 +86,14 @@ impl<'a> Reader<'a> {
 
     /// Whether the viewer may post now.
     pub(super) fn may_post(&mut self) -> Result<(), TooOften> {
-        let Adapter { allowance: Allowance { limits, keys }, meters, .. } = self.frames.get_mut();
-        limits.post(keys, Some(meters))
+        let Adapter { allowance: Allowance { limits, keys }, buckets, .. } = self.frames.get_mut();
+        limits.post(keys, Some(buckets))
     }
 
     /// Gives back what an answered post does not count for.
     pub(super) fn settle(&mut self, charge: PostCharge) {
-        let Adapter { allowance: Allowance { limits, keys }, meters, .. } = self.frames.get_mut();
-        limits.settle(keys, Some(meters), charge);
+        let Adapter { allowance: Allowance { limits, keys }, buckets, .. } = self.frames.get_mut();
+        limits.settle(keys, Some(buckets), charge);
     }
 
     /// The next thing that comes. Nothing is lost if the future is dropped before it is ready.
@@ -118,7 +118,7 @@ impl<'a> Reader<'a> {
                 Ok(Message::Pong(payload)) => {
                     Incoming::Pong(payload[..].try_into().ok().map(u32::from_be_bytes))
                 }
-                Ok(Message::Ping(_) | Message::Frame(_)) => Incoming::Sign,
+                Ok(Message::Ping(_) | Message::Frame(_)) => Incoming::Control,
                 Ok(Message::Close(_)) => {
                     // The next read only queues the answer.
                     let _ = self.frames.read();
@@ -193,12 +193,12 @@ pub fn fuzz_frames(bytes: &[u8], piece: usize) {
             Err(error) => break of_error(&error),
         }
     };
-    let tally: Result<Vec<u32>, _> = {
-        let mut tally = FrameTally::default();
-        bytes.chunks(piece.max(1)).map(|piece| tally.see(piece)).collect()
+    let frame_counter: Result<Vec<u32>, _> = {
+        let mut frame_counter = FrameCounter::default();
+        bytes.chunks(piece.max(1)).map(|piece| frame_counter.see(piece)).collect()
     };
     // What tungstenite understood was counted.
-    let counted = tally.map_or(u32::MAX, |counts| counts.iter().sum());
+    let counted = frame_counter.map_or(u32::MAX, |counts| counts.iter().sum());
     assert!(counted >= messages, "{counted} of {messages}");
     drop(broke);
 }
@@ -221,8 +221,8 @@ struct Adapter<'a> {
     wire: &'a Wire,
     seat: &'a Seat,
     allowance: Allowance<'a>,
-    tally: FrameTally,
-    meters: Meters,
+    frame_counter: FrameCounter,
+    buckets: Buckets,
     /// Whether it sent more frames than it may: nothing more is read.
     floods: bool,
     /// How many reads there were in this turn.
@@ -232,9 +232,9 @@ struct Adapter<'a> {
 impl Adapter<'_> {
     fn count(&mut self, bytes: &[u8]) {
         let Allowance { limits, keys } = self.allowance;
-        self.floods |= match self.tally.see(bytes) {
+        self.floods |= match self.frame_counter.see(bytes) {
             Ok(0) => false,
-            Ok(frames) => limits.frames(keys, &mut self.meters, frames).is_err(),
+            Ok(frames) => limits.frames(keys, &mut self.buckets, frames).is_err(),
             Err(TooManyFragments) => true,
         };
     }

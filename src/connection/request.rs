@@ -3,7 +3,7 @@
 use crate::{
     domain::{EntryId, Position, StreamId},
     identity::{SessionSecret, VerifiedToken},
-    limits::Keys,
+    limits::RateKeys,
 };
 
 /// Where a viewer wants to go on.
@@ -25,7 +25,7 @@ pub struct Request {
     /// Who watches; another pass may take its place while the socket lives.
     pub verified: VerifiedToken,
     /// With whom else its frames and posts are counted.
-    pub keys: Keys,
+    pub keys: RateKeys,
     /// This socket's own name; a guest's sockets have one name.
     pub session: EntryId,
     /// The secret by which a guest is the same on its next socket; `None` for other viewers.

@@ -12,10 +12,10 @@ use super::{
     Context, Request,
     arrival::Arrival,
     catchup::{Catchup, Joining, Next},
-    farewell::{End, farewell},
-    pulse::{Answered, Beat, Pulse},
-    reader::{Allowance, Incoming, Reader},
-    term::{Term, Turn},
+    closing::{SessionEnd, close_session},
+    expiry::{ExpiryEvent, TokenExpiry},
+    keepalive::{Answered, Keepalive, KeepaliveAction},
+    reader::{Allowance, FrameReader, Incoming},
     wire::Wire,
 };
 use crate::{
@@ -53,34 +53,34 @@ pub(super) fn serve<'a>(
         context.shards.arrived(&request.stream, &request.verified.viewer().author.id);
         let joining = Joining { context, seat: &seat, request };
         let allowance = Allowance { limits: &context.limits, keys: &request.keys };
-        let reader = Reader::new(wire, &seat, std::mem::take(early), allowance);
+        let reader = FrameReader::new(wire, &seat, std::mem::take(early), allowance);
         let mut session = Session::new(&joining, wire, reader, arrival);
         let end = session.run().await;
         log(request, end);
         count(context, end);
         // In a box: a viewer's task would else have room for it all the time.
-        Box::pin(farewell(wire, &seat, &mut session.reader, end)).await;
+        Box::pin(close_session(wire, &seat, &mut session.reader, end)).await;
     }
 }
 
-fn log(request: &Request, end: End) {
+fn log(request: &Request, end: SessionEnd) {
     let Request { stream, session, .. } = request;
     match end {
-        End::Close(close @ (Close::TooSlow | Close::NoPong)) => {
+        SessionEnd::Close(close @ (Close::TooSlow | Close::NoPong)) => {
             tracing::info!(%stream, %session, code = close.code(), reason = close.reason(), "closing a viewer");
         }
-        End::Close(close) => {
+        SessionEnd::Close(close) => {
             tracing::debug!(%stream, %session, code = close.code(), reason = close.reason(), "closing a viewer");
         }
-        End::Gone | End::Bye => tracing::debug!(%stream, %session, "a viewer left"),
+        SessionEnd::Gone | SessionEnd::Bye => tracing::debug!(%stream, %session, "a viewer left"),
     }
 }
 
-fn count(context: &Context, end: End) {
+fn count(context: &Context, end: SessionEnd) {
     match end {
-        End::Close(close) => context.sli.closed(close.code(), close.reason()),
-        End::Bye => context.sli.closed(BYE, "bye"),
-        End::Gone => context.sli.closed(GONE, "gone"),
+        SessionEnd::Close(close) => context.sli.closed(close.code(), close.reason()),
+        SessionEnd::Bye => context.sli.closed(BYE, "bye"),
+        SessionEnd::Gone => context.sli.closed(GONE, "gone"),
     }
 }
 
@@ -88,46 +88,46 @@ struct Session<'a> {
     joining: &'a Joining<'a>,
     seat: &'a Seat,
     wire: &'a Wire,
-    reader: Reader<'a>,
+    reader: FrameReader<'a>,
     /// In a box: a task's memory comes in steps of 128 bytes, and this would make it one larger.
-    pulse: Box<Pulse>,
+    keepalive: Box<Keepalive>,
     /// The next step towards the stream's present; none while one is under way, and when there are no more.
     catchup: Option<Catchup>,
     step: Job<'a, (Vec<SharedFrame>, Next)>,
     post: Job<'a, (SharedFrame, PostCharge)>,
     verified: VerifiedToken,
-    term: Term,
+    expiry: TokenExpiry,
     arrival: Arrival<'a>,
     /// When a viewer that was asked to go is closed.
     leave_by: Option<Instant>,
 }
 
 impl<'a> Session<'a> {
-    fn new(joining: &'a Joining<'a>, wire: &'a Wire, reader: Reader<'a>, arrival: Arrival<'a>) -> Self {
+    fn new(joining: &'a Joining<'a>, wire: &'a Wire, reader: FrameReader<'a>, arrival: Arrival<'a>) -> Self {
         let (verified, now) = (joining.request.verified.clone(), Instant::now());
         Self {
             joining,
             seat: joining.seat,
             wire,
             reader,
-            pulse: Box::new(Pulse::new(now)),
+            keepalive: Box::new(Keepalive::new(now)),
             catchup: Some(Catchup::Closed { told: false }),
             step: None,
             post: None,
-            term: Term::new(&verified, now),
+            expiry: TokenExpiry::new(&verified, now),
             verified,
             arrival,
             leave_by: None,
         }
     }
 
-    async fn run(&mut self) -> End {
+    async fn run(&mut self) -> SessionEnd {
         let Context { identity, release, .. } = self.joining.context;
         let mut asked = pin!(release.asked());
         let mut revocations = pin!(identity.revocations_near(&self.verified));
-        let mut timer = pin!(sleep_until(self.pulse.due()));
+        let mut timer = pin!(sleep_until(self.keepalive.due()));
         if identity.is_revoked(&self.verified) {
-            return End::Close(Close::TokenEnded);
+            return SessionEnd::Close(Close::TokenEnded);
         }
         loop {
             let full_since = match self.seat.drain(Instant::now()) {
@@ -137,8 +137,8 @@ impl<'a> Session<'a> {
                 }
                 Drained::Held => None,
                 Drained::Full(since) => Some(since),
-                Drained::Shut(Some(close)) => return End::Close(close),
-                Drained::Shut(None) => return End::Gone,
+                Drained::Shut(Some(close)) => return SessionEnd::Close(close),
+                Drained::Shut(None) => return SessionEnd::Gone,
             };
             let due = self.due(full_since);
             // A timer that comes too early costs a look; setting it anew costs that each time.
@@ -163,13 +163,13 @@ impl<'a> Session<'a> {
                 () = &mut revocations => {
                     revocations.set(identity.revocations_near(&self.verified));
                     if identity.is_revoked(&self.verified) {
-                        return End::Close(Close::TokenEnded);
+                        return SessionEnd::Close(Close::TokenEnded);
                     }
                 }
                 why = &mut asked, if self.leave_by.is_none() => self.ask_to_leave(why),
                 () = &mut timer => {
                     if let Some(close) = self.overdue(full_since) {
-                        return End::Close(close);
+                        return SessionEnd::Close(close);
                     }
                 }
             }
@@ -195,19 +195,19 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn incoming(&mut self, incoming: Incoming) -> Option<End> {
+    fn incoming(&mut self, incoming: Incoming) -> Option<SessionEnd> {
         match incoming {
             Incoming::Text(text) => self.message(&text),
-            Incoming::Sign => {}
+            Incoming::Control => {}
             Incoming::Pong(number) => {
-                if let Some(Answered { took, limit }) = self.pulse.answered(Instant::now(), number) {
+                if let Some(Answered { took, limit }) = self.keepalive.answered(Instant::now(), number) {
                     self.joining.context.sli.answered(took);
                     self.seat.limit(limit);
                 }
             }
-            Incoming::Bye => return Some(End::Bye),
-            Incoming::Gone => return Some(End::Gone),
-            Incoming::Broke(close) => return Some(End::Close(close)),
+            Incoming::Bye => return Some(SessionEnd::Bye),
+            Incoming::Gone => return Some(SessionEnd::Gone),
+            Incoming::Broke(close) => return Some(SessionEnd::Close(close)),
         }
         None
     }
@@ -221,7 +221,7 @@ impl<'a> Session<'a> {
                     self.post = Some(Box::pin(post(joining, verified, reference, draft)));
                 }
                 Err(too_often) => {
-                    self.joining.context.desk.count_refused();
+                    self.joining.context.posting.count_refused();
                     self.seat.push(&protocol::refused(reference.as_deref(), &too_often.into()));
                 }
             },
@@ -249,7 +249,7 @@ impl<'a> Session<'a> {
         if !viewer.streams.allow(&request.stream) || !viewer.rights.have(Right::Watch) {
             return not_allowed("the token does not allow to watch this stream");
         }
-        self.term.renew(&self.verified, &verified, Instant::now());
+        self.expiry.renew(&self.verified, &verified, Instant::now());
         self.verified = verified;
         Ok(())
     }
@@ -271,15 +271,15 @@ impl<'a> Session<'a> {
         let stuck = full_since.map(|since| since + STUCK);
         // A post under way is answered first; it takes about a second at most.
         let leave_by = self.leave_by.filter(|_| self.post.is_none());
-        [stuck, leave_by, self.term.due()].into_iter().flatten().fold(self.pulse.due(), Instant::min)
+        [stuck, leave_by, self.expiry.due()].into_iter().flatten().fold(self.keepalive.due(), Instant::min)
     }
 
     fn overdue(&mut self, full_since: Option<Instant>) -> Option<Close> {
         let now = Instant::now();
-        match self.term.turn(&self.verified, now) {
-            Turn::Over => return Some(Close::TokenEnded),
-            Turn::Expiring(in_ms) => self.seat.push(&protocol::expiring(in_ms)),
-            Turn::Wait => {}
+        match self.expiry.turn(&self.verified, now) {
+            ExpiryEvent::Over => return Some(Close::TokenEnded),
+            ExpiryEvent::Expiring(in_ms) => self.seat.push(&protocol::expiring(in_ms)),
+            ExpiryEvent::Wait => {}
         }
         if full_since.is_some_and(|since| now >= since + STUCK) {
             return Some(Close::TooSlow);
@@ -287,11 +287,13 @@ impl<'a> Session<'a> {
         if self.post.is_none() && self.leave_by.is_some_and(|leave_by| now >= leave_by) {
             return Some(Close::Restart);
         }
-        match self.pulse.beat(now, full_since.is_some(), || self.wire.take_heard()) {
-            Beat::Wait => {}
-            Beat::Ping(number) => self.pulse.pinged(now, self.seat.push_counted(&protocol::ping(number))),
-            Beat::Limit(bytes) => self.seat.limit(Some(bytes)),
-            Beat::Dead => return Some(Close::NoPong),
+        match self.keepalive.beat(now, full_since.is_some(), || self.wire.take_heard()) {
+            KeepaliveAction::Wait => {}
+            KeepaliveAction::Ping(number) => {
+                self.keepalive.pinged(now, self.seat.push_counted(&protocol::ping(number)))
+            }
+            KeepaliveAction::Limit(bytes) => self.seat.limit(Some(bytes)),
+            KeepaliveAction::Dead => return Some(Close::NoPong),
         }
         None
     }
@@ -309,7 +311,7 @@ async fn post(
     draft: Draft,
 ) -> (SharedFrame, PostCharge) {
     let Joining { context, request, .. } = joining;
-    let answer = context.desk.post(Poster::Viewer(verified.viewer()), &request.stream, draft).await;
+    let answer = context.posting.post(Poster::Viewer(verified.viewer()), &request.stream, draft).await;
     let frame = match &answer {
         Ok(accepted) => protocol::posted(reference.as_deref(), accepted),
         Err(refusal) => protocol::refused(reference.as_deref(), refusal),

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Author, Kind, Refusal, Streams, rules};
+use super::{Author, Kind, Refusal, StreamPatterns, rules};
 
 /// One thing that a viewer may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -76,7 +76,7 @@ pub struct Viewer {
     /// What they may do.
     pub rights: Rights,
     /// Where they may do it.
-    pub streams: Streams,
+    pub streams: StreamPatterns,
 }
 
 /// A backend that posts by REST.
@@ -87,7 +87,7 @@ pub struct Service {
     /// What it may post.
     pub kinds: Vec<Kind>,
     /// Where it may post, and what it may read.
-    pub streams: Streams,
+    pub streams: StreamPatterns,
 }
 
 /// Whoever posts.
@@ -109,7 +109,7 @@ impl Viewer {
             Some(name) => rules::author(Author { id: name.to_owned(), name: name.to_owned() })?,
             None => Author { id: session.to_owned(), name: "guest".to_owned() },
         };
-        Ok(Self { author, rights: Rights::OPEN, streams: Streams::ALL })
+        Ok(Self { author, rights: Rights::OPEN, streams: StreamPatterns::ALL })
     }
 
     /// A viewer of a token, by its user's id and name. A name that is not fit to be shown is shortened, or the id takes its
@@ -121,7 +121,7 @@ impl Viewer {
         id: String,
         name: Option<&str>,
         rights: Rights,
-        streams: Streams,
+        streams: StreamPatterns,
     ) -> Result<Self, Refusal> {
         Ok(Self { author: rules::vouched_author(id, name)?, rights, streams })
     }
@@ -131,7 +131,7 @@ impl Service {
     /// Any backend, of a pod that knows no keys.
     #[must_use]
     pub fn open() -> Self {
-        Self { name: "open".to_owned(), kinds: Kind::ALL.to_vec(), streams: Streams::ALL }
+        Self { name: "open".to_owned(), kinds: Kind::ALL.to_vec(), streams: StreamPatterns::ALL }
     }
 }
 

@@ -9,7 +9,7 @@ pub struct BadPattern;
 
 /// The streams that a token or a key is for: names, and beginnings of names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Streams(Scope);
+pub struct StreamPatterns(Scope);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Scope {
@@ -24,7 +24,7 @@ enum Pattern {
     Beginning(Box<str>),
 }
 
-impl Streams {
+impl StreamPatterns {
     /// All of them.
     pub const ALL: Self = Self(Scope::All);
 
@@ -76,18 +76,18 @@ mod tests {
 
     #[test]
     fn names_match_exactly_and_beginnings_match_what_begins_so() {
-        let streams = Streams::parse(&["lobby", "live-*"]).unwrap();
+        let streams = StreamPatterns::parse(&["lobby", "live-*"]).unwrap();
         let allowed = |name: &str| streams.allow(&name.parse().unwrap());
         assert!(["lobby", "live-1", "live-"].into_iter().all(allowed));
         assert!(!["lobby2", "Lobby", "lobb", "live", "xlive-1"].into_iter().any(allowed));
-        assert!(Streams::parse(&["x", "*"]).unwrap().are_all());
-        assert!(!Streams::parse::<&str>(&[]).unwrap().allow(&"lobby".parse().unwrap()));
+        assert!(StreamPatterns::parse(&["x", "*"]).unwrap().are_all());
+        assert!(!StreamPatterns::parse::<&str>(&[]).unwrap().allow(&"lobby".parse().unwrap()));
     }
 
     #[test]
     fn anything_else_is_no_pattern() {
         for bad in ["", "a b", "**", "a**", "*a", "a*b", "?", "[a]", "a/b", "é", &"a".repeat(65), "live.*"] {
-            assert_eq!(Streams::parse(&[bad]), Err(BadPattern), "{bad:?}");
+            assert_eq!(StreamPatterns::parse(&[bad]), Err(BadPattern), "{bad:?}");
         }
     }
 }

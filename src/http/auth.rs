@@ -120,7 +120,7 @@ pub(super) fn may_post(api: &Api, service: &Service) -> Result<(), Problem> {
 
 fn counted(api: &Api, may: Result<(), TooOften>) -> Result<(), Problem> {
     may.map_err(|too_often| {
-        api.0.desk.count_refused();
+        api.0.posting.count_refused();
         Refusal::from(too_often).into()
     })
 }

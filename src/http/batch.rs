@@ -41,7 +41,7 @@ const ANSWER_TIME: Duration = Duration::from_millis(250);
 /// A post of a batch.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
+struct BatchLine {
     stream: String,
     id: Option<String>,
     kind: Kind,
@@ -53,12 +53,12 @@ struct Line {
 /// One result a post, in the order of the posts.
 #[derive(Debug, Serialize)]
 pub(super) struct Results {
-    results: Vec<Outcome>,
+    results: Vec<BatchOutcome>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum Outcome {
+enum BatchOutcome {
     Posted {
         status: u16,
         #[serde(flatten)]
@@ -71,13 +71,13 @@ enum Outcome {
     },
 }
 
-impl From<Accepted> for Outcome {
+impl From<Accepted> for BatchOutcome {
     fn from(accepted: Accepted) -> Self {
         Self::Posted { status: status(&accepted).as_u16(), posted: accepted.into() }
     }
 }
 
-impl From<Problem> for Outcome {
+impl From<Problem> for BatchOutcome {
     fn from(Problem { status, code, detail, .. }: Problem) -> Self {
         Self::Failed { status: status.as_u16(), code, detail }
     }
@@ -94,7 +94,7 @@ pub(super) async fn post(
     if lines.len() > MAX_COMMENTS {
         return Err(Problem::unprocessable("a batch has at most 500 comments"));
     }
-    let mut outcomes: Vec<Option<Outcome>> = Vec::new();
+    let mut outcomes: Vec<Option<BatchOutcome>> = Vec::new();
     let mut streams: HashMap<StreamId, Vec<Queued>> = HashMap::new();
     for (place, line) in lines.into_iter().enumerate() {
         let outcome = match read(line) {
@@ -107,7 +107,7 @@ pub(super) async fn post(
         };
         outcomes.push(outcome);
     }
-    let posting = Posting {
+    let posting = BatchPosting {
         api: &api,
         service: &service,
         parent,
@@ -118,7 +118,8 @@ pub(super) async fn post(
         .for_each_concurrent(SIDE_BY_SIDE, |(stream, queue)| posting.post_in_order(stream, queue));
     // What is known when the time is over is answered; the client repeats the rest.
     let _ = timeout_at(deadline - ANSWER_TIME, all).await;
-    let unknown = |outcome: Option<Outcome>| outcome.unwrap_or_else(|| Problem::from(Unavailable).into());
+    let unknown =
+        |outcome: Option<BatchOutcome>| outcome.unwrap_or_else(|| Problem::from(Unavailable).into());
     let results = posting.outcomes.into_inner().into_iter().map(unknown).collect();
     Ok((StatusCode::MULTI_STATUS, Json(Results { results })))
 }
@@ -133,31 +134,31 @@ struct Queued {
 }
 
 /// A batch that is being posted.
-struct Posting<'a> {
+struct BatchPosting<'a> {
     api: &'a Api,
     service: &'a Service,
     parent: Option<CallerSpan>,
     /// Filled as the shards answer.
-    outcomes: Mutex<Vec<Option<Outcome>>>,
+    outcomes: Mutex<Vec<Option<BatchOutcome>>>,
     /// When the last call of a shard may begin.
     last_call: Instant,
 }
 
-impl Posting<'_> {
+impl BatchPosting<'_> {
     /// Posts to one stream, some posts a call, until a call is not answered or the time is over.
     async fn post_in_order(&self, stream: StreamId, queue: Vec<Queued>) {
         let mut queue = queue.into_iter().peekable();
         while queue.peek().is_some() && Instant::now() < self.last_call {
             let (places, drafts) = self.next_call(&mut queue);
-            let (desk, poster) = (&self.api.0.desk, Poster::Service(self.service));
-            let answers = desk.post_all(self.parent.as_ref(), poster, &stream, drafts).await;
+            let (posting, poster) = (&self.api.0.posting, Poster::Service(self.service));
+            let answers = posting.post_all(self.parent.as_ref(), poster, &stream, drafts).await;
             // One call without an answer is enough to know; what was behind it is not sent.
             let is_dead = answers.contains(&Err(Refusal::ShardUnavailable));
             let mut outcomes = self.outcomes.lock();
             for (place, answer) in places.into_iter().zip(answers) {
                 self.api.0.limits.settle_of_service(&self.service.name, PostCharge::of(&answer));
                 outcomes[place] =
-                    Some(answer.map_or_else(|refusal| Problem::from(refusal).into(), Outcome::from));
+                    Some(answer.map_or_else(|refusal| Problem::from(refusal).into(), BatchOutcome::from));
             }
             if is_dead {
                 return;
@@ -187,7 +188,7 @@ impl Posting<'_> {
 
 /// Reads a post by itself, so that whatever is bad of it is its own.
 fn read(line: &[u8]) -> Result<(StreamId, Draft), Problem> {
-    let Line { stream, id, kind, author, body, data } =
+    let BatchLine { stream, id, kind, author, body, data } =
         read_object(line).map_err(|error| Problem::bad_json("comment", &error))?;
     let stream = stream.parse().map_err(|error| Problem::bad_request(format!("{error}")))?;
     let id = id.map(|id| id.parse()).transpose().map_err(|error| Problem::bad_request(format!("{error}")))?;

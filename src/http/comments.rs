@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::{
     Api, Problem,
     auth::Caller,
-    extract::{IdempotencyKey, JsonBody, MAX_BODY_BYTES, NoParams, Params, Stream, Trace},
+    extract::{IdempotencyHeader, JsonBody, MAX_BODY_BYTES, NoParams, Params, StreamPath, Trace},
 };
 use crate::{
     domain::{Accepted, Author, Draft, Epoch, Kind, Object, Position, PostId},
@@ -67,12 +67,12 @@ pub(super) const fn status(accepted: &Accepted) -> StatusCode {
 pub(super) async fn post(
     State(api): State<Api>,
     caller: Caller,
-    (Stream(stream), NoParams): (Stream, NoParams),
-    (Trace(parent), IdempotencyKey(id)): (Trace, IdempotencyKey),
+    (StreamPath(stream), NoParams): (StreamPath, NoParams),
+    (Trace(parent), IdempotencyHeader(id)): (Trace, IdempotencyHeader),
     JsonBody(body): JsonBody<Body, MAX_BODY_BYTES>,
 ) -> Result<Response, Problem> {
     caller.may_post(&api, &stream)?;
-    let answer = api.0.desk.post_for(parent, caller.poster(), &stream, body.draft(id)).await;
+    let answer = api.0.posting.post_for(parent, caller.poster(), &stream, body.draft(id)).await;
     caller.settle(&api, &stream, PostCharge::of(&answer));
     let accepted = answer?;
     Ok((status(&accepted), Json(Posted::from(accepted))).into_response())
@@ -90,7 +90,7 @@ pub(super) struct Which {
 pub(super) async fn history(
     State(api): State<Api>,
     caller: Caller,
-    Stream(stream): Stream,
+    StreamPath(stream): StreamPath,
     Params(which): Params<Which>,
 ) -> Result<Response, Problem> {
     caller.may_read(&stream)?;

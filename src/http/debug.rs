@@ -31,7 +31,7 @@ pub(super) struct Explanation {
     spoke_ago_ms: Option<u64>,
     viewers: usize,
     seats: Option<Seats>,
-    tape: Option<Tape>,
+    tape: Option<TapeStatus>,
     last_minute: LastMinute,
 }
 
@@ -49,7 +49,7 @@ struct Seats {
 }
 
 #[derive(Debug, Serialize)]
-struct Tape {
+struct TapeStatus {
     frames: usize,
     bytes: usize,
     from: String,
@@ -85,7 +85,7 @@ pub(super) async fn explain(
         spoke_ago_ms: hearing.spoke_ago.map(ms),
         viewers,
         seats: seats.map(|seats| Seats::of(seats, viewers)),
-        tape: tape.map(Tape::of),
+        tape: tape.map(TapeStatus::of),
         last_minute: LastMinute { delivered, late, skipped },
         stream: stream.to_string(),
     }))
@@ -109,7 +109,7 @@ impl Seats {
     }
 }
 
-impl Tape {
+impl TapeStatus {
     fn of(view: TapeView) -> Self {
         Self {
             frames: view.frames,

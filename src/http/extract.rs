@@ -27,9 +27,9 @@ pub(super) const MAX_BATCH_BYTES: usize = 1024 * 1024;
 const BODY_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The stream that the path names.
-pub(super) struct Stream(pub(super) StreamId);
+pub(super) struct StreamPath(pub(super) StreamId);
 
-impl FromRequestParts<Api> for Stream {
+impl FromRequestParts<Api> for StreamPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
@@ -69,9 +69,9 @@ impl FromRequestParts<Api> for NoParams {
 }
 
 /// The `Idempotency-Key`, if there is one.
-pub(super) struct IdempotencyKey(pub(super) Option<PostId>);
+pub(super) struct IdempotencyHeader(pub(super) Option<PostId>);
 
-impl FromRequestParts<Api> for IdempotencyKey {
+impl FromRequestParts<Api> for IdempotencyHeader {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {

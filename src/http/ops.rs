@@ -19,7 +19,7 @@ use crate::{
 };
 
 #[derive(Debug, Serialize)]
-struct Readiness {
+struct ReadyBody {
     #[serde(flatten)]
     state: readiness::State,
     viewers: usize,
@@ -44,10 +44,10 @@ pub fn router(ops: Ops) -> Router {
 }
 
 /// 200 if new viewers should come, else 503; the shards are shown and are no reason.
-async fn ready(State(ops): State<Ops>) -> (StatusCode, Json<Readiness>) {
+async fn ready(State(ops): State<Ops>) -> (StatusCode, Json<ReadyBody>) {
     let totals = ops.hub.totals();
     let shards = ops.shards.status().into_iter().map(|shard| (shard.name.clone(), shard)).collect();
-    let readiness = Readiness {
+    let readiness = ReadyBody {
         state: ops.gate.state(),
         viewers: totals.viewers,
         streams: totals.streams,
@@ -64,13 +64,13 @@ async fn metrics(State(ops): State<Ops>) -> impl IntoResponse {
 }
 
 #[derive(Debug, Serialize)]
-struct Liveness {
+struct LiveBody {
     live: bool,
 }
 
 /// 200 while the process works, whatever its load and its shards; 503 when its workers stand still.
-async fn live(State(ops): State<Ops>) -> (StatusCode, Json<Liveness>) {
+async fn live(State(ops): State<Ops>) -> (StatusCode, Json<LiveBody>) {
     let live = !ops.gate.stands_still();
     let status = if live { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Liveness { live }))
+    (status, Json(LiveBody { live }))
 }

@@ -12,7 +12,7 @@ use super::{
     refusal::SocketRefusals,
 };
 use crate::{
-    connection::Connections, domain::Desk, hub::Hub, identity::Identity, limits::Limits, net::PeerInfo,
+    connection::Connections, domain::Posting, hub::Hub, identity::Identity, limits::Limits, net::PeerInfo,
     readiness::Gate, shards::Shards, tasks::Tasks, telemetry::Sli,
 };
 
@@ -29,7 +29,7 @@ pub struct Parts {
     /// Serves viewers.
     pub connections: Connections,
     /// Where posts go.
-    pub desk: Desk<Shards>,
+    pub posting: Posting<Shards>,
     /// Where history comes from.
     pub shards: Shards,
     /// Knows the viewers.

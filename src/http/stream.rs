@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{
     Api, Problem,
     auth::Backend,
-    extract::{NoParams, Stream},
+    extract::{NoParams, StreamPath},
 };
 use crate::shards::Tally;
 
@@ -25,7 +25,7 @@ pub(super) struct Attributes {
 pub(super) async fn show(
     State(api): State<Api>,
     backend: Backend,
-    (Stream(stream), NoParams): (Stream, NoParams),
+    (StreamPath(stream), NoParams): (StreamPath, NoParams),
 ) -> Result<Json<Attributes>, Problem> {
     backend.may_see(&stream)?;
     let (shards, hub) = (&api.0.shards, &api.0.hub);

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::{
     Api, Problem, auth,
-    extract::{Params, Stream},
+    extract::{Params, StreamPath},
     handover::{Handover, handed_over},
     refusal::RefusedHandshake,
 };
@@ -38,7 +38,7 @@ pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Re
     if parts.method != Method::GET && !(is_http2 && parts.method == Method::CONNECT) {
         return Err(Problem::only_get());
     }
-    let Stream(stream) = Stream::from_request_parts(&mut parts, &api).await?;
+    let StreamPath(stream) = StreamPath::from_request_parts(&mut parts, &api).await?;
     let Params(query) = Params::<Query>::from_request_parts(&mut parts, &api).await?;
     let peer_info = parts.extensions.get::<PeerInfo>().copied();
     let answer = if is_http2 {

@@ -77,13 +77,13 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{Author, Rights, Streams, Viewer},
+        domain::{Author, Rights, StreamPatterns, Viewer},
         identity::verified_token::ISSUER_AHEAD_MS,
     };
 
     fn verified(user: &str, issued_at_ms: u64) -> VerifiedToken {
         let author = Author { id: user.to_owned(), name: user.to_owned() };
-        let viewer = Viewer { author, rights: Rights::WATCH, streams: Streams::ALL };
+        let viewer = Viewer { author, rights: Rights::WATCH, streams: StreamPatterns::ALL };
         VerifiedToken::of_token(viewer, issued_at_ms, issued_at_ms + 1_000)
     }
 

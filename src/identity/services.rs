@@ -4,7 +4,7 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use serde::Deserialize;
 use subtle::{Choice, ConstantTimeEq as _};
 
-use crate::domain::{Kind, Object, Service, Streams, read_object};
+use crate::domain::{Kind, Object, Service, StreamPatterns, read_object};
 
 /// The longest name: it is shown as the author of what names none.
 const MAX_NAME_BYTES: usize = 64;
@@ -79,7 +79,7 @@ impl KeyLine {
         if digest == hash_of_nothing() {
             return Err("sha256 is that of an empty key".to_owned());
         }
-        let streams = Streams::parse(&streams).map_err(|fault| fault.to_string())?;
+        let streams = StreamPatterns::parse(&streams).map_err(|fault| fault.to_string())?;
         Ok((digest, Service { name, kinds, streams }))
     }
 }

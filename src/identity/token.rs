@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{IdentitySettings, VerifiedToken, verified_token::LEEWAY_MS};
-use crate::domain::{Right, Streams, Viewer};
+use crate::domain::{Right, StreamPatterns, Viewer};
 
 /// The largest token, in bytes; a request's line and headers hold 16 KiB by default.
 pub const MAX_TOKEN_BYTES: usize = 4 * 1024;
@@ -122,7 +122,7 @@ impl Claims {
             return Err(BadToken::NotYet);
         }
         let rights = self.rights.iter().filter_map(|name| Right::named(name)).collect();
-        let streams = Streams::parse(&self.streams).map_err(|_| BadToken::Claims)?;
+        let streams = StreamPatterns::parse(&self.streams).map_err(|_| BadToken::Claims)?;
         let viewer =
             Viewer::vouched(self.sub, self.name.as_str(), rights, streams).map_err(|_| BadToken::Claims)?;
         Ok(VerifiedToken::of_token(viewer, issued_at_ms, ends_at_ms))

@@ -25,14 +25,14 @@ use table::{Cell, Pace, SHARDS, Table, nanos};
 
 /// What is counted of one socket; it lies with the socket.
 #[derive(Debug, Default)]
-pub struct Meters {
+pub struct Buckets {
     frames: Cell,
     posts: Cell,
 }
 
 /// Whose uses are counted together: looked up once, and good for as long as the pod runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keys {
+pub struct RateKeys {
     user: u64,
     address: u64,
     stream: u64,
@@ -89,7 +89,7 @@ impl Limits {
     /// The keys of somebody who comes from somewhere to a stream. An IPv6 address counts with its network of 64 bits,
     /// since one client has all of that.
     #[must_use]
-    pub fn keys(&self, user: &str, address: IpAddr, stream: &StreamId) -> Keys {
+    pub fn keys(&self, user: &str, address: IpAddr, stream: &StreamId) -> RateKeys {
         let address = match address.to_canonical() {
             IpAddr::V6(address) => {
                 IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::from(u64::MAX) << 64)))
@@ -97,7 +97,7 @@ impl Limits {
             address => address,
         };
         let hasher = &self.0.hasher;
-        Keys {
+        RateKeys {
             user: hasher.hash_one(("user", user)),
             address: hasher.hash_one(("address", address)),
             stream: hasher.hash_one(("stream", stream.as_str())),
@@ -108,13 +108,13 @@ impl Limits {
     ///
     /// # Errors
     /// [`TooOften`]: they are too many.
-    pub fn frames(&self, keys: &Keys, meters: &mut Meters, count: u32) -> Result<(), TooOften> {
+    pub fn frames(&self, keys: &RateKeys, buckets: &mut Buckets, count: u32) -> Result<(), TooOften> {
         let FrameRules { viewer, user, address } = self.0.rules.frames;
         if viewer.or(user).or(address).is_none() {
             return Ok(());
         }
         let now = self.now();
-        viewer.map_or(Ok(()), |rate| meters.frames.take(rate.into(), count, now))?;
+        viewer.map_or(Ok(()), |rate| buckets.frames.take(rate.into(), count, now))?;
         self.take(Act::Frame, [(user, keys.user), (address, keys.address)], count, now)
     }
 
@@ -122,10 +122,10 @@ impl Limits {
     ///
     /// # Errors
     /// [`TooOften`]: it is one too many.
-    pub fn post(&self, keys: &Keys, meters: Option<&mut Meters>) -> Result<(), TooOften> {
+    pub fn post(&self, keys: &RateKeys, buckets: Option<&mut Buckets>) -> Result<(), TooOften> {
         let now = self.now();
-        let own = self.0.rules.posts.viewer.zip(meters);
-        let own = own.map(|(rate, meters)| (Pace::from(rate), &mut meters.posts));
+        let own = self.0.rules.posts.viewer.zip(buckets);
+        let own = own.map(|(rate, buckets)| (Pace::from(rate), &mut buckets.posts));
         let Some((pace, cell)) = own else { return self.take(Act::Post, self.of_post(keys), 1, now) };
         cell.take(pace, 1, now)?;
         let shared = self.take(Act::Post, self.of_post(keys), 1, now);
@@ -133,11 +133,11 @@ impl Limits {
     }
 
     /// Gives back what an answered post of a viewer does not count for.
-    pub fn settle(&self, keys: &Keys, meters: Option<&mut Meters>, charge: PostCharge) {
+    pub fn settle(&self, keys: &RateKeys, buckets: Option<&mut Buckets>, charge: PostCharge) {
         let shared = self.of_post(keys);
         if self.is_free(charge, shared) {
-            if let (Some(rate), Some(meters)) = (self.0.rules.posts.viewer, meters) {
-                meters.posts.give_back(rate.into(), 1);
+            if let (Some(rate), Some(buckets)) = (self.0.rules.posts.viewer, buckets) {
+                buckets.posts.give_back(rate.into(), 1);
             }
             self.give_back(Act::Post, &shared, 1);
         }
@@ -160,7 +160,7 @@ impl Limits {
     }
 
     /// The widest last: what is refused for its poster uses nothing of its stream's share.
-    fn of_post(&self, keys: &Keys) -> [(Option<Rate>, u64); 3] {
+    fn of_post(&self, keys: &RateKeys) -> [(Option<Rate>, u64); 3] {
         let PostRules { user, address, stream, .. } = self.0.rules.posts;
         [(user, keys.user), (address, keys.address), (stream, keys.stream)]
     }
@@ -182,7 +182,7 @@ impl Limits {
     ///
     /// # Errors
     /// [`TooOften`]: it is one too many.
-    pub fn join(&self, keys: &Keys) -> Result<(), TooOften> {
+    pub fn join(&self, keys: &RateKeys) -> Result<(), TooOften> {
         let JoinRules { user, address, stream } = self.0.rules.joins;
         let shared = [(user, keys.user), (address, keys.address), (stream, keys.stream)];
         self.take(Act::Join, shared, 1, self.now())

@@ -69,7 +69,7 @@ fn a_socket_and_a_service_have_limits_of_their_own() {
     let limits = limits(&text);
     assert!(limits.0.table.shards.len() == SHARDS);
     let keys = limits.keys("ann", "192.0.2.1".parse().unwrap(), &stream("a"));
-    let (mut first, mut second) = (Meters::default(), Meters::default());
+    let (mut first, mut second) = (Buckets::default(), Buckets::default());
     assert!(limits.post(&keys, Some(&mut first)).is_ok() && limits.post(&keys, Some(&mut second)).is_ok());
     assert!(limits.post(&keys, Some(&mut first)).is_err());
     assert!(limits.post_of_service("shop").is_ok() && limits.post_of_service("till").is_ok());
@@ -139,10 +139,10 @@ fn posts_that_were_not_taken_or_were_there_already_are_given_back() {
     let rules = format!(r#"{{"posts": {{"viewer": {three}, "user": {three}, "service": {three}}}}}"#);
     let limits = limits(&rules);
     let keys = limits.keys("ann", "192.0.2.1".parse().unwrap(), &stream("a"));
-    let mut meters = Meters::default();
+    let mut buckets = Buckets::default();
     for _ in 0..50 {
-        assert!(limits.post(&keys, Some(&mut meters)).is_ok());
-        limits.settle(&keys, Some(&mut meters), PostCharge::Nothing);
+        assert!(limits.post(&keys, Some(&mut buckets)).is_ok());
+        limits.settle(&keys, Some(&mut buckets), PostCharge::Nothing);
         assert!(limits.post_of_service("shop").is_ok());
         limits.settle_of_service("shop", PostCharge::Nothing);
     }
@@ -168,13 +168,13 @@ fn a_post_that_one_limit_refuses_counts_for_none() {
     }}"#;
     let limits = limits(rules);
     let keys = |name| limits.keys("ann", "192.0.2.1".parse().unwrap(), &stream(name));
-    let mut meters = Meters::default();
-    assert!(limits.post(&keys("a"), Some(&mut meters)).is_ok());
+    let mut buckets = Buckets::default();
+    assert!(limits.post(&keys("a"), Some(&mut buckets)).is_ok());
     for _ in 0..9 {
-        assert!(limits.post(&keys("a"), Some(&mut meters)).is_err(), "the stream has had its one");
+        assert!(limits.post(&keys("a"), Some(&mut buckets)).is_err(), "the stream has had its one");
     }
     for name in ["b", "c"] {
-        assert!(limits.post(&keys(name), Some(&mut meters)).is_ok(), "{name}");
+        assert!(limits.post(&keys(name), Some(&mut buckets)).is_ok(), "{name}");
     }
-    assert!(limits.post(&keys("d"), Some(&mut meters)).is_err(), "three of the viewer's and the user's");
+    assert!(limits.post(&keys("d"), Some(&mut buckets)).is_err(), "three of the viewer's and the user's");
 }

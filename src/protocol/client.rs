@@ -65,7 +65,7 @@ const MAX_REF_BYTES: usize = 64;
 /// Every field of every message, as it comes. Strict where it matters: a known field that comes twice or with another
 /// type is an error. Other fields are read as JSON values, so that they too keep serde's limits of depth and number.
 #[derive(Deserialize)]
-struct Raw {
+struct RawFrame {
     #[serde(rename = "type")]
     kind_of_frame: String,
     #[serde(rename = "ref")]
@@ -84,7 +84,7 @@ impl ClientFrame {
     /// # Errors
     /// [`BadFrame`]: the JSON is broken, its `type` is unknown, or a field has a wrong form.
     pub fn decode(text: &str) -> Result<Self, BadFrame> {
-        let Object(raw): Object<Raw> = serde_json::from_str(text).map_err(|_| BadFrame {
+        let Object(raw): Object<RawFrame> = serde_json::from_str(text).map_err(|_| BadFrame {
             reference: readable_ref(text),
             message: "not a JSON message of a known form",
         })?;

@@ -62,7 +62,7 @@ use self::{
     track::Track,
 };
 use crate::{
-    domain::{Accepted, Comment, Key, Position, Publication, Publish, PublishError, StreamId},
+    domain::{Accepted, Comment, IdempotencyKey, Position, Publication, Publish, PublishError, StreamId},
     hub::Hub,
     readiness::Heartbeat,
     tasks::Tasks,
@@ -276,7 +276,7 @@ impl Publish for Shards {
         &self,
         stream: &StreamId,
         comment: Comment,
-        key: Option<Key>,
+        key: Option<IdempotencyKey>,
     ) -> Result<Accepted, PublishError> {
         let Member { shard, clock, .. } = self.of(stream);
         let post = self.post_of(clock, Publication { comment, key, trace: Traceparent::current() });

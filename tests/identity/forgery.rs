@@ -7,8 +7,8 @@ use std::{
 
 use fanfare::{
     domain::{
-        Accepted, Author, Comment, Desk, Draft, Key, Kind, Poster, Publication, Publish, PublishError, Right,
-        Rights, StreamId, Streams, Viewer,
+        Accepted, Author, Comment, Draft, Key, Kind, Poster, Posting, Publication, Publish, PublishError,
+        Right, Rights, StreamId, Streams, Viewer,
     },
     protocol::ClientFrame,
     telemetry::Sli,
@@ -178,7 +178,7 @@ fn g13_no_input_of_a_viewer_yields_another_kind_author_or_stream() {
     let rights = [Rights::OPEN, Rights::WATCH, Rights::from_iter([Right::Post, Right::Moderate])];
     let scopes = [Streams::ALL, Streams::parse(&["lob*"]).unwrap(), Streams::parse(&["cinema"]).unwrap()];
     let tray = Tray::default();
-    let desk = Desk::new(tray.clone(), Sli::default());
+    let desk = Posting::new(tray.clone(), Sli::default());
     let (mut tried, mut posted) = (0, 0);
     for number in 0..inputs {
         let (rights, scope) = (forger.of(&rights), forger.0.random_range(0..scopes.len()));

@@ -101,7 +101,7 @@ impl Collector {
         let address = listener.local_addr().unwrap();
         let taken = Arc::new(Mutex::new(Taken::default()));
         let answers = Arc::new(Semaphore::new(0));
-        let desk = Desk { otlp, manner, taken: Arc::clone(&taken), answers: Arc::clone(&answers) };
+        let desk = Posting { otlp, manner, taken: Arc::clone(&taken), answers: Arc::clone(&answers) };
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(desk.accept(listener));
@@ -121,7 +121,7 @@ impl Collector {
 }
 
 #[derive(Clone)]
-struct Desk {
+struct Posting {
     otlp: Otlp,
     manner: Manner,
     taken: Arc<Mutex<Taken>>,
@@ -129,7 +129,7 @@ struct Desk {
     answers: Arc<Semaphore>,
 }
 
-impl Desk {
+impl Posting {
     async fn accept(self, listener: std::net::TcpListener) {
         let (listener, tasks) = (TcpListener::from_std(listener).unwrap(), Tasks::default());
         let mut held = Vec::new();

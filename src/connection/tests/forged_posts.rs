@@ -8,8 +8,8 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use crate::{
     domain::{
-        Accepted, Comment, Desk, Draft, EntryId, Key, Kind, Poster, Publication, Publish, PublishError,
-        StreamId, Viewer,
+        Accepted, Comment, Draft, EntryId, IdempotencyKey, Kind, Poster, Posting, Publication, Publish,
+        PublishError, StreamId, Viewer,
     },
     protocol::ClientFrame,
     telemetry::Sli,
@@ -64,7 +64,7 @@ struct Last(Arc<Mutex<Seen>>);
 #[derive(Default)]
 struct Seen {
     count: u32,
-    last: Option<(StreamId, Comment, Option<Key>)>,
+    last: Option<(StreamId, Comment, Option<IdempotencyKey>)>,
 }
 
 impl Publish for Last {
@@ -72,7 +72,7 @@ impl Publish for Last {
         &self,
         stream: &StreamId,
         comment: Comment,
-        key: Option<Key>,
+        key: Option<IdempotencyKey>,
     ) -> Result<Accepted, PublishError> {
         let id = comment.id;
         let mut seen = self.0.lock();
@@ -105,7 +105,7 @@ fn message(random: &mut StdRng) -> Vec<u8> {
 #[test]
 fn g13_no_message_of_a_million_is_another_kind_author_or_stream() {
     let (last, stream): (_, StreamId) = (Last::default(), "lobby".parse().unwrap());
-    let desk = Desk::new(last.clone(), Sli::default());
+    let posting = Posting::new(last.clone(), Sli::default());
     let viewer = Viewer::open(Some("ann"), &EntryId::random().to_string()).unwrap();
     let mut random = StdRng::seed_from_u64(13);
     let mut posted = 0;
@@ -114,7 +114,7 @@ fn g13_no_message_of_a_million_is_another_kind_author_or_stream() {
         let Ok(text) = std::str::from_utf8(&bytes) else { continue };
         let Ok(ClientFrame::Post { draft, .. }) = ClientFrame::decode(text) else { continue };
         let Draft { kind, .. } = draft;
-        let answer = desk.post(Poster::Viewer(&viewer), &stream, draft).now_or_never().expect("no wait");
+        let answer = posting.post(Poster::Viewer(&viewer), &stream, draft).now_or_never().expect("no wait");
         assert_eq!(answer.is_ok(), last.0.lock().count > posted, "{text}");
         if answer.is_ok() {
             let mut seen = last.0.lock();

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::condition::Conditions;
 use crate::{
-    domain::{EntryId, Epoch, Key, Kind, Position, Publication, StreamId},
+    domain::{EntryId, Epoch, IdempotencyKey, Kind, Position, Publication, StreamId},
     protocol::{Entry, Fragment},
     telemetry::Traceparent,
 };
@@ -38,7 +38,7 @@ pub(in crate::shards) struct Post {
     /// The comment.
     pub(in crate::shards) fragment: Fragment,
     /// Makes a repeated post harmless.
-    pub(in crate::shards) key: Option<Key>,
+    pub(in crate::shards) key: Option<IdempotencyKey>,
 }
 
 impl Post {

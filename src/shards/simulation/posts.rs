@@ -7,7 +7,7 @@ use super::{
     world::{Happening, SimulatedWorld},
 };
 use crate::{
-    domain::{Author, Comment, EntryId, Key, Kind, PostId, Publication},
+    domain::{Author, Comment, EntryId, IdempotencyKey, Kind, PostId, Publication},
     shards::backend::types::Post,
 };
 
@@ -111,7 +111,7 @@ fn post(attempt: &Attempt, ahead_ms: i64) -> Post {
         accepted_at_ms: 1_700_000_000_000_u64.saturating_add_signed(ahead_ms),
     };
     let key: Option<PostId> = body.parse().ok();
-    let key = key.map(|id| Key { owner: "u".into(), id, digest: 0 });
+    let key = key.map(|id| IdempotencyKey { owner: "u".into(), id, digest: 0 });
     let accepted_at_ms = comment.accepted_at_ms;
     Post::of(Publication { comment, key, trace: None }, 1, accepted_at_ms)
 }

@@ -1,7 +1,7 @@
 //! What things are called on a shard: keys and channels.
 
 use crate::{
-    domain::{Key, StreamId},
+    domain::{IdempotencyKey, StreamId},
     telemetry::Traceparent,
 };
 
@@ -18,7 +18,7 @@ pub(super) fn stream_of(channel: &str) -> Option<StreamId> {
 }
 
 /// The name of a post that makes its repetition harmless.
-pub(super) fn of_key(key: &Key) -> String {
+pub(super) fn of_key(key: &IdempotencyKey) -> String {
     // An id has no newline: whatever the owner's name holds, its end is where the last one is.
     format!("{}\n{}", key.owner, key.id.as_str())
 }

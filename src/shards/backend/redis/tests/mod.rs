@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::{
-    domain::{Accepted, Author, Comment, EntryId, Key, Kind, Position, Publication, PublishError},
+    domain::{Accepted, Author, Comment, EntryId, IdempotencyKey, Kind, Position, Publication, PublishError},
     readiness::LeaseRequest,
     shards::{
         backend::types::{Audience, ConnectionId, Count, Counted, Post, Span, Tally, Window},
@@ -126,5 +126,8 @@ fn a_post(body: &str) -> Post {
 
 /// A post with an idempotency key; the digest stands for the content.
 fn keyed(owner: &str, id: &str, digest: u64) -> Post {
-    Post { key: Some(Key { owner: owner.into(), id: id.parse().unwrap(), digest }), ..a_post("hi") }
+    Post {
+        key: Some(IdempotencyKey { owner: owner.into(), id: id.parse().unwrap(), digest }),
+        ..a_post("hi")
+    }
 }

@@ -27,7 +27,7 @@ const MOST_UNREAD: u64 = 192 * 1024;
 const LEAST_UNREAD: u64 = 16 * 1024;
 
 /// The pings of one viewer.
-pub(super) struct Pulse {
+pub(super) struct Keepalive {
     /// The number of the last ping; a pong repeats it.
     number: u32,
     /// The ping that has no answer yet.
@@ -52,10 +52,10 @@ struct Ping {
 
 /// What is due.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Beat {
+pub(super) enum KeepaliveAction {
     /// Nothing yet.
     Wait,
-    /// A ping of this number, and then [`Pulse::pinged`].
+    /// A ping of this number, and then [`Keepalive::pinged`].
     Ping(u32),
     /// The pong is late: this many bytes may be written, counted from the first one.
     Limit(u64),
@@ -72,7 +72,7 @@ pub(super) struct Answered {
     pub(super) limit: Option<u64>,
 }
 
-impl Pulse {
+impl Keepalive {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             number: 0,
@@ -96,14 +96,19 @@ impl Pulse {
 
     /// Returns what is due now. `heard` tells whether anything came since the last time it was asked; a viewer whose
     /// socket is full has a deadline of its own.
-    pub(super) fn beat(&mut self, now: Instant, is_full: bool, heard: impl FnOnce() -> bool) -> Beat {
+    pub(super) fn beat(
+        &mut self,
+        now: Instant,
+        is_full: bool,
+        heard: impl FnOnce() -> bool,
+    ) -> KeepaliveAction {
         if now < self.due {
-            return Beat::Wait;
+            return KeepaliveAction::Wait;
         }
         let Some(ping) = &mut self.ping else {
             heard();
             self.number = self.number.wrapping_add(1);
-            return Beat::Ping(self.number);
+            return KeepaliveAction::Ping(self.number);
         };
         let last = ping.sent + PONG_AT_LAST;
         if !ping.is_late {
@@ -111,20 +116,20 @@ impl Pulse {
             let unread = Duration::from_secs((ping.end - self.confirmed.0) / SLOWEST_READING);
             self.due = (ping.sent + PONG_WITHIN + unread).min(last);
             let window = *self.window.get_or_insert(MOST_UNREAD);
-            return Beat::Limit(self.confirmed.0 + window);
+            return KeepaliveAction::Limit(self.confirmed.0 + window);
         }
         if !(heard() || is_full) || (self.echoes && !is_full && now >= last) {
-            return Beat::Dead;
+            return KeepaliveAction::Dead;
         }
         if !(self.echoes || is_full) {
             // It talks and never answers a ping: nothing can be said of its path.
             self.pong(now);
             self.window = None;
             self.due = now + jittered().saturating_sub(PONG_WITHIN);
-            return Beat::Limit(u64::MAX);
+            return KeepaliveAction::Limit(u64::MAX);
         }
         self.due = now + PONG_WITHIN;
-        Beat::Wait
+        KeepaliveAction::Wait
     }
 
     /// Takes a pong; `number` is the one that it repeats. Returns what it says; none if it answers no ping.
@@ -170,7 +175,7 @@ mod tests {
 
     /// A viewer behind a proxy that takes everything: what it is sent, and how much of it the viewer has read.
     struct Path {
-        pulse: Pulse,
+        keepalive: Keepalive,
         now: Instant,
         written: u64,
         read: u64,
@@ -184,7 +189,7 @@ mod tests {
         fn new() -> Self {
             let now = Instant::now();
             let (limit, took) = (u64::MAX, Vec::new());
-            Self { pulse: Pulse::new(now), now, written: 0, read: 0, limit, pings: 0, took }
+            Self { keepalive: Keepalive::new(now), now, written: 0, read: 0, limit, pings: 0, took }
         }
 
         /// Lets time pass while the stream and the viewer do so many bytes a second; returns whether it lives.
@@ -196,23 +201,23 @@ mod tests {
                     self.written += stream / 10;
                 }
                 self.read = (self.read + reads / 10).min(self.written);
-                if let Some(Ping { end, .. }) = self.pulse.ping
+                if let Some(Ping { end, .. }) = self.keepalive.ping
                     && self.read >= end
                     && reads > 0
                 {
-                    let answered = self.pulse.answered(self.now, Some(self.pulse.number)).unwrap();
+                    let answered = self.keepalive.answered(self.now, Some(self.keepalive.number)).unwrap();
                     self.took.push(answered.took);
                     self.limit = answered.limit.unwrap_or(u64::MAX);
                 }
-                match self.pulse.beat(self.now, false, || false) {
-                    Beat::Wait => {}
-                    Beat::Ping(_) => {
+                match self.keepalive.beat(self.now, false, || false) {
+                    KeepaliveAction::Wait => {}
+                    KeepaliveAction::Ping(_) => {
                         self.pings += 1;
                         self.written += 6;
-                        self.pulse.pinged(self.now, self.written);
+                        self.keepalive.pinged(self.now, self.written);
                     }
-                    Beat::Limit(limit) => self.limit = limit,
-                    Beat::Dead => return false,
+                    KeepaliveAction::Limit(limit) => self.limit = limit,
+                    KeepaliveAction::Dead => return false,
                 }
             }
             true
@@ -261,7 +266,7 @@ mod tests {
         let mut path = Path::new();
         assert!(path.verified(Duration::from_secs(60), 55_000, 100_000));
         let (stalled, read) = (path.now, path.read);
-        while path.pulse.window.is_none() {
+        while path.keepalive.window.is_none() {
             assert!(path.verified(STEP, 55_000, 0));
         }
         assert!(path.now - stalled <= PING_EVERY + SLOW_PONG + STEP);
@@ -279,17 +284,17 @@ mod tests {
         let mut path = Path::new();
         assert!(path.verified(Duration::from_secs(60), 50_000, 100_000));
         // It stops for 3 s just when it is pinged.
-        while path.pulse.ping.is_none() {
+        while path.keepalive.ping.is_none() {
             path.verified(STEP, 50_000, 100_000);
-            if path.pulse.due <= path.now + STEP {
+            if path.keepalive.due <= path.now + STEP {
                 path.verified(Duration::from_secs(3), 50_000, 0);
             }
         }
         path.verified(STEP, 50_000, 1_000_000);
         assert!(path.took.last().is_some_and(|took| *took > SLOW_PONG), "{:?}", path.took);
-        assert!(path.pulse.window.is_some());
+        assert!(path.keepalive.window.is_some());
         let late = path.now;
-        while path.pulse.window.is_some() {
+        while path.keepalive.window.is_some() {
             assert!(path.verified(STEP, 50_000, 1_000_000));
         }
         assert!(path.now - late <= Duration::from_secs(6), "{:?}", path.now - late);
@@ -303,18 +308,18 @@ mod tests {
     fn a_pong_is_waited_for_as_long_as_the_bytes_before_its_ping_take() {
         for (end, seconds) in [(100, 10), (200 * 1024, 60), (100 * 1024 * 1024, 90)] {
             let now = Instant::now();
-            let mut pulse = Pulse::new(now);
-            let sent = pulse.due();
-            assert_eq!(pulse.beat(sent, false, || true), Beat::Ping(1));
-            pulse.pinged(sent, end);
-            assert_eq!(pulse.beat(pulse.due(), false, || false), Beat::Limit(MOST_UNREAD));
-            assert_eq!(pulse.due() - sent, Duration::from_secs(seconds));
+            let mut keepalive = Keepalive::new(now);
+            let sent = keepalive.due();
+            assert_eq!(keepalive.beat(sent, false, || true), KeepaliveAction::Ping(1));
+            keepalive.pinged(sent, end);
+            assert_eq!(keepalive.beat(keepalive.due(), false, || false), KeepaliveAction::Limit(MOST_UNREAD));
+            assert_eq!(keepalive.due() - sent, Duration::from_secs(seconds));
             assert_eq!(
-                pulse.beat(pulse.due(), true, || false),
-                Beat::Wait,
+                keepalive.beat(keepalive.due(), true, || false),
+                KeepaliveAction::Wait,
                 "a full socket has its own deadline"
             );
-            assert_eq!(pulse.beat(pulse.due(), false, || false), Beat::Dead);
+            assert_eq!(keepalive.beat(keepalive.due(), false, || false), KeepaliveAction::Dead);
         }
     }
 
@@ -322,26 +327,28 @@ mod tests {
     fn pongs_that_answer_no_ping_are_ignored_once_a_viewer_has_answered_one() {
         let mut path = Path::new();
         assert!(path.verified(Duration::from_secs(60), 100, 1_000));
-        let due = path.pulse.due();
-        let Beat::Ping(number) = path.pulse.beat(due, false, || true) else { panic!("no ping is due") };
-        path.pulse.pinged(due, path.written);
+        let due = path.keepalive.due();
+        let KeepaliveAction::Ping(number) = path.keepalive.beat(due, false, || true) else {
+            panic!("no ping is due")
+        };
+        path.keepalive.pinged(due, path.written);
         for odd in [None, Some(number - 1), Some(number + 1)] {
-            assert_eq!(path.pulse.answered(due, odd), None);
+            assert_eq!(path.keepalive.answered(due, odd), None);
         }
         let took = Duration::from_millis(40);
-        assert_eq!(path.pulse.answered(due + took, Some(number)), Some(Answered { took, limit: None }));
-        assert_eq!(path.pulse.answered(due + took, Some(number)), None, "it is answered already");
+        assert_eq!(path.keepalive.answered(due + took, Some(number)), Some(Answered { took, limit: None }));
+        assert_eq!(path.keepalive.answered(due + took, Some(number)), None, "it is answered already");
     }
 
     /// A client that talks and never answers a ping is not limited: nothing can be said of its path.
     #[test]
     fn a_viewer_that_talks_and_never_answers_a_ping_stays_without_a_limit() {
-        let mut pulse = Pulse::new(Instant::now());
+        let mut keepalive = Keepalive::new(Instant::now());
         for number in 1..5 {
-            assert_eq!(pulse.beat(pulse.due(), false, || true), Beat::Ping(number));
-            pulse.pinged(pulse.due(), 1_000 * u64::from(number));
-            assert!(matches!(pulse.beat(pulse.due(), false, || true), Beat::Limit(1..)));
-            assert_eq!(pulse.beat(pulse.due(), false, || true), Beat::Limit(u64::MAX));
+            assert_eq!(keepalive.beat(keepalive.due(), false, || true), KeepaliveAction::Ping(number));
+            keepalive.pinged(keepalive.due(), 1_000 * u64::from(number));
+            assert!(matches!(keepalive.beat(keepalive.due(), false, || true), KeepaliveAction::Limit(1..)));
+            assert_eq!(keepalive.beat(keepalive.due(), false, || true), KeepaliveAction::Limit(u64::MAX));
         }
     }
 }

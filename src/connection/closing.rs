@@ -5,7 +5,7 @@ use std::{future::poll_fn, time::Duration};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{
-    reader::{Incoming, Reader},
+    reader::{FrameReader, Incoming},
     wire::Wire,
 };
 use crate::{
@@ -14,13 +14,13 @@ use crate::{
 };
 
 /// The time that the close frame may take, and then the viewer's answer.
-const FAREWELL: Duration = Duration::from_secs(1);
+const CLOSING_WITHIN: Duration = Duration::from_secs(1);
 /// The least time between the end of writing and the close.
 const LINGER: Duration = Duration::from_millis(250);
 
 /// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum SessionEnd {
     /// The connection is gone.
     Gone,
     /// The viewer closed; its answer is queued.
@@ -33,22 +33,23 @@ pub(super) enum End {
 ///
 /// The end of writing waits for the viewer's close frame: a proxy that speaks HTTP/2 to the viewer makes a reset of it,
 /// which overtakes what the viewer has not read, the close frame included.
-pub(super) async fn farewell(wire: &Wire, seat: &Seat, reader: &mut Reader<'_>, end: End) {
+pub(super) async fn close_session(wire: &Wire, seat: &Seat, reader: &mut FrameReader<'_>, end: SessionEnd) {
     match end {
-        End::Gone => return,
-        End::Bye => {}
-        End::Close(close) => {
+        SessionEnd::Gone => return,
+        SessionEnd::Bye => {}
+        SessionEnd::Close(close) => {
             seat.stop();
             seat.push(&SharedFrame::close(close));
         }
     }
     wire.make_room();
-    if !flush(wire, seat, Instant::now() + FAREWELL).await {
+    if !flush(wire, seat, Instant::now() + CLOSING_WITHIN).await {
         wire.cut();
         return;
     }
-    let deadline = Instant::now() + FAREWELL;
-    if matches!(end, End::Close(_)) && timeout_at(deadline, answer(seat, reader)).await == Ok(Answer::Broken)
+    let deadline = Instant::now() + CLOSING_WITHIN;
+    if matches!(end, SessionEnd::Close(_))
+        && timeout_at(deadline, answer(seat, reader)).await == Ok(Answer::Broken)
     {
         hear_out(wire, deadline).await;
     }
@@ -67,12 +68,12 @@ enum Answer {
 }
 
 /// Reads frames until the viewer closes; others are ignored, and pings are not answered any more.
-async fn answer(seat: &Seat, reader: &mut Reader<'_>) -> Answer {
+async fn answer(seat: &Seat, reader: &mut FrameReader<'_>) -> Answer {
     loop {
         match reader.next().await {
             Incoming::Bye | Incoming::Gone => return Answer::Closed,
             Incoming::Broke(_) => return Answer::Broken,
-            Incoming::Text(_) | Incoming::Sign | Incoming::Pong(_) => seat.stop(),
+            Incoming::Text(_) | Incoming::Control | Incoming::Pong(_) => seat.stop(),
         }
     }
 }

@@ -15,7 +15,7 @@ const WARN_BEFORE_AT_MOST: Duration = Duration::from_secs(60);
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
 /// What is due of a pass's term, and when.
-pub(super) struct Term {
+pub(super) struct TokenExpiry {
     /// Whether only the end is due: the viewer was warned of it, or it comes too soon after the last warning.
     only_end: bool,
     /// When the viewer was warned last, of this end or of an earlier token's.
@@ -26,7 +26,7 @@ pub(super) struct Term {
 
 /// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum ExpiryEvent {
     /// Nothing yet.
     Wait,
     /// To tell the viewer that the pass ends after so many milliseconds.
@@ -35,11 +35,11 @@ pub(super) enum Turn {
     Over,
 }
 
-impl Term {
+impl TokenExpiry {
     pub(super) fn new(verified: &VerifiedToken, now: Instant) -> Self {
-        let mut term = Self { only_end: false, warned_at: None, due: None };
-        term.plan(verified.time_left(), verified.life(), now);
-        term
+        let mut expiry = Self { only_end: false, warned_at: None, due: None };
+        expiry.plan(verified.time_left(), verified.life(), now);
+        expiry
     }
 
     /// Goes on with the pass of a refresh. A token that is shown again is not warned of again.
@@ -63,24 +63,24 @@ impl Term {
     }
 
     /// What is due now.
-    pub(super) fn turn(&mut self, verified: &VerifiedToken, now: Instant) -> Turn {
+    pub(super) fn turn(&mut self, verified: &VerifiedToken, now: Instant) -> ExpiryEvent {
         if self.due.is_none_or(|due| now < due) {
-            return Turn::Wait;
+            return ExpiryEvent::Wait;
         }
         // The end is by the wall clock, which may have been put back or forth meanwhile.
-        verified.time_left().map_or(Turn::Wait, |left| self.turn_with(left, now))
+        verified.time_left().map_or(ExpiryEvent::Wait, |left| self.turn_with(left, now))
     }
 
-    fn turn_with(&mut self, left: Duration, now: Instant) -> Turn {
+    fn turn_with(&mut self, left: Duration, now: Instant) -> ExpiryEvent {
         self.due = Some(now + left);
         if left.is_zero() {
-            return Turn::Over;
+            return ExpiryEvent::Over;
         }
         if std::mem::replace(&mut self.only_end, true) {
-            return Turn::Wait;
+            return ExpiryEvent::Wait;
         }
         self.warned_at = Some(now);
-        Turn::Expiring(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+        ExpiryEvent::Expiring(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
     }
 }
 
@@ -98,18 +98,19 @@ mod tests {
     /// the warnings and of the end, in seconds, over an hour.
     fn warnings(life: u64, left: u64) -> (Vec<u64>, Option<u64>) {
         let begin = Instant::now();
-        let (mut term, mut warnings) = (Term { only_end: false, warned_at: None, due: None }, Vec::new());
-        term.plan(Some(seconds(left)), seconds(life), begin);
+        let (mut expiry, mut warnings) =
+            (TokenExpiry { only_end: false, warned_at: None, due: None }, Vec::new());
+        expiry.plan(Some(seconds(left)), seconds(life), begin);
         let mut end = begin + seconds(left);
-        while let Some(due) = term.due.filter(|due| *due < begin + seconds(HOUR)) {
-            match term.turn_with(end - due, due) {
-                Turn::Expiring(_) => {
+        while let Some(due) = expiry.due.filter(|due| *due < begin + seconds(HOUR)) {
+            match expiry.turn_with(end - due, due) {
+                ExpiryEvent::Expiring(_) => {
                     warnings.push((due - begin).as_secs());
                     end = due + seconds(left);
-                    term.plan(Some(seconds(left)), seconds(life), due);
+                    expiry.plan(Some(seconds(left)), seconds(life), due);
                 }
-                Turn::Over => return (warnings, Some((due - begin).as_secs())),
-                Turn::Wait => {}
+                ExpiryEvent::Over => return (warnings, Some((due - begin).as_secs())),
+                ExpiryEvent::Wait => {}
             }
         }
         (warnings, None)

@@ -7,7 +7,7 @@ const MAX_FRAGMENTS: u32 = 2_048;
 /// Where the count stands in the bytes (RFC 6455 section 5.2). What breaks the protocol is counted somehow: tungstenite
 /// ends such a socket.
 #[derive(Debug, Default)]
-pub(super) struct FrameTally {
+pub(super) struct FrameCounter {
     /// The header that is coming.
     header: [u8; 10],
     /// How many of its bytes are here.
@@ -22,7 +22,7 @@ pub(super) struct FrameTally {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooManyFragments;
 
-impl FrameTally {
+impl FrameCounter {
     /// Sees the next bytes; returns how many frames began in them, those whose header is whole.
     pub(super) fn see(&mut self, mut bytes: &[u8]) -> Result<u32, TooManyFragments> {
         let mut begun = 0;
@@ -95,30 +95,30 @@ mod tests {
             piece in 1..4_000_usize,
         ) {
             let bytes: Vec<u8> = payloads.iter().flat_map(|payload| frame(0x81, *payload)).collect();
-            let mut tally = FrameTally::default();
-            let counted: u32 = bytes.chunks(piece).map(|piece| tally.see(piece).unwrap()).sum();
+            let mut frame_counter = FrameCounter::default();
+            let counted: u32 = bytes.chunks(piece).map(|piece| frame_counter.see(piece).unwrap()).sum();
             prop_assert_eq!(counted as usize, payloads.len());
         }
 
         #[test]
         fn any_bytes_are_counted_somehow(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
-            let _ = FrameTally::default().see(&bytes);
+            let _ = FrameCounter::default().see(&bytes);
         }
     }
 
     #[test]
     fn endless_fragments_have_an_end_and_frames_between_them_do_not_count() {
-        let mut tally = FrameTally::default();
-        assert_eq!(tally.see(&frame(0x01, 0)), Ok(1));
+        let mut frame_counter = FrameCounter::default();
+        assert_eq!(frame_counter.see(&frame(0x01, 0)), Ok(1));
         for _ in 1..MAX_FRAGMENTS {
-            assert_eq!(tally.see(&frame(0x00, 0)), Ok(1));
-            assert_eq!(tally.see(&frame(0x89, 0)), Ok(1), "a ping");
+            assert_eq!(frame_counter.see(&frame(0x00, 0)), Ok(1));
+            assert_eq!(frame_counter.see(&frame(0x89, 0)), Ok(1), "a ping");
         }
-        assert_eq!(tally.see(&frame(0x00, 0)), Err(TooManyFragments));
-        let mut tally = FrameTally::default();
+        assert_eq!(frame_counter.see(&frame(0x00, 0)), Err(TooManyFragments));
+        let mut frame_counter = FrameCounter::default();
         for _ in 0..3 * MAX_FRAGMENTS {
-            assert_eq!(tally.see(&frame(0x01, 1)), Ok(1));
-            assert_eq!(tally.see(&frame(0x80, 1)), Ok(1));
+            assert_eq!(frame_counter.see(&frame(0x01, 1)), Ok(1));
+            assert_eq!(frame_counter.see(&frame(0x80, 1)), Ok(1));
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::telemetry::{CallerSpan, PostOutcome, Sli, Traceparent, post_span};
 
 /// Makes a repeated post harmless: the same author, id and content is the same comment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
+pub struct IdempotencyKey {
     /// Who posts: two posters never collide, and a service never collides with a user of its name.
     pub owner: String,
     /// The poster's id of the comment.
@@ -55,7 +55,7 @@ pub struct Publication {
     /// The comment.
     pub comment: Comment,
     /// Makes a repetition harmless.
-    pub key: Option<Key>,
+    pub key: Option<IdempotencyKey>,
     /// The span of the post, if it is traced.
     pub trace: Option<Traceparent>,
 }
@@ -70,7 +70,7 @@ pub trait Publish: Send + Sync {
         &self,
         stream: &StreamId,
         comment: Comment,
-        key: Option<Key>,
+        key: Option<IdempotencyKey>,
     ) -> impl Future<Output = Result<Accepted, PublishError>> + Send;
 
     /// Publishes comments of one stream in their order. Returns an answer for each: the first that is
@@ -84,12 +84,12 @@ pub trait Publish: Send + Sync {
 
 /// Takes drafts, applies the rules, and hands what passes to the stream's shard.
 #[derive(Debug, Clone)]
-pub struct Desk<P> {
+pub struct Posting<P> {
     shards: P,
     sli: Sli,
 }
 
-impl<P: Publish> Desk<P> {
+impl<P: Publish> Posting<P> {
     /// A desk in front of the shards.
     pub const fn new(shards: P, sli: Sli) -> Self {
         Self { shards, sli }
@@ -182,7 +182,11 @@ impl<P: Publish> Desk<P> {
     }
 }
 
-fn accept(poster: Poster<'_>, stream: &StreamId, draft: Draft) -> Result<(Comment, Option<Key>), Refusal> {
+fn accept(
+    poster: Poster<'_>,
+    stream: &StreamId,
+    draft: Draft,
+) -> Result<(Comment, Option<IdempotencyKey>), Refusal> {
     let (author, owner) = match poster {
         Poster::Viewer(viewer) => {
             if !viewer.streams.allow(stream) {
@@ -225,11 +229,11 @@ fn accept(poster: Poster<'_>, stream: &StreamId, draft: Draft) -> Result<(Commen
         data: draft.data,
         accepted_at_ms: now_ms(),
     };
-    let key = draft.id.map(|id| Key { owner, id, digest: digest(&comment) });
+    let key = draft.id.map(|id| IdempotencyKey { owner, id, digest: digest(&comment) });
     Ok((comment, key))
 }
 
-/// Accepts or refuses as [`Desk::post`] does: the comment, and who owns its idempotency id.
+/// Accepts or refuses as [`Posting::post`] does: the comment, and who owns its idempotency id.
 #[cfg(feature = "fuzzing")]
 #[must_use]
 pub fn fuzz_accept(poster: Poster<'_>, draft: Draft) -> Option<(Comment, Option<String>)> {
@@ -254,7 +258,7 @@ mod tests {
     use serde_json::Map;
 
     use super::*;
-    use crate::domain::{Rights, Service, Streams, Viewer};
+    use crate::domain::{Rights, Service, StreamPatterns, Viewer};
 
     fn lobby() -> StreamId {
         "lobby".parse().unwrap()
@@ -262,7 +266,7 @@ mod tests {
 
     fn viewer(rights: Rights) -> Viewer {
         let author = Author { id: "u1".into(), name: "Ann".into() };
-        Viewer { author, rights, streams: Streams::ALL }
+        Viewer { author, rights, streams: StreamPatterns::ALL }
     }
 
     #[test]
@@ -287,7 +291,7 @@ mod tests {
             assert!(matches!(accept(Poster::Viewer(&ann), &lobby(), draft), Err(Refusal::NotAllowed(_))));
         }
         let watcher = viewer(Rights::WATCH);
-        let elsewhere = Viewer { streams: Streams::parse(&["cinema"]).unwrap(), ..ann };
+        let elsewhere = Viewer { streams: StreamPatterns::parse(&["cinema"]).unwrap(), ..ann };
         for viewer in [&watcher, &elsewhere] {
             let refused = accept(Poster::Viewer(viewer), &lobby(), plain.clone());
             assert!(matches!(refused, Err(Refusal::NotAllowed(_))));
@@ -308,7 +312,7 @@ mod tests {
             assert!(matches!(refused, Err(Refusal::BadRequest(_))));
         }
         let bell = Service { kinds: vec![Kind::Follow, Kind::Comment], ..shop.clone() };
-        let cinema = Service { streams: Streams::parse(&["cinema*"]).unwrap(), ..shop };
+        let cinema = Service { streams: StreamPatterns::parse(&["cinema*"]).unwrap(), ..shop };
         for service in [bell, cinema] {
             let refused = accept(Poster::Service(&service), &lobby(), gift.clone());
             assert!(matches!(refused, Err(Refusal::NotAllowed(_))));
