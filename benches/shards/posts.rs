@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use fanfare::domain::{Author, Comment, EntryId, Key, Kind, Publish as _, StreamId};
+use fanfare::domain::{Author, Comment, EntryId, IdempotencyKey, Kind, Publish as _, StreamId};
 use futures_util::{StreamExt as _, stream::iter};
 
 use crate::rig::{Rig, row};
@@ -56,8 +56,8 @@ fn a_comment() -> Comment {
     }
 }
 
-fn a_key(n: usize) -> Key {
-    Key { owner: "v:u1".to_owned(), id: n.to_string().parse().unwrap(), digest: 1 }
+fn a_key(n: usize) -> IdempotencyKey {
+    IdempotencyKey { owner: "v:u1".to_owned(), id: n.to_string().parse().unwrap(), digest: 1 }
 }
 
 /// What Redis says of FCALL: `cmdstat_fcall:calls=1,usec=10,usec_per_call=10.00,…`.

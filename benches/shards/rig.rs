@@ -10,7 +10,7 @@ use std::{
 use fanfare::{
     domain::StreamId,
     hub::{Fanout, Hub, Outlet, Seat},
-    shards::{Nudges, Settings, Shards, parse_shards},
+    shards::{Nudges, ShardSettings, Shards, parse_shards},
     tasks::Tasks,
     telemetry::Sli,
 };
@@ -53,7 +53,7 @@ impl Rig {
         let (nudges, sli, tasks) = (Nudges::new(&list), Sli::default(), Tasks::default());
         let (hub, lanes) = Hub::new(Fanout::new(1, Duration::ZERO), nudges.clone(), sli.clone());
         lanes.into_iter().for_each(|lane| tasks.core("lane", lane.run()));
-        let settings = Settings {
+        let settings = ShardSettings {
             shards: list,
             ring_epoch: 1,
             pod: "bench".to_owned(),

@@ -26,7 +26,7 @@ use crate::{
     net::{self, Acceptor, Ending, Listener, ListenerConfig},
     readiness::{Capacity, FleetMember, Gate, Readiness, Reason},
     release::Release,
-    shards::{Nudges, Settings, Shards},
+    shards::{Nudges, ShardSettings, Shards},
     tasks::Tasks,
     telemetry::{Figures, Sli},
 };
@@ -142,8 +142,8 @@ fn keep_up(identity: &Identity, shards: &Shards, tasks: &Tasks) {
     tasks.core("revocations", shards.clone().tell_revocations(move |user, at_ms| told.revoke(user, at_ms)));
 }
 
-fn settings_of(config: &Config) -> Settings {
-    Settings {
+fn settings_of(config: &Config) -> ShardSettings {
+    ShardSettings {
         shards: config.shards.clone(),
         ring_epoch: config.ring_epoch,
         pod: config.pod.clone(),

@@ -8,7 +8,7 @@ use super::{
     auth::Backend,
     extract::{NoParams, StreamPath},
 };
-use crate::shards::Tally;
+use crate::shards::KindCounts;
 
 /// A stream's attributes, over all pods.
 #[derive(Debug, Serialize)]
@@ -17,7 +17,7 @@ pub(super) struct Attributes {
     peak_viewers: u64,
     unique_viewers: u64,
     comments: u64,
-    comments_by_kind: Tally,
+    comments_by_kind: KindCounts,
     shard: String,
 }
 

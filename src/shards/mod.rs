@@ -32,20 +32,20 @@ use tokio::time::{Instant, timeout};
 pub use self::{
     backend::{
         condition::Condition,
-        types::{Audience, Tally, Unavailable},
+        types::{Audience, KindCounts, Unavailable},
     },
     history::pages::{HistoryPage, Past},
     keeper::{
-        questions::{Hearing, Subscription},
-        report::ShardStatus,
+        inspector::{StreamInspection, Subscription},
+        stats::ShardStatus,
     },
     list::parse_shards,
     routing::{address::ShardAddress, nudges::Nudges},
-    settings::Settings,
+    settings::ShardSettings,
 };
 
 use self::{
-    audience::{pending_users::Newcomers, sync::Census},
+    audience::{pending_users::PendingUsers, sync::AudienceSync},
     backend::{
         Shard,
         clock::Clock,
@@ -53,11 +53,11 @@ use self::{
         redis::{Link, LinkSettings},
         types::{Events, Post},
     },
-    history::shared_reads::Windows,
+    history::shared_reads::SharedReads,
     keeper::{
         driver::{Driver, KeeperParts},
-        questions::Questions,
-        report::Report,
+        inspector::Inspector,
+        stats::KeeperStats,
     },
     track::Track,
 };
@@ -78,7 +78,7 @@ pub struct Shards(Arc<Inner>);
 
 struct Inner {
     nudges: Nudges,
-    shards: Box<[Member]>,
+    shards: Box<[ShardMember]>,
     ring_epoch: u64,
     sli: Sli,
     /// The pods of this one's track; held for a look.
@@ -88,14 +88,14 @@ struct Inner {
 }
 
 /// One shard, as the handle sees it.
-struct Member {
+struct ShardMember {
     name: String,
     shard: Shard,
     clock: Clock,
-    windows: Windows,
-    newcomers: Newcomers,
-    report: Arc<Report>,
-    questions: Questions,
+    shared_reads: SharedReads,
+    pending_users: PendingUsers,
+    stats: Arc<KeeperStats>,
+    inspector: Inspector,
 }
 
 impl Shards {
@@ -104,7 +104,12 @@ impl Shards {
     ///
     /// # Errors
     /// A shard whose address cannot be used on this machine, with its name.
-    pub fn start(settings: &Settings, hub: &Hub, nudges: &Nudges, tasks: &Tasks) -> Result<Self, String> {
+    pub fn start(
+        settings: &ShardSettings,
+        hub: &Hub,
+        nudges: &Nudges,
+        tasks: &Tasks,
+    ) -> Result<Self, String> {
         let mut shards = Vec::new();
         if settings.shards.is_empty() {
             let keep = Keep { comments: settings.history_comments, ttl: settings.history_ttl };
@@ -126,19 +131,27 @@ impl Shards {
             shards.push((address.name.clone(), Shard::Redis(link), events));
         }
         let keep = |(number, (name, shard, events)): (usize, (String, Shard, Events))| {
-            let report = Arc::new(Report::new(name.clone()));
+            let stats = Arc::new(KeeperStats::new(name.clone()));
             let clock = shard.clock();
-            let newcomers = Newcomers::default();
+            let pending_users = PendingUsers::default();
             let parts = KeeperParts {
                 shard: shard.clone(),
                 clock: clock.clone(),
-                report: Arc::clone(&report),
-                census: Census::new(newcomers.clone(), Instant::now()),
+                stats: Arc::clone(&stats),
+                census: AudienceSync::new(pending_users.clone(), Instant::now()),
             };
-            let (questions, asked) = Questions::new();
+            let (inspector, asked) = Inspector::new();
             let driver = Driver::new(parts, hub.clone(), settings);
             tasks.core("keeper", driver.run(events, nudges.of_shard(number), asked));
-            Member { name, shard, clock, windows: Windows::default(), newcomers, report, questions }
+            ShardMember {
+                name,
+                shard,
+                clock,
+                shared_reads: SharedReads::default(),
+                pending_users,
+                stats,
+                inspector,
+            }
         };
         let shards = shards.into_iter().enumerate().map(keep).collect();
         #[cfg(feature = "hear-everything")]
@@ -154,7 +167,7 @@ impl Shards {
         })))
     }
 
-    fn of(&self, stream: &StreamId) -> &Member {
+    fn of(&self, stream: &StreamId) -> &ShardMember {
         // The ring was made of the same list; the embedded shard stands alone.
         &self.0.shards[self.0.nudges.ring().owner(stream)]
     }
@@ -165,13 +178,13 @@ impl Shards {
     /// [`Unavailable`] if the shard does not answer.
     pub async fn past(&self, stream: &StreamId, after: &Position) -> Result<Past, Unavailable> {
         let asked = Instant::now();
-        let Member { shard, windows, .. } = self.of(stream);
-        if let Some(past) = windows.get(shard, stream, None).await?.past(after) {
+        let ShardMember { shard, shared_reads, .. } = self.of(stream);
+        if let Some(past) = shared_reads.get(shard, stream, None).await?.past(after) {
             return Ok(past);
         }
         // The viewer may have seen what came after that read began.
-        let window = windows.get(shard, stream, Some(asked)).await?;
-        Ok(window.past(after).unwrap_or_else(|| Past::Elsewhere(window.start())))
+        let slice = shared_reads.get(shard, stream, Some(asked)).await?;
+        Ok(slice.past(after).unwrap_or_else(|| Past::Elsewhere(slice.start())))
     }
 
     /// A page of history of at most `limit` comments and 31 KiB: the newest, or those after a position.
@@ -184,16 +197,16 @@ impl Shards {
         after: Option<&Position>,
         limit: usize,
     ) -> Result<HistoryPage, Unavailable> {
-        let Member { shard, windows, .. } = self.of(stream);
+        let ShardMember { shard, shared_reads, .. } = self.of(stream);
         // Whoever asks after posting sees the post.
-        Ok(windows.get(shard, stream, Some(Instant::now())).await?.page(after, limit))
+        Ok(shared_reads.get(shard, stream, Some(Instant::now())).await?.page(after, limit))
     }
 
     /// How many comments the stream's history took; zeroes for a stream without one.
     ///
     /// # Errors
     /// [`Unavailable`] if the shard does not answer.
-    pub async fn tally(&self, stream: &StreamId) -> Result<Tally, Unavailable> {
+    pub async fn tally(&self, stream: &StreamId) -> Result<KindCounts, Unavailable> {
         Ok(self.of(stream).shard.tally(stream).await?.unwrap_or_default())
     }
 
@@ -205,7 +218,7 @@ impl Shards {
 
     /// Takes note that a user came to watch a stream.
     pub fn arrived(&self, stream: &StreamId, user: &str) {
-        self.of(stream).newcomers.note(stream, &[routing::ring::hash(user.as_bytes())]);
+        self.of(stream).pending_users.note(stream, &[routing::ring::hash(user.as_bytes())]);
     }
 
     /// Who watches a stream on other pods, and who watched it at all.
@@ -219,8 +232,8 @@ impl Shards {
     /// Takes this pod, which goes away, out of those whose viewers the shards count. One that does not answer in time
     /// finds out by itself.
     pub async fn leave(&self) {
-        let counted = self.0.shards.iter().filter(|member| member.report.counts.load(Relaxed));
-        let leave = counted.map(async |Member { shard, .. }| while shard.uncount().await == Ok(true) {});
+        let counted = self.0.shards.iter().filter(|member| member.stats.counts.load(Relaxed));
+        let leave = counted.map(async |ShardMember { shard, .. }| while shard.uncount().await == Ok(true) {});
         let leave = futures_util::future::join(futures_util::future::join_all(leave), self.leave_fleet());
         let _ = timeout(LEAVE, leave).await;
     }
@@ -235,16 +248,16 @@ impl Shards {
     ///
     /// # Errors
     /// [`Unavailable`] if the keeper has too much to do.
-    pub async fn explain(&self, stream: &StreamId) -> Result<Hearing, Unavailable> {
-        self.of(stream).questions.ask(stream).await
+    pub async fn explain(&self, stream: &StreamId) -> Result<StreamInspection, Unavailable> {
+        self.of(stream).inspector.ask(stream).await
     }
 
     /// The state of every shard.
     #[must_use]
     pub fn status(&self) -> Vec<ShardStatus> {
-        let status = |member: &Member| {
-            let Member { shard, clock, report, .. } = member;
-            report.status(shard, clock)
+        let status = |member: &ShardMember| {
+            let ShardMember { shard, clock, stats, .. } = member;
+            stats.status(shard, clock)
         };
         self.0.shards.iter().map(status).collect()
     }
@@ -263,7 +276,7 @@ impl Publish for Shards {
         stream: &StreamId,
         publications: Vec<Publication>,
     ) -> Vec<Result<Accepted, PublishError>> {
-        let Member { shard, clock, .. } = self.of(stream);
+        let ShardMember { shard, clock, .. } = self.of(stream);
         let posts = publications.into_iter().map(|publication| self.post_of(clock, publication)).collect();
         let began = Instant::now();
         let answers = shard.publish_all(stream, posts).await;
@@ -278,7 +291,7 @@ impl Publish for Shards {
         comment: Comment,
         key: Option<IdempotencyKey>,
     ) -> Result<Accepted, PublishError> {
-        let Member { shard, clock, .. } = self.of(stream);
+        let ShardMember { shard, clock, .. } = self.of(stream);
         let post = self.post_of(clock, Publication { comment, key, trace: Traceparent::current() });
         let began = Instant::now();
         let answer = shard.publish(stream, post).await;

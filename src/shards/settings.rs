@@ -6,7 +6,7 @@ use crate::shards::routing::address::ShardAddress;
 
 /// The settings of the shards.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct ShardSettings {
     /// The shards; none for the embedded one.
     pub shards: Vec<ShardAddress>,
     /// Counts the changes of the list: shards refuse posts of pods that know an older one than they have seen.

@@ -7,8 +7,8 @@ use std::{
 
 use fanfare::{
     domain::{
-        Accepted, Author, Comment, Draft, Key, Kind, Poster, Posting, Publication, Publish, PublishError,
-        Right, Rights, StreamId, Streams, Viewer,
+        Accepted, Author, Comment, Draft, IdempotencyKey, Kind, Poster, Posting, Publication, Publish,
+        PublishError, Right, Rights, StreamId, StreamPatterns, Viewer,
     },
     protocol::ClientFrame,
     telemetry::Sli,
@@ -22,7 +22,7 @@ const INPUTS: u32 = 50_000;
 const VARIABLE: &str = "FANFARE_TEST_INPUTS";
 
 /// A post, as a shard would get it.
-type Sheet = (StreamId, Comment, Option<Key>);
+type Sheet = (StreamId, Comment, Option<IdempotencyKey>);
 
 /// Where the desk's posts end.
 #[derive(Clone, Default)]
@@ -33,7 +33,7 @@ impl Publish for Tray {
         &self,
         stream: &StreamId,
         comment: Comment,
-        key: Option<Key>,
+        key: Option<IdempotencyKey>,
     ) -> impl Future<Output = Result<Accepted, PublishError>> + Send {
         let id = comment.id;
         self.0.lock().unwrap().push((stream.clone(), comment, key));
@@ -176,7 +176,11 @@ fn g13_no_input_of_a_viewer_yields_another_kind_author_or_stream() {
     let stream: StreamId = "lobby".parse().unwrap();
     let author = Author { id: "u1".into(), name: "Ann".into() };
     let rights = [Rights::OPEN, Rights::WATCH, Rights::from_iter([Right::Post, Right::Moderate])];
-    let scopes = [Streams::ALL, Streams::parse(&["lob*"]).unwrap(), Streams::parse(&["cinema"]).unwrap()];
+    let scopes = [
+        StreamPatterns::ALL,
+        StreamPatterns::parse(&["lob*"]).unwrap(),
+        StreamPatterns::parse(&["cinema"]).unwrap(),
+    ];
     let tray = Tray::default();
     let desk = Posting::new(tray.clone(), Sli::default());
     let (mut tried, mut posted) = (0, 0);

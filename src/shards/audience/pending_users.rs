@@ -12,7 +12,7 @@ const MOST: usize = 65_536;
 
 /// The users who came to the streams of one shard. Cloning shares them.
 #[derive(Clone, Default)]
-pub(in crate::shards) struct Newcomers(Arc<Mutex<Waiting>>);
+pub(in crate::shards) struct PendingUsers(Arc<Mutex<Waiting>>);
 
 /// Guarded as a whole; held for an insertion or a removal.
 #[derive(Default)]
@@ -21,7 +21,7 @@ struct Waiting {
     users: usize,
 }
 
-impl Newcomers {
+impl PendingUsers {
     /// Takes note of users by their hashes, unless too many wait.
     pub(in crate::shards) fn note(&self, stream: &StreamId, users: &[u64]) {
         let waiting = &mut *self.0.lock();
@@ -61,16 +61,17 @@ mod tests {
 
     #[test]
     fn users_wait_in_bounded_number_and_are_taken_in_parts() {
-        let (newcomers, stream, other) = (Newcomers::default(), "s".parse().unwrap(), "t".parse().unwrap());
-        (0..2 * MOST as u64).for_each(|user| newcomers.note(&stream, &[user]));
-        newcomers.note(&other, &[1, 2]);
-        assert_eq!(newcomers.streams(), std::slice::from_ref(&stream), "no room for others");
-        assert_eq!(newcomers.take(&stream, 1_000).len(), 1_000);
-        newcomers.note(&other, &[1, 2]);
-        assert_eq!(newcomers.take(&other, 1), [2]);
-        assert!(newcomers.has(&other) && newcomers.has(&stream));
-        assert_eq!(newcomers.take(&other, 9), [1]);
-        assert_eq!(newcomers.take(&stream, usize::MAX).len(), MOST - 1_000);
-        assert!(newcomers.streams().is_empty() && newcomers.take(&stream, 1).is_empty());
+        let (pending_users, stream, other) =
+            (PendingUsers::default(), "s".parse().unwrap(), "t".parse().unwrap());
+        (0..2 * MOST as u64).for_each(|user| pending_users.note(&stream, &[user]));
+        pending_users.note(&other, &[1, 2]);
+        assert_eq!(pending_users.streams(), std::slice::from_ref(&stream), "no room for others");
+        assert_eq!(pending_users.take(&stream, 1_000).len(), 1_000);
+        pending_users.note(&other, &[1, 2]);
+        assert_eq!(pending_users.take(&other, 1), [2]);
+        assert!(pending_users.has(&other) && pending_users.has(&stream));
+        assert_eq!(pending_users.take(&other, 9), [1]);
+        assert_eq!(pending_users.take(&stream, usize::MAX).len(), MOST - 1_000);
+        assert!(pending_users.streams().is_empty() && pending_users.take(&stream, 1).is_empty());
     }
 }

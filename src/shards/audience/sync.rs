@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::pending_users::Newcomers;
+use super::pending_users::PendingUsers;
 use crate::{
     domain::StreamId,
     shards::backend::types::{Count, Counted, Unavailable},
@@ -28,8 +28,8 @@ pub(in crate::shards) const USERS: usize = 2_000;
 const SETTLES: Duration = Duration::from_secs(10);
 
 /// What is told, and what was.
-pub(in crate::shards) struct Census {
-    newcomers: Newcomers,
+pub(in crate::shards) struct AudienceSync {
+    pending_users: PendingUsers,
     /// What the shard was told last, where anybody watches.
     told: HashMap<StreamId, u64>,
     /// What is to be told.
@@ -68,10 +68,10 @@ pub(in crate::shards) struct Call {
     is_extra: bool,
 }
 
-impl Census {
-    pub(in crate::shards) fn new(newcomers: Newcomers, now: Instant) -> Self {
+impl AudienceSync {
+    pub(in crate::shards) fn new(pending_users: PendingUsers, now: Instant) -> Self {
         Self {
-            newcomers,
+            pending_users,
             told: HashMap::new(),
             due: BTreeSet::new(),
             round_at: now,
@@ -107,7 +107,7 @@ impl Census {
         let watched = streams.filter(|stream| !self.told.contains_key(stream) && viewers(stream) > 0);
         let changed = self.told.iter().filter(|(stream, told)| viewers(stream) != **told);
         self.due.extend(watched.cloned().chain(changed.map(|(stream, _)| stream.clone())));
-        self.due.extend(self.newcomers.streams());
+        self.due.extend(self.pending_users.streams());
         // Who is silent does not count; who has nothing to count need not.
         self.calls |= !self.told.is_empty();
     }
@@ -143,7 +143,7 @@ impl Census {
         {
             let count = self.count(stream, USERS - users, &viewers);
             users += count.users.len();
-            if self.newcomers.has(&count.stream) {
+            if self.pending_users.has(&count.stream) {
                 self.due.insert(count.stream.clone());
             }
             counts.push(count);
@@ -169,7 +169,7 @@ impl Census {
     }
 
     fn count(&self, stream: StreamId, users: usize, viewers: impl Fn(&StreamId) -> u64) -> Count {
-        let (viewers, users) = (viewers(&stream), self.newcomers.take(&stream, users));
+        let (viewers, users) = (viewers(&stream), self.pending_users.take(&stream, users));
         Count { stream, viewers, users }
     }
 
@@ -222,7 +222,7 @@ impl Census {
 
     fn give_back(&mut self, call: Call) {
         for Count { stream, users, .. } in call.counts {
-            self.newcomers.note(&stream, &users);
+            self.pending_users.note(&stream, &users);
             self.due.insert(stream);
         }
     }

@@ -14,10 +14,10 @@ use parking_lot::Mutex;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    distinct::Distinct,
+    cardinality::Cardinality,
     types::{
-        Audience, ConnectionId, Count, Counted, Event, Events, MOST_REVOCATIONS, Post, Revocation, Span,
-        Tally, Window,
+        Audience, ConnectionId, Count, Counted, Event, Events, HistorySlice, KindCounts, MOST_REVOCATIONS,
+        Post, Revocation, SliceRange,
     },
 };
 use crate::{
@@ -74,10 +74,10 @@ struct Store {
 struct Record {
     head: Position,
     entries: VecDeque<Entry>,
-    tally: Tally,
+    tally: KindCounts,
     /// The most viewers at once.
     peak: u64,
-    users: Distinct,
+    users: Cardinality,
     keys: HashMap<(String, String), (u64, Accepted)>,
     older_keys: HashMap<(String, String), (u64, Accepted)>,
     keys_since: Instant,
@@ -120,13 +120,13 @@ impl Embedded {
         Ok(accepted)
     }
 
-    pub(in crate::shards) fn read(&self, stream: &StreamId, span: Span) -> Window {
+    pub(in crate::shards) fn read(&self, stream: &StreamId, span: SliceRange) -> HistorySlice {
         let mut store = self.0.store.lock();
         store.make_room();
         let record = store.record(stream, Epoch::random(), &self.0.keep, Instant::now());
         let after = record.entries.partition_point(|entry| entry.seq <= span.after_seq);
         let start = after.max(record.entries.len().saturating_sub(span.newest));
-        Window { head: record.head, entries: record.entries.range(start..).cloned().collect() }
+        HistorySlice { head: record.head, entries: record.entries.range(start..).cloned().collect() }
     }
 
     pub(in crate::shards) fn heads(&self, streams: &[StreamId]) -> Vec<Option<Position>> {
@@ -140,7 +140,7 @@ impl Embedded {
         streams.iter().map(&mut head).collect()
     }
 
-    pub(in crate::shards) fn tally(&self, stream: &StreamId) -> Option<Tally> {
+    pub(in crate::shards) fn tally(&self, stream: &StreamId) -> Option<KindCounts> {
         let store = self.0.store.lock();
         let record = store.records.get(stream)?;
         record.is_fresh(&self.0.keep, Instant::now()).then_some(record.tally)
@@ -246,9 +246,9 @@ impl Record {
         Self {
             head: Position::start_of(epoch),
             entries: VecDeque::new(),
-            tally: Tally::default(),
+            tally: KindCounts::default(),
             peak: 0,
-            users: Distinct::default(),
+            users: Cardinality::default(),
             keys: HashMap::new(),
             older_keys: HashMap::new(),
             keys_since: now,
@@ -268,7 +268,7 @@ impl Record {
         self.peak = 0;
         self.bytes -= freed;
         self.head = Position::start_of(epoch);
-        self.tally = Tally::default();
+        self.tally = KindCounts::default();
         freed
     }
 

@@ -1,8 +1,8 @@
 //! The two kinds of shard, behind one interface.
 
+pub(in crate::shards) mod cardinality;
 pub(in crate::shards) mod clock;
 pub(in crate::shards) mod condition;
-pub(in crate::shards) mod distinct;
 pub(in crate::shards) mod memory;
 pub(in crate::shards) mod outage;
 pub(in crate::shards) mod pause;
@@ -14,9 +14,10 @@ use std::time::Duration;
 use self::{
     clock::Clock,
     memory::Embedded,
-    redis::{Health as LinkHealth, Link},
+    redis::{Link, LinkHealth},
     types::{
-        Audience, ConnectionId, Count, Counted, Health, Post, Revocation, Span, Tally, Unavailable, Window,
+        Audience, ConnectionId, Count, Counted, Health, HistorySlice, KindCounts, Post, Revocation,
+        SliceRange, Unavailable,
     },
 };
 use crate::domain::{Accepted, Epoch, Position, PublishError, StreamId};
@@ -58,7 +59,11 @@ impl Shard {
     }
 
     /// Reads a part of the history; a stream without one gets an epoch, so that its loss can be noticed.
-    pub(in crate::shards) async fn read(&self, stream: &StreamId, span: Span) -> Result<Window, Unavailable> {
+    pub(in crate::shards) async fn read(
+        &self,
+        stream: &StreamId,
+        span: SliceRange,
+    ) -> Result<HistorySlice, Unavailable> {
         match self {
             Self::Embedded(embedded) => Ok(embedded.read(stream, span)),
             Self::Redis(link) => link.read(stream, span, Epoch::random()).await,
@@ -77,7 +82,10 @@ impl Shard {
     }
 
     /// How many comments the stream's history took; none for a stream without a history.
-    pub(in crate::shards) async fn tally(&self, stream: &StreamId) -> Result<Option<Tally>, Unavailable> {
+    pub(in crate::shards) async fn tally(
+        &self,
+        stream: &StreamId,
+    ) -> Result<Option<KindCounts>, Unavailable> {
         match self {
             Self::Embedded(embedded) => Ok(embedded.tally(stream)),
             Self::Redis(link) => link.tally(stream).await,

@@ -60,7 +60,7 @@ impl Post {
 
 /// A part of a stream's history and where its order stands, read in one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::shards) struct Window {
+pub(in crate::shards) struct HistorySlice {
     /// The place after the newest entry of the stream.
     pub(in crate::shards) head: Position,
     /// Entries in ascending order without holes, of `head`'s epoch; the last one is at `head`.
@@ -69,21 +69,21 @@ pub(in crate::shards) struct Window {
 
 /// Which part of a history to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::shards) struct Span {
+pub(in crate::shards) struct SliceRange {
     /// Only entries with a greater number than this.
     pub(in crate::shards) after_seq: u64,
     /// Of these, only so many of the newest.
     pub(in crate::shards) newest: usize,
 }
 
-impl Span {
+impl SliceRange {
     /// Everything that the history holds.
     pub(in crate::shards) const WHOLE: Self = Self { after_seq: 0, newest: usize::MAX };
 }
 
 /// How many comments a stream's history took, by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Tally {
+pub struct KindCounts {
     /// Comments by viewers or services.
     pub comment: u64,
     /// Gifts.
@@ -94,7 +94,7 @@ pub struct Tally {
     pub mission: u64,
 }
 
-impl Tally {
+impl KindCounts {
     pub(in crate::shards) fn count(&mut self, kind: Kind) {
         let of_kind = match kind {
             Kind::Comment => &mut self.comment,

@@ -5,7 +5,7 @@ use crate::{
     protocol::{Entry, Page, Resumed, SharedFrame},
 };
 
-use crate::shards::backend::types::Window;
+use crate::shards::backend::types::HistorySlice;
 
 /// What follows a position in a stream's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +43,7 @@ enum Found<'a> {
     Ahead,
 }
 
-impl Window {
+impl HistorySlice {
     /// The place before the oldest entry.
     pub(in crate::shards) fn start(&self) -> Position {
         self.entries.first().map_or(self.head, Entry::before)

@@ -13,30 +13,30 @@ use crate::{
     domain::StreamId,
     shards::backend::{
         Shard,
-        types::{Span, Unavailable, Window},
+        types::{HistorySlice, SliceRange, Unavailable},
     },
 };
 
 /// How long a read serves those who come later. What it does not show, the tape does.
 const FRESH: Duration = Duration::from_secs(1);
 
-type Read = Shared<BoxFuture<'static, Result<Arc<Window>, Unavailable>>>;
+type SharedRead = Shared<BoxFuture<'static, Result<Arc<HistorySlice>, Unavailable>>>;
 
 /// Reads of histories under way, and those of the last second.
 #[derive(Default)]
-pub(in crate::shards) struct Windows {
+pub(in crate::shards) struct SharedReads {
     /// Guards the reads; held for a look. Bounded by the streams that were asked for within a second.
-    reads: Mutex<HashMap<StreamId, (Instant, Read)>>,
+    reads: Mutex<HashMap<StreamId, (Instant, SharedRead)>>,
 }
 
-impl Windows {
+impl SharedReads {
     /// The whole history as it was at some moment after `since`, or in the last second before.
     pub(in crate::shards) async fn get(
         &self,
         shard: &Shard,
         stream: &StreamId,
         since: Option<Instant>,
-    ) -> Result<Arc<Window>, Unavailable> {
+    ) -> Result<Arc<HistorySlice>, Unavailable> {
         let now = Instant::now();
         let read = {
             let mut reads = self.reads.lock();
@@ -46,8 +46,9 @@ impl Windows {
                 _ => {
                     reads.retain(|_, (begun, _)| now - *begun < FRESH);
                     let (shard, id) = (shard.clone(), stream.clone());
-                    let read =
-                        async move { shard.read(&id, Span::WHOLE).await.map(Arc::new) }.boxed().shared();
+                    let read = async move { shard.read(&id, SliceRange::WHOLE).await.map(Arc::new) }
+                        .boxed()
+                        .shared();
                     reads.insert(stream.clone(), (now, read.clone()));
                     read
                 }

@@ -30,7 +30,7 @@ impl Keeper {
         let tell = |(stream, viewers)| Command::TellViewers { stream, viewers };
         self.commands.extend(changed.into_iter().map(tell));
         self.census.round(self.streams.names(), moment.viewers_here, moment.now);
-        self.report.counts.store(self.census.counts(), Relaxed);
+        self.stats.counts.store(self.census.counts(), Relaxed);
     }
 
     /// Makes the next call of the census, if it is due.
@@ -66,7 +66,7 @@ impl Keeper {
         }
         let waited = self.census.waited();
         self.elsewhere(waited);
-        self.report.counts.store(self.census.counts(), Relaxed);
+        self.stats.counts.store(self.census.counts(), Relaxed);
     }
 
     /// The shard tells how many watch streams on other pods.

@@ -6,7 +6,7 @@ use crate::{
     domain::{PlantedFault, Position},
     hub::{Item, RECENT_COMMENTS},
     protocol::Entry,
-    shards::backend::types::{Span, Window},
+    shards::backend::types::{HistorySlice, SliceRange},
 };
 
 /// The most live entries that are kept while the history is read. Beyond, they are dropped and it is read again.
@@ -22,7 +22,7 @@ pub(in crate::shards) struct Chain {
     /// How many of these came before the read under way began: it shows them, or they are of no history any more.
     covered: usize,
     /// The read under way.
-    reading: Option<Span>,
+    reading: Option<SliceRange>,
     /// Whether the order is known to be another one, and the whole of it has to be read.
     diverged: bool,
     /// Whether something came that the read under way may not show.
@@ -37,7 +37,7 @@ pub(in crate::shards) struct Outcome {
     /// What goes to the viewers.
     pub(in crate::shards) items: Vec<Item>,
     /// What has to be read next.
-    pub(in crate::shards) read: Option<Span>,
+    pub(in crate::shards) read: Option<SliceRange>,
     /// Why something was wrong, for the counts.
     pub(in crate::shards) repair: Option<Repair>,
 }
@@ -59,16 +59,16 @@ impl Chain {
     }
 
     /// Asks for a look at the history, unless one is under way.
-    pub(in crate::shards) fn check(&mut self) -> Option<Span> {
+    pub(in crate::shards) fn check(&mut self) -> Option<SliceRange> {
         if self.reading.is_some() {
             self.again = true;
             return None;
         }
         let span = match self.head {
-            None => Span { after_seq: 0, newest: newest_for_opening() },
-            Some(_) if self.diverged => Span::WHOLE,
+            None => SliceRange { after_seq: 0, newest: newest_for_opening() },
+            Some(_) if self.diverged => SliceRange::WHOLE,
             // From the newest known entry on, to see that it still is what it was.
-            Some(head) => Span { after_seq: head.seq.saturating_sub(1), newest: usize::MAX },
+            Some(head) => SliceRange { after_seq: head.seq.saturating_sub(1), newest: usize::MAX },
         };
         self.reading = Some(span);
         self.covered = self.early.len();
@@ -120,13 +120,13 @@ impl Chain {
     }
 
     /// Takes the history that was asked for.
-    pub(in crate::shards) fn settle(&mut self, window: &Window) -> Outcome {
-        let span = self.reading.take().unwrap_or(Span::WHOLE);
+    pub(in crate::shards) fn settle(&mut self, slice: &HistorySlice) -> Outcome {
+        let span = self.reading.take().unwrap_or(SliceRange::WHOLE);
         self.early.drain(..std::mem::take(&mut self.covered));
         let mut outcome = Outcome::default();
         match self.head {
-            None => self.open(window, &mut outcome),
-            Some(head) => self.compare(head, window, span, &mut outcome),
+            None => self.open(slice, &mut outcome),
+            Some(head) => self.compare(head, slice, span, &mut outcome),
         }
         if !self.diverged {
             self.link_early(&mut outcome);
@@ -137,52 +137,52 @@ impl Chain {
         outcome
     }
 
-    fn open(&mut self, window: &Window, outcome: &mut Outcome) {
-        outcome.opens_at = Some(window.entries.first().map_or(window.head, Entry::before));
-        outcome.items = window.entries.iter().map(Item::comment).collect();
-        self.head = Some(window.head);
+    fn open(&mut self, slice: &HistorySlice, outcome: &mut Outcome) {
+        outcome.opens_at = Some(slice.entries.first().map_or(slice.head, Entry::before));
+        outcome.items = slice.entries.iter().map(Item::comment).collect();
+        self.head = Some(slice.head);
     }
 
-    fn compare(&mut self, head: Position, window: &Window, span: Span, outcome: &mut Outcome) {
-        let first = window.entries.first();
-        let same = if window.head.epoch != head.epoch || window.head.seq < head.seq {
+    fn compare(&mut self, head: Position, slice: &HistorySlice, span: SliceRange, outcome: &mut Outcome) {
+        let first = slice.entries.first();
+        let same = if slice.head.epoch != head.epoch || slice.head.seq < head.seq {
             false
-        } else if let Some(known) = window.entries.iter().find(|entry| entry.seq == head.seq) {
+        } else if let Some(known) = slice.entries.iter().find(|entry| entry.seq == head.seq) {
             known.position() == head
         } else if let Some(next) = first.filter(|entry| entry.seq == head.seq + 1) {
             next.before() == head
         } else {
-            first.is_some() || window.head == head
+            first.is_some() || slice.head == head
         };
         if !same && span.after_seq > 0 {
             // This read began in the middle; viewers need all that the other history holds.
             self.diverged = true;
             return;
         }
-        self.head = Some(window.head);
+        self.head = Some(slice.head);
         if same {
-            self.append(head, window, outcome);
+            self.append(head, slice, outcome);
         } else {
-            let start = first.map_or(window.head, Entry::before);
+            let start = first.map_or(slice.head, Entry::before);
             if !PlantedFault::ChainHidesReset.is_planted() {
                 outcome.items.push(Item::reset(start));
             }
-            outcome.items.extend(window.entries.iter().map(Item::history));
+            outcome.items.extend(slice.entries.iter().map(Item::history));
             outcome.repair = Some(Repair::Reset);
         }
         self.diverged = false;
     }
 
-    fn append(&self, head: Position, window: &Window, outcome: &mut Outcome) {
-        let mut newer = window.entries.iter().filter(|entry| entry.seq > head.seq).peekable();
+    fn append(&self, head: Position, slice: &HistorySlice, outcome: &mut Outcome) {
+        let mut newer = slice.entries.iter().filter(|entry| entry.seq > head.seq).peekable();
         if let Some(first) = newer.peek() {
             outcome.repair = Some(Repair::Filled);
             if first.seq > head.seq + 1 && !PlantedFault::ChainHidesGap.is_planted() {
                 outcome.items.push(Item::gap(head.seq + 1, first.before()));
                 outcome.repair = Some(Repair::Gap);
             }
-        } else if window.head.seq > head.seq {
-            outcome.items.push(Item::gap(head.seq + 1, window.head));
+        } else if slice.head.seq > head.seq {
+            outcome.items.push(Item::gap(head.seq + 1, slice.head));
             outcome.repair = Some(Repair::Gap);
         }
         outcome.items.extend(newer.map(Item::comment));
@@ -251,15 +251,15 @@ mod tests {
         }
 
         /// What a read shows of a history that keeps the entries after `trimmed`.
-        fn window(&self, span: Span, trimmed: u64) -> Window {
+        fn slice(&self, span: SliceRange, trimmed: u64) -> HistorySlice {
             let shown = |entry: &&Entry| entry.seq > span.after_seq.max(trimmed);
-            Window { head: self.head(), entries: self.entries.iter().filter(shown).cloned().collect() }
+            HistorySlice { head: self.head(), entries: self.entries.iter().filter(shown).cloned().collect() }
         }
 
         fn opened(&self) -> Chain {
             let mut chain = Chain::default();
             let span = chain.check().unwrap();
-            chain.settle(&self.window(span, 0));
+            chain.settle(&self.slice(span, 0));
             assert_eq!(chain.head(), Some(self.head()));
             chain
         }
@@ -285,11 +285,11 @@ mod tests {
         let mut history = History::new(2);
         let mut chain = Chain::default();
         let span = chain.check().unwrap();
-        let (third, window) = (history.post(), history.window(span, 0));
+        let (third, slice) = (history.post(), history.slice(span, 0));
         let fourth = history.post();
         assert!(chain.take(third).items.is_empty());
         assert!(chain.take(fourth).items.is_empty());
-        let outcome = chain.settle(&window);
+        let outcome = chain.settle(&slice);
         assert_eq!(outcome.opens_at, Some(Position::start_of(history.epoch)));
         assert_eq!(outcome.items.len(), 4);
         assert!(outcome.read.is_none());
@@ -306,7 +306,7 @@ mod tests {
         let fifth = history.post();
         let asked = chain.take(fifth);
         assert!(asked.items.is_empty());
-        let outcome = chain.settle(&history.window(asked.read.unwrap(), 0));
+        let outcome = chain.settle(&history.slice(asked.read.unwrap(), 0));
         assert_eq!((kinds(&outcome).len(), outcome.repair), (3, Some(Repair::Filled)));
         assert_eq!(chain.head(), Some(history.head()));
     }
@@ -317,7 +317,7 @@ mod tests {
         let mut chain = history.opened();
         (0..10).for_each(|_| drop(history.post()));
         let span = chain.check().unwrap();
-        let outcome = chain.settle(&history.window(span, 8));
+        let outcome = chain.settle(&history.slice(span, 8));
         assert_eq!(kinds(&outcome), ["gap", "comment", "comment", "comment", "comment"]);
         assert_eq!(outcome.repair, Some(Repair::Gap));
     }
@@ -336,10 +336,10 @@ mod tests {
         {
             let mut chain = history.opened();
             let span = chain.check().unwrap();
-            let asked = chain.settle(&other.window(span, 0));
+            let asked = chain.settle(&other.slice(span, 0));
             assert!(asked.items.is_empty(), "{name}");
-            assert_eq!(asked.read, Some(Span::WHOLE), "{name}");
-            let outcome = chain.settle(&other.window(Span::WHOLE, 0));
+            assert_eq!(asked.read, Some(SliceRange::WHOLE), "{name}");
+            let outcome = chain.settle(&other.slice(SliceRange::WHOLE, 0));
             assert_eq!(outcome.repair, Some(Repair::Reset), "{name}");
             assert_eq!(outcome.items.len(), 1 + other.entries.len(), "{name}");
             assert_eq!(chain.head(), Some(other.head()), "{name}");
@@ -355,10 +355,10 @@ mod tests {
         let new = History::new(1);
         assert!(chain.take(last_words.clone()).read.is_none(), "it still fits");
         let span = chain.check().unwrap();
-        chain.settle(&new.window(span, 0));
-        chain.settle(&new.window(Span::WHOLE, 0));
+        chain.settle(&new.slice(span, 0));
+        chain.settle(&new.slice(SliceRange::WHOLE, 0));
         let stale = chain.take(last_words);
-        let outcome = chain.settle(&new.window(stale.read.unwrap(), 0));
+        let outcome = chain.settle(&new.slice(stale.read.unwrap(), 0));
         assert!(outcome.read.is_none() && outcome.items.is_empty());
     }
 
@@ -367,7 +367,7 @@ mod tests {
         let mut history = History::new(0);
         let mut chain = Chain::default();
         let span = chain.check().unwrap();
-        let early = history.window(span, 0);
+        let early = history.slice(span, 0);
         for _ in 0..1_000 {
             let entry = history.post();
             chain.take(entry);
@@ -375,7 +375,7 @@ mod tests {
         let mut read = chain.settle(&early).read;
         for _ in 0..5 {
             let Some(span) = read else { break };
-            read = chain.settle(&history.window(span, 0)).read;
+            read = chain.settle(&history.slice(span, 0)).read;
         }
         assert_eq!((chain.head(), read), (Some(history.head()), None));
     }

@@ -10,7 +10,7 @@ use crate::{
         audience::sync::Call,
         backend::{
             outage::Notice,
-            types::{ConnectionId, Counted, Unavailable, Window},
+            types::{ConnectionId, Counted, HistorySlice, Unavailable},
         },
     },
 };
@@ -64,7 +64,7 @@ pub(in crate::shards) enum ShardCall {
 pub(in crate::shards) enum Completion {
     Subscribed(Vec<StreamId>, Result<ConnectionId, Unavailable>),
     Unsubscribed(Vec<StreamId>, Result<(), Unavailable>),
-    Read(Read, Result<Window, Unavailable>),
+    Read(Read, Result<HistorySlice, Unavailable>),
     Heads(Vec<StreamId>, Result<Vec<Option<Position>>, Unavailable>),
     Counted(Call, Result<Counted, Unavailable>),
 }

@@ -2,15 +2,15 @@
 
 use tokio::time::Instant;
 
-use super::{Keeper, questions::Hearing};
+use super::{Keeper, inspector::StreamInspection};
 use crate::domain::StreamId;
 
 impl Keeper {
     /// Describes a stream.
-    pub(in crate::shards) fn inspect(&self, stream: &StreamId, now: Instant) -> Hearing {
+    pub(in crate::shards) fn inspect(&self, stream: &StreamId, now: Instant) -> StreamInspection {
         let (subscription, lingers_until) = self.interest.subscription(stream);
         let state = self.streams.get(stream);
-        Hearing {
+        StreamInspection {
             subscription,
             lingers: lingers_until.map(|until| until.saturating_duration_since(now)),
             head: state.and_then(|state| state.chain.head()),

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::questions::Subscription;
+use super::inspector::Subscription;
 use crate::{
     domain::{PlantedFault, StreamId},
     shards::backend::types::ConnectionId,

@@ -12,10 +12,10 @@ mod compare;
 mod comparisons;
 pub(in crate::shards) mod driver;
 mod inspect;
+pub(in crate::shards) mod inspector;
 pub(in crate::shards) mod interest;
-pub(in crate::shards) mod questions;
 pub(in crate::shards) mod reads;
-pub(in crate::shards) mod report;
+pub(in crate::shards) mod stats;
 mod stream;
 
 use std::{
@@ -34,19 +34,19 @@ use self::{
     comparisons::Comparisons,
     interest::{Interest, Step},
     reads::{Read, Reads},
-    report::{Report, count},
+    stats::{KeeperStats, count},
     stream::StreamTable,
 };
 use crate::{
     domain::{PlantedFault, StreamId},
     protocol::{BadEnvelope, Entry},
     shards::{
-        audience::sync::Census,
+        audience::sync::AudienceSync,
         backend::{
             outage::Outage,
-            types::{Event, Unavailable, Window},
+            types::{Event, HistorySlice, Unavailable},
         },
-        settings::Settings,
+        settings::ShardSettings,
     },
 };
 
@@ -66,18 +66,18 @@ pub(in crate::shards) struct Keeper {
     streams: StreamTable,
     comparisons: Comparisons,
     reads: Reads,
-    census: Census,
+    census: AudienceSync,
     outage: Outage,
-    report: Arc<Report>,
+    stats: Arc<KeeperStats>,
     /// What is to be done, in order.
     commands: VecDeque<Command>,
 }
 
 impl Keeper {
     pub(in crate::shards) fn new(
-        census: Census,
-        report: Arc<Report>,
-        settings: &Settings,
+        census: AudienceSync,
+        stats: Arc<KeeperStats>,
+        settings: &ShardSettings,
         now: Instant,
     ) -> Self {
         Self {
@@ -88,7 +88,7 @@ impl Keeper {
             reads: Reads::default(),
             census,
             outage: Outage::with_grace(BLIP),
-            report,
+            stats,
             commands: VecDeque::new(),
         }
     }
@@ -126,14 +126,14 @@ impl Keeper {
     pub(in crate::shards) fn event(&mut self, event: Event, moment: &Moment<'_>) {
         match event {
             Event::Connected(connection) => {
-                self.report.connected.store(true, Relaxed);
+                self.stats.connected.store(true, Relaxed);
                 self.step_backoff.on_success();
                 self.reads.on_success();
                 self.interest.connected(connection);
                 self.census.repeat();
             }
             Event::Disconnected => {
-                self.report.connected.store(false, Relaxed);
+                self.stats.connected.store(false, Relaxed);
                 self.interest.disconnected();
             }
             Event::Message { stream, payload } => self.message(stream, &payload, moment.now),
@@ -142,10 +142,10 @@ impl Keeper {
             Event::Probed(_) => {}
             Event::Overrun => {
                 tracing::warn!(
-                    shard = self.report.shard,
+                    shard = self.stats.shard,
                     "messages dropped by this pod: every stream is compared with its history"
                 );
-                count(&self.report.overruns);
+                count(&self.stats.overruns);
                 let mut granted: Vec<_> = self.interest.granted().cloned().collect();
                 granted.sort_unstable();
                 self.doubt(granted);
@@ -155,17 +155,17 @@ impl Keeper {
     }
 
     fn message(&mut self, stream: StreamId, payload: &Bytes, now: Instant) {
-        count(&self.report.received);
+        count(&self.stats.received);
         let entry = match Entry::decode(payload) {
             Ok(entry) => entry,
             Err(error @ (BadEnvelope::Version | BadEnvelope::Garbage)) => {
-                tracing::debug!(shard = self.report.shard, %error, "payload on a stream's channel skipped");
-                count(&self.report.strange);
+                tracing::debug!(shard = self.stats.shard, %error, "payload on a stream's channel skipped");
+                count(&self.stats.strange);
                 return;
             }
         };
         let Some(state) = self.streams.get_mut(&stream) else {
-            count(&self.report.unwatched);
+            count(&self.stats.unwatched);
             return;
         };
         self.commands.push_back(Command::MeasureCarriage { at_ms: entry.at_ms });
@@ -180,7 +180,7 @@ impl Keeper {
     fn carry_out(&mut self, stream: StreamId, generation: u64, outcome: Outcome) {
         let Outcome { opens_at, items, read, repair } = outcome;
         if let Some(repair) = repair {
-            self.report.note(repair, &stream);
+            self.stats.note(repair, &stream);
         }
         if let Some(span) = read {
             self.reads.ask(stream.clone(), generation, span);
@@ -211,7 +211,7 @@ impl Keeper {
             Completion::Unsubscribed(streams, Err(Unavailable)) => {
                 self.failed(Step::Unsubscribe(streams), moment);
             }
-            Completion::Read(read, window) => self.read(read, window, moment),
+            Completion::Read(read, slice) => self.read(read, slice, moment),
             Completion::Heads(streams, heads) => self.compared(streams, heads, moment),
             Completion::Counted(call, answer) => self.counted(call, answer, moment.now),
         }
@@ -235,13 +235,13 @@ impl Keeper {
         }
     }
 
-    fn read(&mut self, read: Read, window: Result<Window, Unavailable>, moment: &Moment<'_>) {
+    fn read(&mut self, read: Read, slice: Result<HistorySlice, Unavailable>, moment: &Moment<'_>) {
         self.reads.on_completed();
         let Some(state) = self.streams.of_generation(&read.stream, read.generation) else { return };
-        match window {
-            Ok(window) => {
+        match slice {
+            Ok(slice) => {
                 self.reads.on_success();
-                let outcome = state.chain.settle(&window);
+                let outcome = state.chain.settle(&slice);
                 self.carry_out(read.stream, read.generation, outcome);
             }
             Err(Unavailable) => {
@@ -274,8 +274,8 @@ impl Keeper {
         if self.census.is_due(now) {
             self.census_round(moment);
         }
-        self.report.subscriptions.store(self.interest.subscriptions() as u64, Relaxed);
-        self.report.linger_hits.store(self.interest.linger_hits(), Relaxed);
+        self.stats.subscriptions.store(self.interest.subscriptions() as u64, Relaxed);
+        self.stats.linger_hits.store(self.interest.linger_hits(), Relaxed);
     }
 
     /// Starts what is due and may start. What failed waits for a while, and holds nothing else up.
@@ -284,7 +284,7 @@ impl Keeper {
         if !self.step_backoff.is_backing_off(moment.now)
             && let Some(step) = self.interest.next_step(moment.now)
         {
-            self.report.note_step(&step);
+            self.stats.note_step(&step);
             self.commands.push_back(Command::Call(match step {
                 Step::Subscribe(streams) => ShardCall::Subscribe(streams),
                 Step::Unsubscribe(streams) => ShardCall::Unsubscribe(streams),

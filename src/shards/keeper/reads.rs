@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use crate::{domain::StreamId, shards::backend::types::Span};
+use crate::{domain::StreamId, shards::backend::types::SliceRange};
 
 /// The most history reads under way at once.
 const MOST_AT_ONCE: usize = 64;
@@ -17,7 +17,7 @@ pub(in crate::shards) struct Read {
     pub(in crate::shards) stream: StreamId,
     /// Tells the stream from an earlier one of the name.
     pub(in crate::shards) generation: u64,
-    pub(in crate::shards) span: Span,
+    pub(in crate::shards) span: SliceRange,
 }
 
 /// What is to be read. A stream has at most one read, so it is bounded by the streams.
@@ -46,7 +46,7 @@ impl Default for Reads {
 
 impl Reads {
     /// Asks for a read.
-    pub(in crate::shards) fn ask(&mut self, stream: StreamId, generation: u64, span: Span) {
+    pub(in crate::shards) fn ask(&mut self, stream: StreamId, generation: u64, span: SliceRange) {
         self.due.push_back(Read { stream, generation, span });
     }
 
@@ -102,7 +102,7 @@ mod tests {
     fn asked(streams: usize) -> Reads {
         let mut reads = Reads::default();
         for stream in 0..streams {
-            reads.ask(format!("stream-{stream}").parse().unwrap(), 1, Span::WHOLE);
+            reads.ask(format!("stream-{stream}").parse().unwrap(), 1, SliceRange::WHOLE);
         }
         reads
     }

@@ -21,10 +21,10 @@ struct Inner {
 
 /// The streams of one shard to look at again: however often a stream is nudged, it is looked at once.
 #[derive(Debug, Clone, Default)]
-pub(in crate::shards) struct Dirty(Arc<Streams>);
+pub(in crate::shards) struct Dirty(Arc<NudgedStreams>);
 
 #[derive(Debug, Default)]
-struct Streams {
+struct NudgedStreams {
     /// Guards the set; held for an insertion or a swap. A stream stands in it once, so it is bounded by the streams.
     streams: Mutex<HashSet<StreamId>>,
     some: Notify,

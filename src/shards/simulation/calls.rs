@@ -72,7 +72,7 @@ impl SimulatedWorld {
                 CallAnswer::Unsubscribed
             }
             ShardCall::Subscribe(_) | ShardCall::Unsubscribe(_) => CallAnswer::Unavailable,
-            ShardCall::Read(read) => CallAnswer::Window(server.store().read(&read.stream, read.span)),
+            ShardCall::Read(read) => CallAnswer::HistorySlice(server.store().read(&read.stream, read.span)),
             ShardCall::Heads(streams) => CallAnswer::Heads(server.store().heads(streams)),
             ShardCall::Count(call) => {
                 let (counted, told) = server.count(pod, &call.counts);
@@ -116,7 +116,7 @@ fn completion(call: ShardCall, answer: CallAnswer) -> Completion {
             Completion::Unsubscribed(streams, Ok(()))
         }
         (ShardCall::Unsubscribe(streams), _) => Completion::Unsubscribed(streams, Err(Unavailable)),
-        (ShardCall::Read(read), CallAnswer::Window(window)) => Completion::Read(read, Ok(window)),
+        (ShardCall::Read(read), CallAnswer::HistorySlice(slice)) => Completion::Read(read, Ok(slice)),
         (ShardCall::Read(read), _) => Completion::Read(read, Err(Unavailable)),
         (ShardCall::Heads(streams), CallAnswer::Heads(heads)) => Completion::Heads(streams, Ok(heads)),
         (ShardCall::Heads(streams), _) => Completion::Heads(streams, Err(Unavailable)),

@@ -6,7 +6,7 @@ use super::plan::HISTORY_MS;
 use crate::{
     domain::{Position, StreamId},
     shards::{
-        backend::types::{ConnectionId, Counted, Window},
+        backend::types::{ConnectionId, Counted, HistorySlice},
         keeper::ShardCall,
     },
 };
@@ -59,7 +59,7 @@ pub(super) struct OpenCall {
 pub(super) enum CallAnswer {
     Subscribed(ConnectionId),
     Unsubscribed,
-    Window(Window),
+    HistorySlice(HistorySlice),
     Heads(Vec<Option<Position>>),
     Counted(Counted),
     Unavailable,

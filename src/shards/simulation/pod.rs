@@ -15,9 +15,9 @@ use crate::{
     domain::StreamId,
     hub::{Fanout, Hub, Nudge},
     shards::{
-        Settings,
-        audience::{pending_users::Newcomers, sync::Census},
-        keeper::{Command, Keeper, Moment, ShardCall, report::Report},
+        ShardSettings,
+        audience::{pending_users::PendingUsers, sync::AudienceSync},
+        keeper::{Command, Keeper, Moment, ShardCall, stats::KeeperStats},
     },
     telemetry::Sli,
 };
@@ -37,7 +37,7 @@ pub(super) struct SimulatedPod {
     pub(super) hub: Hub,
     lane: Pin<Box<dyn Future<Output = ()>>>,
     nudged: Nudged,
-    keepers: Vec<(Keeper, Arc<Report>)>,
+    keepers: Vec<(Keeper, Arc<KeeperStats>)>,
     /// It does nothing before this time.
     pub(super) paused_until: u64,
     /// How far its clock is ahead, in milliseconds.
@@ -48,7 +48,7 @@ impl SimulatedPod {
     pub(super) fn new(shards: usize, linger_ms: u64, sli: Sli, now: Instant) -> Self {
         let nudged = Nudged::default();
         let (hub, mut lanes) = Hub::new(Fanout::new(1, Duration::ZERO), nudged.clone(), sli);
-        let settings = Settings {
+        let settings = ShardSettings {
             shards: Vec::new(),
             ring_epoch: 1,
             pod: "pod".into(),
@@ -57,9 +57,9 @@ impl SimulatedPod {
             linger: Duration::from_millis(linger_ms),
         };
         let keeper = || {
-            let report = Arc::new(Report::default());
-            let census = Census::new(Newcomers::default(), now);
-            (Keeper::new(census, Arc::clone(&report), &settings, now), report)
+            let stats = Arc::new(KeeperStats::default());
+            let census = AudienceSync::new(PendingUsers::default(), now);
+            (Keeper::new(census, Arc::clone(&stats), &settings, now), stats)
         };
         let keepers = std::iter::repeat_with(keeper).take(shards).collect();
         let lane = lanes.remove(0);
@@ -122,7 +122,7 @@ impl SimulatedPod {
     /// Viewers, streams, and subscriptions as the keepers know them.
     pub(super) fn holds(&self) -> (u64, u64, u64) {
         let totals = self.hub.totals();
-        let subscriptions = self.keepers.iter().map(|(_, report)| report.subscriptions.load(Relaxed)).sum();
+        let subscriptions = self.keepers.iter().map(|(_, stats)| stats.subscriptions.load(Relaxed)).sum();
         (totals.viewers as u64, totals.streams as u64, subscriptions)
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     domain::{Position, StreamId},
     hub::{Drained, Located, Mark, Outlet, Seat},
     protocol::{SharedFrame, gap, reset},
-    shards::{Past, backend::types::Window},
+    shards::{Past, backend::types::HistorySlice},
 };
 
 /// The write side of a viewer's socket.
@@ -161,14 +161,14 @@ impl SimulatedViewer {
     }
 
     /// Takes the history that was read for it; none if it could not be read.
-    pub(super) fn history(&mut self, window: Option<&Window>) -> Need {
+    pub(super) fn history(&mut self, slice: Option<&HistorySlice>) -> Need {
         let (place, begins) = match self.way {
             Way::Begin(place) => (place, true),
             Way::Behind(place) => (place, false),
             Way::Closed | Way::Live => return Need::Nothing,
         };
-        let Some(window) = window else { return Need::Time };
-        let past = window.past(&place).unwrap_or_else(|| Past::Elsewhere(window.start()));
+        let Some(slice) = slice else { return Need::Time };
+        let past = slice.past(&place).unwrap_or_else(|| Past::Elsewhere(slice.start()));
         if begins {
             match &past {
                 Past::End | Past::Page(..) => self.hello(place, "all"),

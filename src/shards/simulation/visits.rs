@@ -6,7 +6,7 @@ use super::{
     viewer::Need,
     world::{Happening, SimulatedWorld},
 };
-use crate::shards::backend::types::{Span, Window};
+use crate::shards::backend::types::{HistorySlice, SliceRange};
 
 /// How long until a viewer looks again for what is on its way, in milliseconds.
 const AGAIN_MS: u64 = 20;
@@ -76,14 +76,15 @@ impl SimulatedWorld {
     pub(super) fn read_for(&mut self, viewer: usize, visit: u64) {
         let shard = self.shard_of_viewer(viewer);
         let server = &self.net.servers[shard];
-        let window = server.is_up.then(|| server.store().read(&self.viewers[viewer].stream, Span::WHOLE));
+        let slice =
+            server.is_up.then(|| server.store().read(&self.viewers[viewer].stream, SliceRange::WHOLE));
         let delay = self.delay(shard);
-        self.after(delay, Happening::HistoryFor { viewer, visit, window });
+        self.after(delay, Happening::HistoryFor { viewer, visit, slice });
     }
 
-    pub(super) fn history_for(&mut self, (viewer, visit): (usize, u64), window: Option<&Window>) {
+    pub(super) fn history_for(&mut self, (viewer, visit): (usize, u64), slice: Option<&HistorySlice>) {
         if self.viewers[viewer].visit == visit {
-            let need = self.viewers[viewer].history(window);
+            let need = self.viewers[viewer].history(slice);
             self.meet(viewer, need);
         }
     }

@@ -20,7 +20,7 @@ use crate::{
     shards::{
         backend::{
             memory::Keep,
-            types::{Event, Window},
+            types::{Event, HistorySlice},
         },
         keeper::{Keeper, Moment, TICK},
     },
@@ -79,7 +79,7 @@ pub(super) enum Happening {
     HistoryFor {
         viewer: usize,
         visit: u64,
-        window: Option<Window>,
+        slice: Option<HistorySlice>,
     },
     Refill {
         viewer: usize,
@@ -203,8 +203,8 @@ impl SimulatedWorld {
             Happening::Visit { viewer, visit } => self.visit(viewer, visit),
             Happening::Return { viewer, visit } => self.come_back(viewer, visit),
             Happening::ReadFor { viewer, visit } => self.read_for(viewer, visit),
-            Happening::HistoryFor { viewer, visit, window } => {
-                self.history_for((viewer, visit), window.as_ref());
+            Happening::HistoryFor { viewer, visit, slice } => {
+                self.history_for((viewer, visit), slice.as_ref());
             }
             Happening::Refill { viewer, visit } => self.refill(viewer, visit),
         }

@@ -8,8 +8,8 @@ use crate::{
     domain::StreamId,
     shards::{
         audience::{
-            pending_users::Newcomers,
-            sync::{Call, Census, ROUND, STREAMS, USERS},
+            pending_users::PendingUsers,
+            sync::{AudienceSync, Call, ROUND, STREAMS, USERS},
         },
         backend::types::{Counted, Unavailable},
     },
@@ -19,17 +19,17 @@ const STREAM: &str = "s";
 
 /// A pod's viewers, and a shard that takes what it is told.
 struct Pod {
-    census: Census,
-    newcomers: Newcomers,
+    census: AudienceSync,
+    pending_users: PendingUsers,
     viewers: HashMap<StreamId, u64>,
     now: Instant,
 }
 
 impl Pod {
     fn new(viewers: impl IntoIterator<Item = (String, u64)>) -> Self {
-        let (newcomers, now) = (Newcomers::default(), Instant::now());
+        let (pending_users, now) = (PendingUsers::default(), Instant::now());
         let viewers = viewers.into_iter().map(|(stream, viewers)| (id(&stream), viewers)).collect();
-        Self { census: Census::new(newcomers.clone(), now), newcomers, viewers, now }
+        Self { census: AudienceSync::new(pending_users.clone(), now), pending_users, viewers, now }
     }
 
     fn with(stream: &str, viewers: u64) -> Self {
@@ -88,7 +88,7 @@ fn told(stream: &str, viewers: u64, users: usize) -> Vec<(String, u64, usize)> {
 #[test]
 fn what_did_not_change_is_not_told_and_a_pod_without_viewers_is_silent() {
     let mut pod = Pod::with(STREAM, 2);
-    pod.newcomers.note(&id(STREAM), &[1, 2]);
+    pod.pending_users.note(&id(STREAM), &[1, 2]);
     assert_eq!(pod.tells(), told(STREAM, 2, 2));
     let calls = pod.calls();
     assert!(calls.len() == 1 && calls[0].counts.is_empty(), "the pod says that it lives: {calls:?}");
@@ -103,7 +103,7 @@ fn what_did_not_change_is_not_told_and_a_pod_without_viewers_is_silent() {
 #[test]
 fn fifty_thousand_streams_are_told_in_few_calls_and_then_in_one() {
     let mut pod = Pod::new((0..50_000).map(|n| (format!("s{n}"), 1)));
-    pod.newcomers.note(&id("s7"), &[7; 9_000]);
+    pod.pending_users.note(&id("s7"), &[7; 9_000]);
     let calls = pod.calls();
     assert!((250..260).contains(&calls.len()), "{}", calls.len());
     let users = |call: &Call| call.counts.iter().map(|count| count.users.len()).sum::<usize>();
@@ -115,7 +115,7 @@ fn fifty_thousand_streams_are_told_in_few_calls_and_then_in_one() {
 #[test]
 fn what_failed_is_told_by_the_next_round_and_no_sooner() {
     let mut pod = Pod::with(STREAM, 1);
-    pod.newcomers.note(&id(STREAM), &[1, 2]);
+    pod.pending_users.note(&id(STREAM), &[1, 2]);
     pod.round();
     let call = pod.call().unwrap();
     assert_eq!(pod.census.answered(call, Err(Unavailable), pod.now), []);
@@ -220,7 +220,7 @@ fn a_shard_whose_answer_was_lost_may_have_forgotten() {
 #[test]
 fn who_is_put_off_asks_again_at_once_and_loses_nothing() {
     let mut pod = Pod::with(STREAM, 1);
-    pod.newcomers.note(&id(STREAM), &[9]);
+    pod.pending_users.note(&id(STREAM), &[9]);
     pod.round();
     for _ in 0..3 {
         let call = pod.call().unwrap();

@@ -6,7 +6,7 @@ use super::world::{eventually, redis::RedisServer};
 use crate::{
     domain::{Author, Comment, EntryId, Kind, Publish as _, StreamId},
     hub::{Fanout, Hub, Outlet, Seat},
-    shards::{Nudges, Settings, ShardStatus, Shards, parse_shards},
+    shards::{Nudges, ShardSettings, ShardStatus, Shards, parse_shards},
     tasks::Tasks,
     telemetry::Sli,
 };
@@ -37,7 +37,7 @@ impl House {
         let (tasks, nudges) = (Tasks::default(), Nudges::new(&addresses));
         let (hub, lanes) = Hub::new(Fanout::new(1, Duration::ZERO), nudges.clone(), Sli::default());
         lanes.into_iter().for_each(|lane| tasks.core("lane", lane.run()));
-        let settings = Settings {
+        let settings = ShardSettings {
             shards: addresses,
             ring_epoch: 1,
             pod: "pod-1".into(),

@@ -12,10 +12,12 @@ use crate::{
     domain::{Author, Comment, EntryId, Epoch, Kind, Position, StreamId},
     protocol::{Entry, Fragment},
     shards::{
-        Settings,
-        audience::{pending_users::Newcomers, sync::Census},
-        backend::types::{ConnectionId, Event, Unavailable, Window},
-        keeper::{Command, Completion, Keeper, Moment, ShardCall, chain::Chain, reads::Read, report::Report},
+        ShardSettings,
+        audience::{pending_users::PendingUsers, sync::AudienceSync},
+        backend::types::{ConnectionId, Event, HistorySlice, Unavailable},
+        keeper::{
+            Command, Completion, Keeper, Moment, ShardCall, chain::Chain, reads::Read, stats::KeeperStats,
+        },
     },
 };
 
@@ -24,7 +26,7 @@ const LINGER: Duration = Duration::from_secs(10);
 /// A keeper, and a pod with so many viewers of the one stream.
 struct Machine {
     keeper: Keeper,
-    report: Arc<Report>,
+    stats: Arc<KeeperStats>,
     stream: StreamId,
     viewers: u64,
     now: Instant,
@@ -70,8 +72,8 @@ fn word(command: &Command) -> String {
 
 impl Machine {
     fn new() -> Self {
-        let (now, report) = (Instant::now(), Arc::new(Report::default()));
-        let settings = Settings {
+        let (now, stats) = (Instant::now(), Arc::new(KeeperStats::default()));
+        let settings = ShardSettings {
             shards: Vec::new(),
             ring_epoch: 1,
             pod: "pod".into(),
@@ -79,9 +81,9 @@ impl Machine {
             history_ttl: Duration::from_secs(3_600),
             linger: LINGER,
         };
-        let census = Census::new(Newcomers::default(), now);
-        let keeper = Keeper::new(census, Arc::clone(&report), &settings, now);
-        Self { keeper, report, stream: "s".parse().unwrap(), viewers: 0, now }
+        let census = AudienceSync::new(PendingUsers::default(), now);
+        let keeper = Keeper::new(census, Arc::clone(&stats), &settings, now);
+        Self { keeper, stats, stream: "s".parse().unwrap(), viewers: 0, now }
     }
 
     /// Gives an input, lets the keeper act, and returns its commands.
@@ -138,8 +140,8 @@ impl Machine {
         assert_eq!(self.look(1), ["subscribe 1"]);
         let granted = Completion::Subscribed(streams, Ok(ConnectionId(1)));
         let read = self.read(|keeper, moment| keeper.completed(granted, moment)).unwrap();
-        let window = Window { head, entries: Vec::new() };
-        assert_eq!(self.completed(Completion::Read(read, Ok(window))), ["open 0"]);
+        let slice = HistorySlice { head, entries: Vec::new() };
+        assert_eq!(self.completed(Completion::Read(read, Ok(slice))), ["open 0"]);
     }
 }
 
@@ -157,8 +159,8 @@ fn a_stream_is_subscribed_to_counted_read_and_opened_in_this_order() {
     // What comes during the read waits for it.
     let first = entry(epoch, 1, None);
     assert_eq!(machine.message(&first), ["measure"]);
-    let window = Window { head: Position::start_of(epoch), entries: Vec::new() };
-    assert_eq!(machine.completed(Completion::Read(read, Ok(window))), ["open 1"]);
+    let slice = HistorySlice { head: Position::start_of(epoch), entries: Vec::new() };
+    assert_eq!(machine.completed(Completion::Read(read, Ok(slice))), ["open 1"]);
     let second = entry(epoch, 2, Some(first.id));
     assert_eq!(machine.message(&second), ["measure", "deliver 1"]);
 }
@@ -195,9 +197,9 @@ fn a_read_of_an_earlier_stream_of_the_name_is_ignored() {
     assert_eq!(machine.completed(unsubscribed), ["retire"]);
     machine.words(|keeper, moment| keeper.retired(&stream, true, moment));
     machine.open_at(Position::start_of(epoch));
-    let window = Window { head: Position::start_of(Epoch::random()), entries: Vec::new() };
-    assert!(machine.completed(Completion::Read(late, Ok(window))).is_empty());
-    assert_eq!(machine.report.resets.load(Relaxed), 0);
+    let slice = HistorySlice { head: Position::start_of(Epoch::random()), entries: Vec::new() };
+    assert!(machine.completed(Completion::Read(late, Ok(slice))).is_empty());
+    assert_eq!(machine.stats.resets.load(Relaxed), 0);
 }
 
 #[test]
@@ -217,7 +219,7 @@ fn a_message_costs_no_allocation_but_those_of_its_entry_and_item() {
     let (mut machine, mut chain, epoch) = (Machine::new(), Chain::default(), Epoch::random());
     machine.open_at(Position::start_of(epoch));
     chain.check();
-    chain.settle(&Window { head: Position::start_of(epoch), entries: Vec::new() });
+    chain.settle(&HistorySlice { head: Position::start_of(epoch), entries: Vec::new() });
     let mut previous = None;
     let payloads: Vec<_> = (1..=2 * MESSAGES)
         .map(|seq| {

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use crate::{
     domain::{Author, Comment, EntryId, Kind, Position, Publish as _, StreamId},
     hub::{Fanout, Hub, Outlet, Seat},
-    shards::{Nudges, Settings, Shards},
+    shards::{Nudges, ShardSettings, Shards},
     tasks::Tasks,
     telemetry::Sli,
 };
@@ -39,7 +39,7 @@ impl Rig {
         let nudges = Nudges::new(&[]);
         let (hub, lanes) = Hub::new(Fanout::new(1, Duration::ZERO), nudges.clone(), Sli::default());
         lanes.into_iter().for_each(|lane| tasks.core("lane", lane.run()));
-        let settings = Settings {
+        let settings = ShardSettings {
             shards: Vec::new(),
             ring_epoch: 1,
             pod: "test".into(),

@@ -10,7 +10,7 @@ use fred::{
 
 use super::{
     BATCH, Inner, Link,
-    connection::{Interest, command},
+    connection::{SubscriptionChange, command},
     functions::call_of,
     keys, replies,
 };
@@ -18,8 +18,8 @@ use crate::{
     domain::{Accepted, Epoch, Kind, Position, PublishError, StreamId},
     readiness::{FleetView, Heartbeat, LeaseRequest},
     shards::backend::types::{
-        Audience, ConnectionId, Count, Counted, MOST_REVOCATIONS, Post, Revocation, Seen, Span, Tally,
-        Unavailable, Window,
+        Audience, ConnectionId, Count, Counted, HistorySlice, KindCounts, MOST_REVOCATIONS, Post, Revocation,
+        Seen, SliceRange, Unavailable,
     },
 };
 
@@ -102,9 +102,9 @@ impl Link {
     pub(in crate::shards) async fn read(
         &self,
         stream: &StreamId,
-        span: Span,
+        span: SliceRange,
         candidate: Epoch,
-    ) -> Result<Window, Unavailable> {
+    ) -> Result<HistorySlice, Unavailable> {
         let keys = [keys::of_stream(stream)];
         let part = |epoch: &Epoch| -> Vec<Value> {
             let newest = i64::try_from(span.newest).unwrap_or(i64::MAX);
@@ -117,7 +117,7 @@ impl Link {
         };
         // Not kept by the shard, and so the same one each time: else each look at an empty stream were a reset.
         let read_only = || call_of("fanfare_peek", &keys, part(&self.0.unkept_epoch));
-        replies::window(self.0.reading.read(args, read_only).await?)
+        replies::slice(self.0.reading.read(args, read_only).await?)
     }
 
     /// Where the order of each stream stands; none for a stream without a history.
@@ -142,7 +142,10 @@ impl Link {
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub(in crate::shards) async fn tally(&self, stream: &StreamId) -> Result<Option<Tally>, Unavailable> {
+    pub(in crate::shards) async fn tally(
+        &self,
+        stream: &StreamId,
+    ) -> Result<Option<KindCounts>, Unavailable> {
         let keys = [keys::of_stream(stream)];
         let kinds = [Kind::Comment, Kind::Gift, Kind::Follow, Kind::Mission];
         let args = || call_of("fanfare_tally", &keys, kinds.iter().map(|kind| kind.name().into()).collect());
@@ -276,7 +279,7 @@ impl Link {
         streams: &[StreamId],
     ) -> Result<ConnectionId, Unavailable> {
         let life = self.0.subscribing.life().await?;
-        self.set_interest(&life, Interest::Begin, streams).await?;
+        self.set_interest(&life, SubscriptionChange::Begin, streams).await?;
         Ok(life.id)
     }
 
@@ -286,7 +289,7 @@ impl Link {
     /// [`Unavailable`]: some of them may be in force still.
     pub(in crate::shards) async fn unsubscribe(&self, streams: &[StreamId]) -> Result<(), Unavailable> {
         match self.0.subscribing.living() {
-            Some(life) => self.set_interest(&life, Interest::End, streams).await,
+            Some(life) => self.set_interest(&life, SubscriptionChange::End, streams).await,
             // Subscriptions end with their connection.
             None => Ok(()),
         }

@@ -185,7 +185,7 @@ impl Router {
 
 /// Whether to begin or to end subscriptions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Interest {
+pub(super) enum SubscriptionChange {
     /// SUBSCRIBE.
     Begin,
     /// UNSUBSCRIBE.
@@ -201,13 +201,13 @@ pub(super) enum Interest {
 /// and never SUBSCRIBE: that refusal is the PING's own answer.
 pub(super) async fn set_interest(
     client: &Client,
-    interest: Interest,
+    interest: SubscriptionChange,
     channels: Vec<String>,
 ) -> Result<(), Error> {
     let pipeline = client.pipeline();
     match interest {
-        Interest::Begin => pipeline.subscribe(channels).await?,
-        Interest::End => pipeline.unsubscribe(channels).await?,
+        SubscriptionChange::Begin => pipeline.subscribe(channels).await?,
+        SubscriptionChange::End => pipeline.unsubscribe(channels).await?,
     }
     let word = rand::random::<u64>().to_string();
     let _queued: Value = pipeline.ping(Some(word.clone())).await?;

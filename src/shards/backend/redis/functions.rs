@@ -23,7 +23,7 @@ use tracing::{debug, error, info, warn};
 use super::{
     connection::{Address, command},
     errors::{Remedy, refuses_writes, remedy},
-    supervisor::{Life, Wire},
+    supervisor::{ConnectionEpoch, SupervisedConnection},
 };
 use crate::shards::backend::{
     condition::{Condition, Conditions},
@@ -105,9 +105,9 @@ impl Library {
 }
 
 /// A wire on which functions are called.
-pub(super) struct Caller {
+pub(super) struct FunctionCaller {
     /// The wire.
-    pub(super) wire: Wire,
+    pub(super) wire: SupervisedConnection,
     library: Arc<Library>,
     /// Whether the wire must lead to a server that takes writes.
     writes: bool,
@@ -123,15 +123,15 @@ struct Refusals {
     last: Option<Instant>,
 }
 
-impl Caller {
+impl FunctionCaller {
     /// A caller of functions that write: its connection leaves a server that refuses them.
-    pub(super) fn of_writes(wire: Wire, library: Arc<Library>) -> Self {
+    pub(super) fn of_writes(wire: SupervisedConnection, library: Arc<Library>) -> Self {
         let (is_refused, refusals) = (AtomicBool::new(false), parking_lot::Mutex::default());
         Self { wire, library, writes: true, is_refused, refusals }
     }
 
     /// A caller whose connection stays at a server that refuses writes, since reading goes on there.
-    pub(super) fn of_reads(wire: Wire, library: Arc<Library>) -> Self {
+    pub(super) fn of_reads(wire: SupervisedConnection, library: Arc<Library>) -> Self {
         Self { writes: false, ..Self::of_writes(wire, library) }
     }
 
@@ -156,7 +156,7 @@ impl Caller {
         self.judge(&life, result)
     }
 
-    async fn call_on(&self, life: &Life, args: &impl Fn() -> Vec<Value>) -> Result<Value, Error> {
+    async fn call_on(&self, life: &ConnectionEpoch, args: &impl Fn() -> Vec<Value>) -> Result<Value, Error> {
         let result = Box::pin(life.client.custom::<Value, _>(command("FCALL"), args())).await;
         if matches!(&result, Err(error) if remedy(error) == Remedy::LoadFunctions) {
             self.library.renew(&life.client).await;
@@ -165,7 +165,7 @@ impl Caller {
         result
     }
 
-    fn judge(&self, life: &Life, result: Result<Value, Error>) -> Result<Value, Unavailable> {
+    fn judge(&self, life: &ConnectionEpoch, result: Result<Value, Error>) -> Result<Value, Unavailable> {
         match result {
             Ok(value) => {
                 if self.is_refused.load(Relaxed) {

@@ -14,14 +14,14 @@ use super::{
     errors::{ends_connection, is_unusable},
     functions::Library,
     info::ServerInfo,
-    liveness::{BEAT_EVERY, DEAF_AFTER, Pulse},
+    liveness::{BEAT_EVERY, DEAF_AFTER, Liveness},
     primary::Primary,
-    supervisor::{Duty, Life},
+    supervisor::{ConnectionEpoch, Duty},
 };
 use crate::shards::backend::{clock::Clock, condition::Condition};
 
 /// What a heart sends.
-pub(super) enum Beat {
+pub(super) enum HeartbeatKind {
     /// Asks for the time: whether somebody is there shows in passing.
     Look {
         /// Where the time is noted.
@@ -33,24 +33,24 @@ pub(super) enum Beat {
         /// The pod's own channel.
         channel: String,
         /// Where it is noted.
-        pulse: Arc<Pulse>,
+        liveness: Arc<Liveness>,
         /// The shard, for the log.
         library: Arc<Library>,
     },
 }
 
-impl Beat {
+impl HeartbeatKind {
     async fn once(&self, client: &Client) -> Result<(), Error> {
         match self {
             Self::Look { clock } => Box::pin(look_at_clock(client, clock)).await,
-            Self::Probe { channel, pulse, library } => {
+            Self::Probe { channel, liveness, library } => {
                 let _receivers: i64 =
-                    Box::pin(client.publish(channel.as_str(), pulse.probe().as_str())).await?;
-                pulse.probe_taken();
-                if pulse.is_info_due() {
-                    let before = pulse.conditions();
-                    pulse.note_info(&ServerInfo::of(client).await?);
-                    library.log_conditions(before, pulse.conditions());
+                    Box::pin(client.publish(channel.as_str(), liveness.probe().as_str())).await?;
+                liveness.probe_taken();
+                if liveness.is_info_due() {
+                    let before = liveness.conditions();
+                    liveness.note_info(&ServerInfo::of(client).await?);
+                    library.log_conditions(before, liveness.conditions());
                 }
                 Ok(())
             }
@@ -62,18 +62,18 @@ impl Beat {
     /// # Errors
     /// The condition with which the server can be no shard.
     fn meet(&self, info: Option<&ServerInfo>) -> Result<(), Condition> {
-        let Self::Probe { pulse, library, .. } = self else { return Ok(()) };
-        let before = pulse.conditions();
-        pulse.note_info(info.unwrap_or(&ServerInfo::default()));
-        library.log_conditions(before, pulse.conditions());
-        pulse.conditions().breaking().map_or(Ok(()), Err)
+        let Self::Probe { liveness, library, .. } = self else { return Ok(()) };
+        let before = liveness.conditions();
+        liveness.note_info(info.unwrap_or(&ServerInfo::default()));
+        library.log_conditions(before, liveness.conditions());
+        liveness.conditions().breaking().map_or(Ok(()), Err)
     }
 
     /// The condition with which the server that posts go to can be no shard, as of the last look.
     fn breaking(&self) -> Option<Condition> {
         match self {
             Self::Look { .. } => None,
-            Self::Probe { pulse, .. } => pulse.conditions().breaking(),
+            Self::Probe { liveness, .. } => liveness.conditions().breaking(),
         }
     }
 
@@ -114,7 +114,7 @@ async fn look_at_clock(client: &Client, clock: &Clock) -> Result<(), Error> {
 /// A connection for posting or reading.
 pub(super) struct Answering {
     /// What keeps it alive.
-    pub(super) beat: Beat,
+    pub(super) beat: HeartbeatKind,
     /// What the server must know before anybody calls a function.
     pub(super) library: Arc<Library>,
     /// The server that posts go to: told by the connection for posts, followed by the others.
@@ -139,14 +139,19 @@ impl Answering {
 }
 
 impl Duty for Answering {
-    async fn serve(&mut self, connection: Connection, life: Life, lend: &(dyn Fn(Life) + Sync)) -> String {
+    async fn serve(
+        &mut self,
+        connection: Connection,
+        life: ConnectionEpoch,
+        lend: &(dyn Fn(ConnectionEpoch) + Sync),
+    ) -> String {
         let Connection { client, mut router, .. } = connection;
         let info = match self.meet(&client).await {
             Ok(info) => info,
             Err(cause) => return cause,
         };
         self.library.offer(&client).await;
-        if let Beat::Look { clock } = &self.beat {
+        if let HeartbeatKind::Look { clock } = &self.beat {
             // Whoever reads a time of this server knows its clock.
             clock.forget_looks();
             if let Err(error) = Box::pin(look_at_clock(&client, clock)).await
@@ -156,7 +161,7 @@ impl Duty for Answering {
             }
         }
         lend(life.clone());
-        if let (Beat::Probe { .. }, Some(info)) = (&self.beat, &info) {
+        if let (HeartbeatKind::Probe { .. }, Some(info)) = (&self.beat, &info) {
             self.primary.found(info);
         }
         tokio::select! {

@@ -24,7 +24,7 @@ const INFO_EVERY: u64 = 10;
 
 /// What a link knows about its shard, and what it has counted; times are in microseconds since the link's start.
 #[derive(Debug)]
-pub(super) struct Pulse {
+pub(super) struct Liveness {
     start: Instant,
     /// Tells our probes from those of another pod with our name.
     nonce: u64,
@@ -47,7 +47,7 @@ pub(super) struct Pulse {
     pub(super) connections: AtomicU64,
 }
 
-impl Pulse {
+impl Liveness {
     /// A shard that nothing was heard of yet.
     pub(super) fn new() -> Self {
         let zero = AtomicU64::default;
@@ -157,40 +157,40 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn g9_silence_after_a_taken_probe_is_deafness() {
-        let pulse = Pulse::new();
-        pulse.hear();
+        let liveness = Liveness::new();
+        liveness.hear();
         advance(DEAF_AFTER - STEP).await;
-        pulse.probe_taken();
-        assert!(!pulse.is_deaf(Instant::now()));
+        liveness.probe_taken();
+        assert!(!liveness.is_deaf(Instant::now()));
         advance(STEP).await;
-        assert!(!pulse.is_deaf(Instant::now()), "the probe may be on its way");
+        assert!(!liveness.is_deaf(Instant::now()), "the probe may be on its way");
         advance(DELIVERY).await;
-        assert!(pulse.is_deaf(Instant::now()));
+        assert!(liveness.is_deaf(Instant::now()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn with_no_probe_taken_the_ping_decides() {
-        let pulse = Pulse::new();
-        pulse.hear();
+        let liveness = Liveness::new();
+        liveness.hear();
         let answered = Instant::now();
         advance(DEAF_AFTER + STEP).await;
-        assert!(!pulse.is_deaf(Instant::now()));
-        assert!(pulse.is_deaf(answered));
+        assert!(!liveness.is_deaf(Instant::now()));
+        assert!(liveness.is_deaf(answered));
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_our_own_fresh_probe_tells_the_round_trip() {
-        let pulse = Pulse::new();
+        let liveness = Liveness::new();
         advance(STEP).await;
-        let probe = pulse.probe();
+        let probe = liveness.probe();
         for stranger in ["", "x", "1 2", "1 x", " "] {
-            pulse.probe_heard(stranger);
+            liveness.probe_heard(stranger);
         }
-        assert_eq!(pulse.round_trip(), None);
+        assert_eq!(liveness.round_trip(), None);
         advance(STEP).await;
-        pulse.probe_heard(&probe);
-        assert_eq!(pulse.round_trip(), Some(STEP));
+        liveness.probe_heard(&probe);
+        assert_eq!(liveness.round_trip(), Some(STEP));
         advance(DEAF_AFTER).await;
-        assert_eq!(pulse.round_trip(), None);
+        assert_eq!(liveness.round_trip(), None);
     }
 }

@@ -32,15 +32,15 @@ use tokio::sync::{mpsc, watch};
 
 pub(super) use self::connection::BadUrl;
 use self::{
-    connection::{Address, Interest, Purpose, set_interest},
-    functions::{Caller, Library},
-    heartbeat::{Answering, Beat},
-    liveness::Pulse,
+    connection::{Address, Purpose, SubscriptionChange, set_interest},
+    functions::{FunctionCaller, Library},
+    heartbeat::{Answering, HeartbeatKind},
+    liveness::Liveness,
     primary::Primary,
     resolve::Answers,
     retry::Recoveries,
     subscriber::Listening,
-    supervisor::{Common, LastError, Life, Upkeep, Wire},
+    supervisor::{Common, ConnectionEpoch, LastError, SupervisedConnection, Upkeep},
 };
 use super::{
     clock::Clock,
@@ -78,11 +78,11 @@ pub(in crate::shards) struct LinkSettings {
 }
 
 /// What the shard tells its keeper; when the keeper is slow, messages wait here, then are lost and [`Event::Overrun`].
-pub(in crate::shards) type Events = mpsc::Receiver<Event>;
+pub(in crate::shards) type EventReceiver = mpsc::Receiver<Event>;
 
 /// How a link fares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::shards) struct Health {
+pub(in crate::shards) struct LinkHealth {
     /// All three connections live, and the last probe came back lately.
     pub(in crate::shards) up: bool,
     /// The last probe's round trip, if it came back lately.
@@ -108,10 +108,10 @@ pub(in crate::shards) struct Link(Arc<Inner>);
 struct Inner {
     /// The shard's name, for the log.
     shard: String,
-    posting: Caller,
-    reading: Caller,
-    subscribing: Wire,
-    pulse: Arc<Pulse>,
+    posting: FunctionCaller,
+    reading: FunctionCaller,
+    subscribing: SupervisedConnection,
+    liveness: Arc<Liveness>,
     address: watch::Sender<Address>,
     recoveries: Recoveries,
     last_error: LastError,
@@ -133,14 +133,14 @@ impl Link {
     /// [`BadUrl`]: the operator's mistake. A shard that cannot be reached is no error here.
     pub(in crate::shards) fn start(
         settings: LinkSettings,
-    ) -> Result<(Self, Events, impl Future<Output = ()> + Send + 'static), BadUrl> {
+    ) -> Result<(Self, EventReceiver, impl Future<Output = ()> + Send + 'static), BadUrl> {
         let LinkSettings { shard, url, pod, history_entries, history_ttl } = settings;
         let address = Address::parse(&url)?;
         let probe_channel = keys::of_probe(&pod);
         let member = format!("{pod}.{}", Epoch::random());
         let audience_channel = keys::of_audience(&member);
         let (events, heard) = mpsc::channel(BACKLOG);
-        let pulse = Arc::new(Pulse::new());
+        let liveness = Arc::new(Liveness::new());
         let (address, followed) = watch::channel(address);
         let (told, answers) = watch::channel(Answers::default());
         let (recoveries, last_error) = (Recoveries::default(), LastError::default());
@@ -157,10 +157,10 @@ impl Link {
         let (posting, post_upkeep) = wire(Purpose::Posting);
         let (reading, read_upkeep) = wire(Purpose::Reading);
         let (clock, primary) = (Clock::default(), Primary::new());
-        let look = Beat::Look { clock: clock.clone() };
-        let probe = Beat::Probe {
+        let look = HeartbeatKind::Look { clock: clock.clone() };
+        let probe = HeartbeatKind::Probe {
             channel: probe_channel.clone(),
-            pulse: Arc::clone(&pulse),
+            liveness: Arc::clone(&liveness),
             library: Arc::clone(&library),
         };
         let answering = |beat| Answering { beat, library: Arc::clone(&library), primary: primary.clone() };
@@ -169,7 +169,7 @@ impl Link {
             listening.keep(Listening {
                 probe_channel,
                 audience_channel,
-                pulse: Arc::clone(&pulse),
+                liveness: Arc::clone(&liveness),
                 events,
                 primary: primary.clone(),
             }),
@@ -178,10 +178,10 @@ impl Link {
         );
         let link = Self(Arc::new(Inner {
             shard,
-            posting: Caller::of_writes(posting, Arc::clone(&library)),
-            reading: Caller::of_reads(reading, library),
+            posting: FunctionCaller::of_writes(posting, Arc::clone(&library)),
+            reading: FunctionCaller::of_reads(reading, library),
             subscribing,
-            pulse,
+            liveness,
             address,
             recoveries,
             last_error,
@@ -195,20 +195,20 @@ impl Link {
     }
 
     /// How the link fares now.
-    pub(in crate::shards) fn health(&self) -> Health {
-        let Inner { posting, reading, subscribing, pulse, .. } = &*self.0;
-        let probe = pulse.round_trip();
+    pub(in crate::shards) fn health(&self) -> LinkHealth {
+        let Inner { posting, reading, subscribing, liveness, .. } = &*self.0;
+        let probe = liveness.round_trip();
         let connected =
             [&posting.wire, &reading.wire, subscribing].iter().all(|wire| wire.living().is_some());
-        Health {
+        LinkHealth {
             up: connected && probe.is_some(),
             probe,
-            clients: pulse.clients(),
-            conditions: pulse.conditions(),
-            messages: pulse.messages.load(Relaxed),
-            strangers: pulse.strangers.load(Relaxed),
-            overrun: pulse.overrun.load(Relaxed),
-            connections: pulse.connections.load(Relaxed),
+            clients: liveness.clients(),
+            conditions: liveness.conditions(),
+            messages: liveness.messages.load(Relaxed),
+            strangers: liveness.strangers.load(Relaxed),
+            overrun: liveness.overrun.load(Relaxed),
+            connections: liveness.connections.load(Relaxed),
         }
     }
 
@@ -231,7 +231,7 @@ impl Link {
     /// The reason for which the shard is down: the condition with which its server can be no shard, whatever error another
     /// connection met since, or the error with which a connection ended, or was not made, last.
     pub(in crate::shards) fn last_error(&self) -> String {
-        let breaking = self.0.pulse.conditions().breaking();
+        let breaking = self.0.liveness.conditions().breaking();
         breaking.map_or_else(|| self.0.last_error.get(), |condition| condition.text().to_owned())
     }
 
@@ -243,8 +243,8 @@ impl Link {
     /// Begins or ends interest in streams on one connection; an error reply ends that connection.
     async fn set_interest(
         &self,
-        life: &Life,
-        interest: Interest,
+        life: &ConnectionEpoch,
+        interest: SubscriptionChange,
         streams: &[StreamId],
     ) -> Result<(), Unavailable> {
         for batch in streams.chunks(BATCH) {

@@ -8,7 +8,7 @@ use crate::{
     domain::{Accepted, Position, PublishError, StreamId},
     protocol::Entry,
     readiness::{FleetView, LeaseDecision},
-    shards::backend::types::{Audience, Counted, Revocation, Seen, Tally, Unavailable, Window},
+    shards::backend::types::{Audience, Counted, HistorySlice, KindCounts, Revocation, Seen, Unavailable},
 };
 
 fn texts(value: Value) -> Vec<bytes::Bytes> {
@@ -56,7 +56,7 @@ fn position(words: &[bytes::Bytes]) -> Option<Position> {
 }
 
 /// The answer to `fanfare_read`: the head, and the newest entries that lead to it without a hole.
-pub(super) fn window(value: Value) -> Result<Window, Unavailable> {
+pub(super) fn slice(value: Value) -> Result<HistorySlice, Unavailable> {
     let words = texts(value);
     let head = position(&words).ok_or(Unavailable)?;
     let mut entries = Vec::with_capacity(words.len().saturating_sub(3));
@@ -72,7 +72,7 @@ pub(super) fn window(value: Value) -> Result<Window, Unavailable> {
         }
     }
     entries.reverse();
-    Ok(Window { head, entries })
+    Ok(HistorySlice { head, entries })
 }
 
 /// The answer to `fanfare_heads`.
@@ -85,12 +85,12 @@ pub(super) fn heads(value: Value, asked: usize) -> Result<Vec<Option<Position>>,
     }
 }
 
-/// The answer to `fanfare_tally`, asked for the kinds in the order of [`Tally`]'s fields.
-pub(super) fn tally(value: Value) -> Result<Option<Tally>, Unavailable> {
+/// The answer to `fanfare_tally`, asked for the kinds in the order of [`KindCounts`]'s fields.
+pub(super) fn tally(value: Value) -> Result<Option<KindCounts>, Unavailable> {
     let counts: Option<Vec<u64>> = texts(value).iter().map(|word| parse(word)).collect();
     match counts.as_deref() {
         Some(&[]) => Ok(None),
-        Some(&[comment, gift, follow, mission]) => Ok(Some(Tally { comment, gift, follow, mission })),
+        Some(&[comment, gift, follow, mission]) => Ok(Some(KindCounts { comment, gift, follow, mission })),
         _ => Err(Unavailable),
     }
 }

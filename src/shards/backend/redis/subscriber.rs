@@ -22,14 +22,14 @@ use tokio::{
 };
 
 use super::{
-    connection::{Connection, Interest, set_interest},
+    connection::{Connection, SubscriptionChange, set_interest},
     errors::refuses_writes,
     info::ServerInfo,
     keys,
-    liveness::{BEAT_EVERY, DEAF_AFTER, Pulse},
+    liveness::{BEAT_EVERY, DEAF_AFTER, Liveness},
     primary::Primary,
     replies,
-    supervisor::{Duty, Life},
+    supervisor::{ConnectionEpoch, Duty},
 };
 use crate::shards::backend::types::Event;
 
@@ -48,7 +48,7 @@ pub(super) struct Listening {
     /// The channel on which it is told how many watch its streams on other pods.
     pub(super) audience_channel: String,
     /// Where signs of life are noted.
-    pub(super) pulse: Arc<Pulse>,
+    pub(super) liveness: Arc<Liveness>,
     /// Where messages go. A full channel makes this task wait; then fred's backlog overruns, and that is told.
     pub(super) events: mpsc::Sender<Event>,
     /// The server that posts go to.
@@ -56,16 +56,21 @@ pub(super) struct Listening {
 }
 
 impl Duty for Listening {
-    async fn serve(&mut self, connection: Connection, life: Life, lend: &(dyn Fn(Life) + Sync)) -> String {
+    async fn serve(
+        &mut self,
+        connection: Connection,
+        life: ConnectionEpoch,
+        lend: &(dyn Fn(ConnectionEpoch) + Sync),
+    ) -> String {
         let Connection { client, mut messages, mut router, .. } = connection;
         let own = vec![self.probe_channel.clone(), self.audience_channel.clone()];
         // A user who may not ask for INFO does without.
         let info = ServerInfo::of(&client).await.ok();
-        if let Err(error) = set_interest(&client, Interest::Begin, own).await {
+        if let Err(error) = set_interest(&client, SubscriptionChange::Begin, own).await {
             return error.to_string();
         }
-        self.pulse.hear();
-        self.pulse.connections.fetch_add(1, Relaxed);
+        self.liveness.hear();
+        self.liveness.connections.fetch_add(1, Relaxed);
         self.tell(Event::Connected(life.id)).await;
         lend(life.clone());
         let cause = tokio::select! {
@@ -115,7 +120,7 @@ impl Listening {
                 Err(RecvError::Closed) => return,
             };
             if lost > 0 {
-                self.pulse.overrun.fetch_add(lost, Relaxed);
+                self.liveness.overrun.fetch_add(lost, Relaxed);
                 overrun_due.get_or_insert_with(|| Instant::now() + OVERRUN_EVERY);
             }
             self.hand_on(&mut burst).await;
@@ -141,13 +146,13 @@ impl Listening {
         // What is lost here is looked for at the next connection, as everything of the time between is.
         while !messages.is_empty() {
             let lost = self.take_ready(&mut messages, &mut burst);
-            self.pulse.overrun.fetch_add(lost, Relaxed);
+            self.liveness.overrun.fetch_add(lost, Relaxed);
             self.hand_on(&mut burst).await;
         }
     }
 
     async fn hand_on(&self, burst: &mut Vec<Event>) {
-        self.pulse.hear();
+        self.liveness.hear();
         // Without a keeper nobody needs to know.
         if let Ok(places) = self.events.reserve_many(burst.len()).await {
             places.zip(burst.drain(..)).for_each(|(place, event)| place.send(event));
@@ -159,7 +164,7 @@ impl Listening {
     fn event_of(&self, message: Message) -> Option<Event> {
         let channel: &str = &message.channel;
         if let Some(stream) = keys::stream_of(channel) {
-            self.pulse.messages.fetch_add(1, Relaxed);
+            self.liveness.messages.fetch_add(1, Relaxed);
             let payload = match message.value {
                 Value::String(text) => text.into_inner(),
                 Value::Bytes(bytes) => bytes,
@@ -169,12 +174,12 @@ impl Listening {
         }
         if channel == self.probe_channel {
             let payload = message.value.as_str();
-            return self.pulse.probe_heard(payload.as_deref().unwrap_or_default()).map(Event::Probed);
+            return self.liveness.probe_heard(payload.as_deref().unwrap_or_default()).map(Event::Probed);
         }
         if channel == self.audience_channel {
             return message.value.as_str().map(|payload| Event::Elsewhere(replies::elsewhere(&payload)));
         }
-        self.pulse.strangers.fetch_add(1, Relaxed);
+        self.liveness.strangers.fetch_add(1, Relaxed);
         None
     }
 
@@ -199,7 +204,7 @@ impl Listening {
                 ticks.tick().await;
                 let answered = start + Duration::from_millis(answered.load(Relaxed));
                 // A keeper that does not keep up is no fault of the connection.
-                if self.events.capacity() > 0 && self.pulse.is_deaf(answered) {
+                if self.events.capacity() > 0 && self.liveness.is_deaf(answered) {
                     return format!("no message and no probe for {DEAF_AFTER:?}");
                 }
             }

@@ -32,7 +32,7 @@ const NO_BACKLOG: usize = 1;
 
 /// One life of a connection, as others may use it.
 #[derive(Clone)]
-pub(super) struct Life {
+pub(super) struct ConnectionEpoch {
     /// Counts the lives of this wire; not Redis's CLIENT ID, which a restarted server gives out again.
     pub(super) id: ConnectionId,
     /// The connection.
@@ -40,7 +40,7 @@ pub(super) struct Life {
     unusable: Arc<Notify>,
 }
 
-impl Life {
+impl ConnectionEpoch {
     /// Ends this life, and with it every command in flight: the next one begins after a pause.
     pub(super) fn give_up(&self) {
         self.unusable.notify_one();
@@ -57,11 +57,11 @@ impl Life {
 
 /// The lending end.
 #[derive(Clone)]
-pub(super) struct Wire(watch::Receiver<Option<Life>>);
+pub(super) struct SupervisedConnection(watch::Receiver<Option<ConnectionEpoch>>);
 
-impl Wire {
+impl SupervisedConnection {
     /// The living connection, for which it waits a moment.
-    pub(super) async fn life(&self) -> Result<Life, Unavailable> {
+    pub(super) async fn life(&self) -> Result<ConnectionEpoch, Unavailable> {
         if let Some(life) = self.living() {
             return Ok(life);
         }
@@ -71,7 +71,7 @@ impl Wire {
     }
 
     /// The living connection, if there is one now.
-    pub(super) fn living(&self) -> Option<Life> {
+    pub(super) fn living(&self) -> Option<ConnectionEpoch> {
         self.0.borrow().clone()
     }
 }
@@ -112,7 +112,7 @@ pub(super) struct Upkeep {
     /// The waits between attempts.
     pub(super) retry: Retry,
     last_error: LastError,
-    lives: watch::Sender<Option<Life>>,
+    lives: watch::Sender<Option<ConnectionEpoch>>,
 }
 
 /// What is done with one connection from its making to its end.
@@ -121,14 +121,14 @@ pub(super) trait Duty: Send {
     fn serve(
         &mut self,
         connection: Connection,
-        life: Life,
-        lend: &(dyn Fn(Life) + Sync),
+        life: ConnectionEpoch,
+        lend: &(dyn Fn(ConnectionEpoch) + Sync),
     ) -> impl Future<Output = String> + Send;
 }
 
 impl Upkeep {
     /// Both ends of a wire that has no connection yet.
-    pub(super) fn new(purpose: Purpose, common: &Common) -> (Wire, Self) {
+    pub(super) fn new(purpose: Purpose, common: &Common) -> (SupervisedConnection, Self) {
         let (lives, lent) = watch::channel(None);
         let (backlog, pauses) = match purpose {
             Purpose::Posting => (NO_BACKLOG, Pauses::of_first()),
@@ -144,7 +144,7 @@ impl Upkeep {
             failures: Failures::default(),
         };
         let retry = Retry::new(pauses, common.recoveries.clone());
-        (Wire(lent), Self { dialer, retry, last_error: common.last_error.clone(), lives })
+        (SupervisedConnection(lent), Self { dialer, retry, last_error: common.last_error.clone(), lives })
     }
 
     /// Keeps the wire up for ever.
@@ -197,8 +197,8 @@ impl Upkeep {
         let Self { dialer, lives, last_error, .. } = self;
         let (shard, purpose) = (dialer.shard.clone(), dialer.purpose);
         let (address, peer) = (connection.address.clone(), connection.peer);
-        let life = Life { id, client: connection.client.clone(), unusable: Arc::default() };
-        let lend = |life: Life| {
+        let life = ConnectionEpoch { id, client: connection.client.clone(), unusable: Arc::default() };
+        let lend = |life: ConnectionEpoch| {
             debug!(shard, ?purpose, %peer, "connected");
             lives.send_replace(Some(life));
         };

@@ -15,21 +15,21 @@ use tokio::{
 
 use super::{
     Command, Completion, Keeper, Moment, ShardCall, TICK,
-    questions::Question,
-    report::{Report, count},
+    inspector::InspectionRequest,
+    stats::{KeeperStats, count},
 };
 use crate::{
     domain::StreamId,
     hub::Hub,
     shards::{
-        audience::sync::Census,
+        audience::sync::AudienceSync,
         backend::{
             Shard,
             clock::Clock,
             types::{Event, Events},
         },
         routing::nudges::Dirty,
-        settings::Settings,
+        settings::ShardSettings,
     },
 };
 
@@ -40,8 +40,8 @@ const BURST: usize = 256;
 pub(in crate::shards) struct KeeperParts {
     pub(in crate::shards) shard: Shard,
     pub(in crate::shards) clock: Clock,
-    pub(in crate::shards) report: Arc<Report>,
-    pub(in crate::shards) census: Census,
+    pub(in crate::shards) stats: Arc<KeeperStats>,
+    pub(in crate::shards) census: AudienceSync,
 }
 
 /// Brings a keeper what happens, and executes its commands.
@@ -50,15 +50,15 @@ pub(in crate::shards) struct Driver {
     shard: Shard,
     clock: Clock,
     hub: Hub,
-    report: Arc<Report>,
+    stats: Arc<KeeperStats>,
     under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Completion> + Send>>>,
 }
 
 impl Driver {
-    pub(in crate::shards) fn new(parts: KeeperParts, hub: Hub, settings: &Settings) -> Self {
-        let KeeperParts { shard, clock, report, census } = parts;
-        let keeper = Keeper::new(census, Arc::clone(&report), settings, Instant::now());
-        Self { keeper, shard, clock, hub, report, under_way: FuturesUnordered::new() }
+    pub(in crate::shards) fn new(parts: KeeperParts, hub: Hub, settings: &ShardSettings) -> Self {
+        let KeeperParts { shard, clock, stats, census } = parts;
+        let keeper = Keeper::new(census, Arc::clone(&stats), settings, Instant::now());
+        Self { keeper, shard, clock, hub, stats, under_way: FuturesUnordered::new() }
     }
 
     /// Drives the keeper for ever. Returns only if the shard's events end.
@@ -66,7 +66,7 @@ impl Driver {
         mut self,
         mut events: Events,
         nudges: Dirty,
-        mut asked: mpsc::Receiver<Question>,
+        mut asked: mpsc::Receiver<InspectionRequest>,
     ) {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -93,12 +93,12 @@ impl Driver {
                     self.keeper.completed(completion, &moment);
                     self.execute_all(&moment);
                 }
-                Some(Question { stream, answer }) = asked.recv() => {
+                Some(InspectionRequest { stream, answer }) = asked.recv() => {
                     // Whoever asked may have gone.
                     let _ = answer.send(self.keeper.inspect(&stream, Instant::now()));
                 }
                 _ = tick.tick() => {
-                    let is_up = self.shard.health().up && self.report.connected.load(Relaxed);
+                    let is_up = self.shard.health().up && self.stats.connected.load(Relaxed);
                     self.keeper.tick(is_up, &moment());
                 }
             }
@@ -110,7 +110,7 @@ impl Driver {
 
     fn event(&mut self, event: Event, moment: &Moment<'_>) {
         if let Event::Probed(took) = event {
-            self.hub.sli().probed(&self.report.shard, took);
+            self.hub.sli().probed(&self.stats.shard, took);
         } else {
             self.keeper.event(event, moment);
             self.execute_all(moment);
@@ -130,7 +130,7 @@ impl Driver {
             Command::Deliver { stream, mut items } => {
                 self.clock.age(&mut items, self.hub.sli());
                 if !self.hub.deliver(&stream, items) {
-                    count(&self.report.unwatched);
+                    count(&self.stats.unwatched);
                 }
             }
             Command::Retire(stream) => {
@@ -159,8 +159,8 @@ async fn perform(shard: Shard, call: ShardCall) -> Completion {
             Completion::Unsubscribed(streams, answer)
         }
         ShardCall::Read(read) => {
-            let window = shard.read(&read.stream, read.span).await;
-            Completion::Read(read, window)
+            let slice = shard.read(&read.stream, read.span).await;
+            Completion::Read(read, slice)
         }
         ShardCall::Heads(streams) => {
             let heads = shard.heads(&streams).await;

@@ -6,7 +6,7 @@ use crate::shards::backend::outage::Notice;
 impl Driver {
     /// Logs the beginning of an outage, a reminder of it, or its end.
     pub(in crate::shards) fn log(&self, notice: Notice) {
-        let (shard, address, error) = (&self.report.shard, self.shard.address(), self.shard.last_error());
+        let (shard, address, error) = (&self.stats.shard, self.shard.address(), self.shard.last_error());
         let (streams, viewers) = self.waiting();
         match notice {
             Notice::Began => tracing::error!(shard, address, streams, viewers, error, "shard outage began"),

@@ -130,8 +130,8 @@ async fn r2_a_frozen_shard_is_noticed_and_comes_back() {
     server.thaw();
     kept.wait_up().await;
     kept.link.publish(&stream, keyed("v:u1", "a", 1)).await.unwrap();
-    let window = kept.all(&stream).await;
-    assert_eq!((window.head.seq, window.entries.len()), (2, 2), "once, whoever did it");
+    let slice = kept.all(&stream).await;
+    assert_eq!((slice.head.seq, slice.entries.len()), (2, 2), "once, whoever did it");
 }
 
 /// R5: a subscriber that PUBLISH does not reach is deaf, though it answers. Here it lost its subscription, which on one
@@ -142,7 +142,7 @@ async fn r5_a_subscription_that_delivers_nothing_is_deafness() {
     let mut kept = Kept::up(&server).await;
     let first = kept.connected().await;
     let life = kept.link.0.subscribing.living().unwrap();
-    set_interest(&life.client, Interest::End, vec!["ff:probe:pod-1".into()]).await.unwrap();
+    set_interest(&life.client, SubscriptionChange::End, vec!["ff:probe:pod-1".into()]).await.unwrap();
     let next = kept.connected().await;
     assert!(next.0 > first.0);
 }

@@ -12,18 +12,18 @@ async fn g1_entries_are_numbered_in_commit_order_without_holes() {
         posted.push(kept.post(&stream, body).await);
     }
     assert_eq!(posted.iter().map(|accepted| accepted.seq).collect::<Vec<_>>(), [1, 2, 3]);
-    let window = kept.all(&stream).await;
-    let entries: Vec<_> = window.entries.iter().map(|entry| (entry.seq, entry.id)).collect();
+    let slice = kept.all(&stream).await;
+    let entries: Vec<_> = slice.entries.iter().map(|entry| (entry.seq, entry.id)).collect();
     assert_eq!(entries, posted.iter().map(|accepted| (accepted.seq, accepted.id)).collect::<Vec<_>>());
-    assert_eq!(window.entries[0].previous, None);
-    assert_eq!(window.entries[2].previous, Some(posted[1].id));
-    assert_eq!(window.entries[2].position(), window.head);
+    assert_eq!(slice.entries[0].previous, None);
+    assert_eq!(slice.entries[2].previous, Some(posted[1].id));
+    assert_eq!(slice.entries[2].position(), slice.head);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
-    assert!(u128::from(window.entries[0].at_ms).abs_diff(now) < 60_000, "at is the shard's time, in ms");
+    assert!(u128::from(slice.entries[0].at_ms).abs_diff(now) < 60_000, "at is the shard's time, in ms");
     let gift = Post { kind: Kind::Gift, ..a_post("gift") };
     kept.link.publish(&stream, gift).await.unwrap();
     let tally = kept.link.tally(&stream).await.unwrap();
-    assert_eq!(tally, Some(Tally { comment: 3, gift: 1, ..Tally::default() }));
+    assert_eq!(tally, Some(KindCounts { comment: 3, gift: 1, ..KindCounts::default() }));
     assert_eq!(kept.link.tally(&super::stream("nobody")).await.unwrap(), None);
 }
 
@@ -38,10 +38,10 @@ async fn a_span_is_the_newest_after_a_place() {
     for (after_seq, newest, expected) in
         [(0, 3, 8..11), (7, 100, 8..11), (10, 5, 0..0), (99, 5, 0..0), (2, 0, 0..0)]
     {
-        let window = kept.link.read(&stream, Span { after_seq, newest }, Epoch::random()).await.unwrap();
-        let seqs: Vec<u64> = window.entries.iter().map(|entry| entry.seq).collect();
+        let slice = kept.link.read(&stream, SliceRange { after_seq, newest }, Epoch::random()).await.unwrap();
+        let seqs: Vec<u64> = slice.entries.iter().map(|entry| entry.seq).collect();
         assert_eq!(seqs, expected.collect::<Vec<u64>>(), "after {after_seq}, newest {newest}");
-        assert_eq!(window.head.seq, 10);
+        assert_eq!(slice.head.seq, 10);
     }
 }
 
@@ -52,9 +52,9 @@ async fn a_history_is_trimmed_to_about_its_window() {
     let stream = stream("s");
     let posts: Vec<_> = (0..500).map(|_| kept.post(&stream, "hi")).collect();
     futures_util::future::join_all(posts).await;
-    let window = kept.all(&stream).await;
-    assert!((100..200).contains(&window.entries.len()), "{}", window.entries.len());
-    assert_eq!((window.entries.last().unwrap().seq, window.head.seq), (500, 500));
+    let slice = kept.all(&stream).await;
+    assert!((100..200).contains(&slice.entries.len()), "{}", slice.entries.len());
+    assert_eq!((slice.entries.last().unwrap().seq, slice.head.seq), (500, 500));
 }
 
 /// Several posts in one call are as many calls: in their order, each with its own answer, up to the first that fails.
@@ -73,9 +73,9 @@ async fn posts_of_one_call_are_in_their_order_and_each_is_answered() {
     let reused = Err(PublishError::IdReused);
     assert_eq!(seqs, [Ok((2, false)), Ok((1, true)), reused, Ok((3, false)), Ok((4, false)), Ok((4, true))]);
     assert_eq!(answers[1].unwrap().id, first.id);
-    let window = kept.all(&stream).await;
-    assert_eq!(window.entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [1, 2, 3, 4]);
-    assert_eq!(window.entries[2].trace.map(|trace| trace.to_string()).as_deref(), Some(TRACE));
+    let slice = kept.all(&stream).await;
+    assert_eq!(slice.entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!(slice.entries[2].trace.map(|trace| trace.to_string()).as_deref(), Some(TRACE));
     assert_eq!(kept.link.publish_all(&stream, &[]).await, []);
 
     let older = Post { ring_epoch: 0, ..a_post("of an older list") };
@@ -167,9 +167,9 @@ async fn p13_the_last_number_is_taken_and_none_after_it() {
     assert_eq!(kept.post(&stream, "last").await.seq, (1 << 53) - 1);
     let beyond = kept.link.publish(&stream, a_post("beyond")).await;
     assert_eq!(beyond, Err(PublishError::Unavailable));
-    let window = kept.all(&stream).await;
+    let slice = kept.all(&stream).await;
     assert_eq!(
-        (window.head.seq, window.entries.len()),
+        (slice.head.seq, slice.entries.len()),
         ((1 << 53) - 1, 1),
         "exact, and the hole is not bridged"
     );
@@ -182,12 +182,12 @@ async fn a_watched_stream_has_an_epoch_and_a_wiped_one_gets_another() {
     let stream = stream("s");
     assert_eq!(kept.link.heads(std::slice::from_ref(&stream)).await.unwrap(), [None]);
     let candidate = Epoch::random();
-    let empty = kept.link.read(&stream, Span { after_seq: 0, newest: 9 }, candidate).await.unwrap();
-    assert_eq!(empty, Window { head: Position::start_of(candidate), entries: vec![] });
+    let empty = kept.link.read(&stream, SliceRange { after_seq: 0, newest: 9 }, candidate).await.unwrap();
+    assert_eq!(empty, HistorySlice { head: Position::start_of(candidate), entries: vec![] });
     let first = kept.post(&stream, "hi").await;
-    let window = kept.all(&stream).await;
+    let slice = kept.all(&stream).await;
     assert_eq!(
-        window.head,
+        slice.head,
         Position::after(candidate, first.seq, first.id),
         "the post took the epoch it found"
     );
@@ -234,8 +234,8 @@ async fn a_call_that_failed_midway_leaves_nothing() {
         assert_eq!(failed, Err(PublishError::Unavailable));
     }
     assert_eq!(server.cli(&["XLEN", "ff:{s}:h"]), "2", "XADD had been done");
-    let window = kept.all(&stream).await;
-    assert_eq!((window.head.seq, window.entries.len()), (1, 1), "and nobody reads it");
+    let slice = kept.all(&stream).await;
+    assert_eq!((slice.head.seq, slice.entries.len()), (1, 1), "and nobody reads it");
     server.cli(&["ACL", "SETUSER", "default", "+hset"]);
     let retried = kept.link.publish(&stream, keyed("v:u1", "a", 1)).await.unwrap();
     assert_eq!((retried.seq, retried.duplicate), (2, false));
@@ -272,8 +272,8 @@ async fn a_lost_history_is_a_short_window_and_the_order_goes_on() {
         kept.post(&stream, body).await;
     }
     server.cli(&["XDEL", "ff:{s}:h", "2-0"]);
-    let window = kept.all(&stream).await;
-    assert_eq!((window.head.seq, window.entries.len()), (3, 1), "nothing before a hole");
+    let slice = kept.all(&stream).await;
+    assert_eq!((slice.head.seq, slice.entries.len()), (3, 1), "nothing before a hole");
     server.cli(&["DEL", "ff:{s}:h"]);
     assert_eq!(kept.all(&stream).await.entries, []);
     assert_eq!(kept.post(&stream, "four").await.seq, 4);
@@ -293,8 +293,8 @@ async fn r10_with_memory_full_posts_are_refused_and_reading_goes_on() {
     server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
     let refused = kept.link.publish(&stream, keyed("v:u1", "a", 1)).await;
     assert_eq!(refused, Err(PublishError::Unavailable));
-    let window = kept.all(&stream).await;
-    assert_eq!((window.head.seq, window.entries.len()), (1, 1));
+    let slice = kept.all(&stream).await;
+    assert_eq!((slice.head.seq, slice.entries.len()), (1, 1));
     assert!(kept.link.heads(std::slice::from_ref(&stream)).await.unwrap()[0].is_some());
     assert_eq!(server.cli(&["PUBLISH", "ff:{s}", "x"]), "0");
     assert!(kept.link.health().up, "the probe is a plain PUBLISH");

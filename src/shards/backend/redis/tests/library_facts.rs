@@ -35,7 +35,7 @@ fn burst(server: &RedisServer, channel: &str) {
 async fn fred_loses_what_exceeds_its_backlog() {
     let server = RedisServer::start();
     let Connection { client, mut messages, router: _router, .. } = connect(&server, 32).await;
-    set_interest(&client, Interest::Begin, vec!["c".into()]).await.unwrap();
+    set_interest(&client, SubscriptionChange::Begin, vec!["c".into()]).await.unwrap();
     burst(&server, "c");
     // A command answered after them on the same connection: they have all come.
     let _pong: String = client.ping(None).await.unwrap();
@@ -49,15 +49,15 @@ async fn fred_loses_what_exceeds_its_backlog() {
 async fn s6_what_exceeds_the_backlog_is_told_as_one_overrun() {
     let server = RedisServer::start();
     let Connection { client, mut messages, router: _router, .. } = connect(&server, 32).await;
-    set_interest(&client, Interest::Begin, vec!["ff:{s}".into()]).await.unwrap();
+    set_interest(&client, SubscriptionChange::Begin, vec!["ff:{s}".into()]).await.unwrap();
     burst(&server, "ff:{s}");
     let _pong: String = client.ping(None).await.unwrap();
     let (events, mut heard) = mpsc::channel(BACKLOG);
-    let pulse = Arc::new(Pulse::new());
+    let liveness = Arc::new(Liveness::new());
     let listening = Listening {
         probe_channel: "ff:probe:p".into(),
         audience_channel: "ff:audience:p".into(),
-        pulse: Arc::clone(&pulse),
+        liveness: Arc::clone(&liveness),
         primary: Primary::new(),
         events,
     };
@@ -70,7 +70,7 @@ async fn s6_what_exceeds_the_backlog_is_told_as_one_overrun() {
             assert!(matches!(heard.recv().await, Some(Event::Overrun)));
         } => {}
     }
-    assert_eq!(pulse.overrun.load(Relaxed), 968);
+    assert_eq!(liveness.overrun.load(Relaxed), 968);
 }
 
 /// fred: `subscribe` says Ok to a server that is frozen; the barrier does not.
@@ -80,10 +80,10 @@ async fn fred_s_subscribe_is_no_answer_and_the_barrier_is() {
     let Connection { client, messages: _messages, router: _router, .. } = connect(&server, 32).await;
     server.freeze();
     client.subscribe("c").await.unwrap();
-    let barrier = set_interest(&client, Interest::Begin, vec!["d".into()]).await;
+    let barrier = set_interest(&client, SubscriptionChange::Begin, vec!["d".into()]).await;
     assert_eq!(*barrier.unwrap_err().kind(), ErrorKind::Timeout);
     server.thaw();
-    set_interest(&client, Interest::Begin, vec!["d".into()]).await.unwrap();
+    set_interest(&client, SubscriptionChange::Begin, vec!["d".into()]).await.unwrap();
 }
 
 /// fred: `subscribe` says Ok where an ACL denies it; sent in one pipeline with the barrier, the denial goes there, and
@@ -95,7 +95,7 @@ async fn fred_s_subscribe_is_ok_when_denied_and_the_barrier_is_not() {
     server.cli(&["ACL", "SETUSER", "default", "resetchannels"]);
     client.subscribe("c").await.unwrap();
     for _ in 0..50 {
-        let deny = || set_interest(&client, Interest::Begin, vec!["c".into()]);
+        let deny = || set_interest(&client, SubscriptionChange::Begin, vec!["c".into()]);
         let denied = tokio::join!(deny(), deny(), deny());
         assert!(matches!(denied, (Err(_), Err(_), Err(_))), "{denied:?}");
     }
@@ -121,7 +121,7 @@ async fn redis_cuts_a_full_subscriber_and_publish_says_zero() {
     let server = RedisServer::start();
     server.cli(&["CONFIG", "SET", "client-output-buffer-limit", "pubsub 100000 0 0"]);
     let mut connection = connect(&server, 32).await;
-    set_interest(&connection.client, Interest::Begin, vec!["c".into()]).await.unwrap();
+    set_interest(&connection.client, SubscriptionChange::Begin, vec!["c".into()]).await.unwrap();
     assert_eq!(server.cli(&["PUBLISH", "c", "x"]), "1");
     // One script's messages cannot leave before it ends.
     let script = "for i = 1, 100 do redis.call('PUBLISH', 'c', string.rep('x', 10000)) end";

@@ -19,7 +19,9 @@ use crate::{
     domain::{Accepted, Author, Comment, EntryId, IdempotencyKey, Kind, Position, Publication, PublishError},
     readiness::LeaseRequest,
     shards::{
-        backend::types::{Audience, ConnectionId, Count, Counted, Post, Span, Tally, Window},
+        backend::types::{
+            Audience, ConnectionId, Count, Counted, HistorySlice, KindCounts, Post, SliceRange,
+        },
         tests::{world, world::redis::RedisServer},
     },
 };
@@ -30,7 +32,7 @@ const SOON: Duration = Duration::from_secs(20);
 /// A link that is kept up in the background until it is dropped.
 struct Kept {
     link: Link,
-    events: Events,
+    events: EventReceiver,
     upkeep: JoinHandle<()>,
 }
 
@@ -100,8 +102,8 @@ impl Kept {
         self.link.publish(stream, a_post(body)).await.unwrap()
     }
 
-    async fn all(&self, stream: &StreamId) -> Window {
-        let span = Span { after_seq: 0, newest: 1000 };
+    async fn all(&self, stream: &StreamId) -> HistorySlice {
+        let span = SliceRange { after_seq: 0, newest: 1000 };
         self.link.read(stream, span, Epoch::random()).await.unwrap()
     }
 }

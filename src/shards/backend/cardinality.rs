@@ -12,11 +12,11 @@ const HASH_BYTES: usize = 16;
 /// smallest is a thousandth of the way up, there were about 4,096,000 (Bar-Yossef and others, "Counting Distinct
 /// Elements in a Data Stream", 2002). It takes 64 KiB at most.
 #[derive(Debug, Clone, Default)]
-pub(in crate::shards) struct Distinct {
+pub(in crate::shards) struct Cardinality {
     smallest: BTreeSet<u64>,
 }
 
-impl Distinct {
+impl Cardinality {
     pub(in crate::shards) fn add(&mut self, hash: u64) {
         let is_small =
             self.smallest.len() < KEPT || self.smallest.last().is_some_and(|largest| hash < *largest);
@@ -46,15 +46,15 @@ mod tests {
     use super::*;
     use crate::shards::routing::ring::hash;
 
-    fn of(users: impl Iterator<Item = u32>) -> Distinct {
-        let mut distinct = Distinct::default();
+    fn of(users: impl Iterator<Item = u32>) -> Cardinality {
+        let mut distinct = Cardinality::default();
         users.for_each(|user| distinct.add(hash(format!("user-{user}").as_bytes())));
         distinct
     }
 
     #[test]
     fn few_are_counted_exactly_and_each_once() {
-        assert_eq!(Distinct::default().count(), 0);
+        assert_eq!(Cardinality::default().count(), 0);
         assert_eq!(of((0..4_095).chain(0..4_095)).count(), 4_095);
     }
 
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn hashes_at_the_ends_of_their_range_do_no_harm() {
-        let mut distinct = Distinct::default();
+        let mut distinct = Cardinality::default();
         (0..10_000).chain([u64::MAX]).for_each(|hash| distinct.add(hash));
         assert!(distinct.count() >= 4_096, "hashes that are not uniform count as very many");
     }

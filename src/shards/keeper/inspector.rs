@@ -34,7 +34,7 @@ pub enum Subscription {
 
 /// A stream, as its keeper knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hearing {
+pub struct StreamInspection {
     /// Whether the pod hears of it.
     pub subscription: Subscription,
     /// How long it lingers still.
@@ -46,25 +46,25 @@ pub struct Hearing {
 }
 
 /// A stream, and where the answer goes.
-pub(in crate::shards) struct Question {
+pub(in crate::shards) struct InspectionRequest {
     pub(in crate::shards) stream: StreamId,
-    pub(in crate::shards) answer: oneshot::Sender<Hearing>,
+    pub(in crate::shards) answer: oneshot::Sender<StreamInspection>,
 }
 
 /// Where a keeper is asked. Cloning shares it.
 #[derive(Debug, Clone)]
-pub(in crate::shards) struct Questions(mpsc::Sender<Question>);
+pub(in crate::shards) struct Inspector(mpsc::Sender<InspectionRequest>);
 
-impl Questions {
-    pub(in crate::shards) fn new() -> (Self, mpsc::Receiver<Question>) {
-        let (questions, asked) = mpsc::channel(QUESTIONS);
-        (Self(questions), asked)
+impl Inspector {
+    pub(in crate::shards) fn new() -> (Self, mpsc::Receiver<InspectionRequest>) {
+        let (inspector, asked) = mpsc::channel(QUESTIONS);
+        (Self(inspector), asked)
     }
 
     /// Asks; refused if too many wait, or the keeper does not answer.
-    pub(in crate::shards) async fn ask(&self, stream: &StreamId) -> Result<Hearing, Unavailable> {
+    pub(in crate::shards) async fn ask(&self, stream: &StreamId) -> Result<StreamInspection, Unavailable> {
         let (answer, answered) = oneshot::channel();
-        let question = Question { stream: stream.clone(), answer };
+        let question = InspectionRequest { stream: stream.clone(), answer };
         self.0.try_send(question).map_err(|_| Unavailable)?;
         timeout(ANSWER, answered).await.ok().and_then(Result::ok).ok_or(Unavailable)
     }

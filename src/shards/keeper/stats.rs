@@ -13,7 +13,7 @@ use crate::{
 
 /// Counts of one shard, written by its keeper.
 #[derive(Debug, Default)]
-pub(in crate::shards) struct Report {
+pub(in crate::shards) struct KeeperStats {
     /// The shard's name, for the log.
     pub(in crate::shards) shard: String,
     pub(in crate::shards) connected: AtomicBool,
@@ -96,7 +96,7 @@ impl From<ShardStatus> for ShardFigures {
     }
 }
 
-impl Report {
+impl KeeperStats {
     pub(in crate::shards) fn new(shard: String) -> Self {
         Self { shard, ..Self::default() }
     }
