@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(faults) => return fail(USAGE, &faults.to_string()),
     };
-    let identity = PodIdentity { pod: config.pod.clone(), track: config.track.clone() };
+    let identity = PodIdentity { pod: config.shards.pod.clone(), track: config.track.clone() };
     let telemetry = match Telemetry::start(&identity, config.objectives) {
         Ok(telemetry) => telemetry,
         Err(error) => return fail(USAGE, &error),

@@ -10,13 +10,12 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use exit::leave_within_ms;
 use ops_thread::OpsThread;
-use pod::Exit;
 
 pub use exit::ExitCause;
 pub use pod::{Addresses, Pod, ServingMode};
 
 use crate::{
-    config::Config,
+    config::{Config, ListenerAddresses},
     connection::{Connections, Context},
     domain::Posting,
     http::{self, Api, Ops, Parts, SocketRefusals},
@@ -26,7 +25,7 @@ use crate::{
     net::{self, Acceptor, Ending, Listener, ListenerConfig},
     readiness::{Capacity, FleetMember, Gate, Readiness, Reason},
     release::Release,
-    shards::{Nudges, ShardSettings, Shards},
+    shards::{Nudges, Shards},
     tasks::Tasks,
     telemetry::{Figures, Sli},
 };
@@ -51,11 +50,12 @@ impl App {
         let named = |name: &'static str, address: SocketAddr| {
             move |error: io::Error| io::Error::new(error.kind(), format!("{name}: {address}: {error}"))
         };
-        let public = net::bind(config.listen).map_err(named("FANFARE_LISTEN", config.listen))?;
-        let ops = net::bind(config.ops_listen).and_then(Listener::into_std);
-        let ops = ops.map_err(named("FANFARE_OPS_LISTEN", config.ops_listen))?;
-        let addresses = Addresses { public: public.local_addr()?, ops: ops.local_addr()? };
-        Ok(Self { config, public, ops, addresses })
+        let ListenerAddresses { public, ops } = config.listeners;
+        let public_listener = net::bind(public).map_err(named("FANFARE_LISTEN", public))?;
+        let ops_listener = net::bind(ops).and_then(Listener::into_std);
+        let ops_listener = ops_listener.map_err(named("FANFARE_OPS_LISTEN", ops))?;
+        let addresses = Addresses { public: public_listener.local_addr()?, ops: ops_listener.local_addr()? };
+        Ok(Self { config, public: public_listener, ops: ops_listener, addresses })
     }
 
     /// Starts everything; when this returns, the pod takes viewers.
@@ -64,15 +64,14 @@ impl App {
     /// What could not be started.
     pub fn start(self, sli: Sli) -> Result<Pod, String> {
         let Self { config, public, ops, addresses } = self;
-        let exit = Exit { settle: config.settle, drain: config.drain };
         let acceptor = config.edge.tls.clone().map(Acceptor::new).transpose()?;
         let identity = Identity::load(config.identity.clone()).map_err(|faults| faults.join("\n"))?;
         let (tasks, release) = (Tasks::default(), Release::default());
         let readiness = Readiness::new(config.readiness);
         let gate = readiness.gate();
-        let nudges = Nudges::new(&config.shards);
+        let nudges = Nudges::new(&config.shards.shards);
         let hub = start_hub(config.fanout_window, nudges.clone(), sli.clone(), &tasks);
-        let shards = Shards::start(&settings_of(&config), &hub, &nudges, &tasks)?;
+        let shards = Shards::start(&config.shards, &hub, &nudges, &tasks)?;
         let (posting, limits) = (Posting::new(shards.clone(), sli.clone()), Limits::new(config.edge.limits));
         let member = member(&config, &shards, &tasks, &release);
         let connections = Connections::new(Context {
@@ -83,20 +82,20 @@ impl App {
             identity: identity.clone(),
             release: release.clone(),
             sli: sli.clone(),
-            pod: config.pod.clone(),
+            pod: config.shards.pod.clone(),
             track: config.track.clone(),
-            leave_within_ms: leave_within_ms(config.drain),
+            leave_within_ms: leave_within_ms(config.exit.drain),
         });
         sli.look_at(figures(&gate, &hub, &shards));
         tasks.core("lag", watch_lag(sli.clone(), gate.clone()));
         keep_up(&identity, &shards, &tasks);
-        tasks.core("shards file", shards.clone().follow_file(config.shards_file, config.shards));
+        tasks.core("shards file", shards.clone().follow_file(config.shards_file, config.shards.shards));
         let ops_router = http::ops_router(Ops {
             gate: gate.clone(),
             hub: hub.clone(),
             shards: shards.clone(),
             sli,
-            pod: config.pod,
+            pod: config.shards.pod,
             track: config.track,
         });
         let api = Api::new(Parts {
@@ -111,7 +110,7 @@ impl App {
             proxies: config.edge.proxies,
             origins: config.edge.origins,
             identity,
-            demo: config.demo,
+            demo: config.edge.demo,
         });
         let (ending, private) = (Ending::default(), acceptor.is_some());
         let Capacity { requests: ceiling, connections: most, .. } = gate.capacity();
@@ -122,8 +121,8 @@ impl App {
         let ops =
             OpsThread::start(ops, ops_router, decide).map_err(|error| format!("the ops thread: {error}"))?;
         gate.open(Reason::Starting);
-        let manner = ServingMode { open: config.identity.is_open(), demo: config.demo, private };
-        Ok(Pod { addresses, shards, manner, gate, tasks, release, ending, ops, exit })
+        let manner = ServingMode { open: config.identity.is_open(), demo: config.edge.demo, private };
+        Ok(Pod { addresses, shards, manner, gate, tasks, release, ending, ops, exit: config.exit })
     }
 }
 
@@ -142,20 +141,9 @@ fn keep_up(identity: &Identity, shards: &Shards, tasks: &Tasks) {
     tasks.core("revocations", shards.clone().tell_revocations(move |user, at_ms| told.revoke(user, at_ms)));
 }
 
-fn settings_of(config: &Config) -> ShardSettings {
-    ShardSettings {
-        shards: config.shards.clone(),
-        ring_epoch: config.ring_epoch,
-        pod: config.pod.clone(),
-        history_comments: config.history_comments,
-        history_ttl: config.history_ttl,
-        linger: config.linger,
-    }
-}
-
 /// The pod as a member of its fleet.
 fn member(config: &Config, shards: &Shards, tasks: &Tasks, release: &Release) -> FleetMember<Shards> {
-    let (pod, track) = (config.pod.clone(), config.track.clone());
+    let (pod, track) = (config.shards.pod.clone(), config.track.clone());
     FleetMember { fleet: shards.clone(), pod, track, tasks: tasks.clone(), release: release.clone() }
 }
 

@@ -1,9 +1,11 @@
 //! A pod that runs.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use super::ops_thread::OpsThread;
-use crate::{net::Ending, readiness::Gate, release::Release, shards::Shards, tasks::Tasks};
+use crate::{
+    config::ExitTimes, net::Ending, readiness::Gate, release::Release, shards::Shards, tasks::Tasks,
+};
 
 /// Where a pod listens.
 #[derive(Debug, Clone, Copy)]
@@ -35,14 +37,7 @@ pub struct Pod {
     pub(super) ending: Ending,
     pub(super) shards: Shards,
     pub(super) ops: OpsThread,
-    pub(super) exit: Exit,
-}
-
-/// How long the phases of an exit may take.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Exit {
-    pub(super) settle: Duration,
-    pub(super) drain: Duration,
+    pub(super) exit: ExitTimes,
 }
 
 impl Pod {

@@ -56,6 +56,8 @@ pub struct Edge {
     pub limits: LimitRules,
     /// The limits of HTTP connections.
     pub http: HttpLimits,
+    /// Whether the demo page is served.
+    pub demo: bool,
 }
 
 impl EdgeFlags {
@@ -70,6 +72,7 @@ impl EdgeFlags {
                 idle: faults.duration("FANFARE_KEEP_ALIVE", &self.keep_alive, 1, 3_600),
                 head_bytes: faults.number("FANFARE_HEAD_BYTES", &self.head_bytes, 8_192..=65_536),
             },
+            demo: false,
         }
     }
 }

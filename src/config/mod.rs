@@ -14,7 +14,7 @@ mod ready;
 use crate::{
     identity,
     readiness::ReadinessSettings,
-    shards::ShardAddress,
+    shards::ShardSettings,
     telemetry::{Objectives, VERSION_AND_BUILD},
 };
 pub use command::{CommandLine, Tool, Typed};
@@ -92,30 +92,16 @@ pub struct Flags {
 /// Every setting, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Address of the public listener.
-    pub listen: SocketAddr,
-    /// Address of the ops listener.
-    pub ops_listen: SocketAddr,
+    /// Where the pod listens.
+    pub listeners: ListenerAddresses,
     /// Where keys are, and what tokens have to say.
     pub identity: identity::IdentitySettings,
-    /// Whether the demo page is served.
-    pub demo: bool,
-    /// The Redis shards; none for the embedded one.
-    pub shards: Vec<ShardAddress>,
-    /// The file with their list, if they came from one: it is read again when it changes.
+    /// The shards, their histories, and this pod's name.
+    pub shards: ShardSettings,
+    /// The file with the list of shards, if they came from one: it is read again when it changes.
     pub shards_file: Option<PathBuf>,
-    /// Number of changes of the list of shards.
-    pub ring_epoch: u64,
-    /// Name of this pod.
-    pub pod: String,
     /// Track of this pod.
     pub track: String,
-    /// Comments that a stream's history holds.
-    pub history_comments: usize,
-    /// How long a history is kept after the last post or read.
-    pub history_ttl: Duration,
-    /// How long a subscription outlives a stream's last viewer.
-    pub linger: Duration,
     /// How long the comments of a hot stream are gathered at the most.
     pub fanout_window: Duration,
     /// When the pod takes viewers, and how many.
@@ -124,6 +110,22 @@ pub struct Config {
     pub objectives: Objectives,
     /// Who comes in, and how.
     pub edge: Edge,
+    /// How long the phases of an exit take.
+    pub exit: ExitTimes,
+}
+
+/// The addresses of the two listeners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenerAddresses {
+    /// Viewers and backends.
+    pub public: SocketAddr,
+    /// Probes, metrics and people.
+    pub ops: SocketAddr,
+}
+
+/// The times of an exit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExitTimes {
     /// How long load balancers have to notice that the pod is not ready.
     pub settle: Duration,
     /// The time over which viewers are asked to connect elsewhere.
@@ -143,26 +145,35 @@ impl Flags {
         let identity = self.keys.check(&mut faults);
         let has_keys = !identity.is_open();
         let config = Config {
-            listen,
+            listeners: ListenerAddresses {
+                public: listen,
+                ops: faults.address("FANFARE_OPS_LISTEN", &self.ops_listen),
+            },
             identity,
-            demo: demo || !has_keys,
-            ops_listen: faults.address("FANFARE_OPS_LISTEN", &self.ops_listen),
-            shards: faults.shards(self.shards, self.shards_file.clone()),
+            shards: ShardSettings {
+                shards: faults.shards(self.shards, self.shards_file.clone()),
+                ring_epoch: faults.number("FANFARE_RING_EPOCH", &self.ring_epoch, 1..=u64::from(u32::MAX)),
+                pod: faults.name("FANFARE_POD", self.pod.unwrap_or_else(host_name)),
+                history_comments: faults.number(
+                    "FANFARE_HISTORY_COMMENTS",
+                    &self.history_comments,
+                    1..=10_000,
+                ),
+                history_ttl: faults.duration("FANFARE_HISTORY_TTL", &self.history_ttl, 1, 7 * 86_400),
+                linger: faults.duration("FANFARE_LINGER", &self.linger, 0, 3_600),
+            },
             shards_file: self.shards_file,
-            ring_epoch: faults.number("FANFARE_RING_EPOCH", &self.ring_epoch, 1..=u64::from(u32::MAX)),
-            pod: faults.name("FANFARE_POD", self.pod.unwrap_or_else(host_name)),
             track: faults.name("FANFARE_TRACK", self.track),
-            history_comments: faults.number("FANFARE_HISTORY_COMMENTS", &self.history_comments, 1..=10_000),
-            history_ttl: faults.duration("FANFARE_HISTORY_TTL", &self.history_ttl, 1, 7 * 86_400),
-            linger: faults.duration("FANFARE_LINGER", &self.linger, 0, 3_600),
             fanout_window: faults.duration("FANFARE_FANOUT_WINDOW", &self.fanout_window, 0, 1),
             readiness: self.ready.check(&mut faults),
             objectives: self.objectives.check(&mut faults),
-            edge: self.edge.check(&mut faults),
-            settle: faults.duration("FANFARE_SETTLE", &self.settle, 0, 600),
-            drain: faults.duration("FANFARE_DRAIN", &self.drain, 0, 3_600),
+            edge: Edge { demo: demo || !has_keys, ..self.edge.check(&mut faults) },
+            exit: ExitTimes {
+                settle: faults.duration("FANFARE_SETTLE", &self.settle, 0, 600),
+                drain: faults.duration("FANFARE_DRAIN", &self.drain, 0, 3_600),
+            },
         };
-        faults.grace(&self.grace, config.settle + config.drain + EXIT_BEYOND);
+        faults.grace(&self.grace, config.exit.settle + config.exit.drain + EXIT_BEYOND);
         if open && has_keys {
             faults
                 .0
@@ -199,9 +210,9 @@ mod tests {
     #[test]
     fn the_defaults_are_open_on_loopback() {
         let config = check(&[]).unwrap();
-        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-        assert!(!config.pod.is_empty());
-        assert_eq!((config.history_comments, config.linger), (500, Duration::from_secs(10)));
+        assert_eq!(config.listeners.public.to_string(), "127.0.0.1:8080");
+        assert!(!config.shards.pod.is_empty());
+        assert_eq!((config.shards.history_comments, config.shards.linger), (500, Duration::from_secs(10)));
         assert_eq!(config.fanout_window, Duration::from_millis(50));
         assert_eq!(check(&["--fanout-window=0"]).unwrap().fanout_window, Duration::ZERO);
     }
@@ -245,7 +256,7 @@ mod tests {
     fn a_file_that_names_no_shard_is_a_fault() {
         let Err(BadConfig(faults)) = check(&["--shards-file=/dev/null"]) else { panic!("accepted") };
         assert_eq!(faults, ["FANFARE_SHARDS_FILE: /dev/null: the file names no shard"]);
-        assert_eq!(check(&["--shards="]).unwrap().shards, []);
+        assert_eq!(check(&["--shards="]).unwrap().shards.shards, []);
         let Err(BadConfig(faults)) = check(&["--shards-file=/dev/null", "--shards=a=redis://h"]) else {
             panic!("accepted")
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::shards::routing::address::ShardAddress;
 
 /// The settings of the shards.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardSettings {
     /// The shards; none for the embedded one.
     pub shards: Vec<ShardAddress>,
