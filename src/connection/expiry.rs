@@ -1,4 +1,4 @@
-//! How long a viewer's pass counts: one warning before its end, and the end.
+//! The token by which a viewer watches: one warning before its end, and the end.
 
 use std::time::Duration;
 
@@ -14,8 +14,41 @@ const WARN_BEFORE_AT_MOST: Duration = Duration::from_secs(60);
 /// a token.
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
-/// What is due of a pass's term, and when.
-pub(super) struct TokenExpiry {
+/// The token by which a viewer watches, and its expiry.
+pub(super) struct Credential {
+    token: VerifiedToken,
+    expiry: TokenExpiry,
+}
+
+impl Credential {
+    pub(super) fn new(token: VerifiedToken, now: Instant) -> Self {
+        let expiry = TokenExpiry::new(&token, now);
+        Self { token, expiry }
+    }
+
+    pub(super) const fn token(&self) -> &VerifiedToken {
+        &self.token
+    }
+
+    /// Takes another token of the same viewer.
+    pub(super) fn renew(&mut self, token: VerifiedToken, now: Instant) {
+        self.expiry.renew(&self.token, &token, now);
+        self.token = token;
+    }
+
+    /// Returns the time of the next event.
+    pub(super) const fn due(&self) -> Option<Instant> {
+        self.expiry.due
+    }
+
+    /// Returns what is due now.
+    pub(super) fn event(&mut self, now: Instant) -> ExpiryEvent {
+        self.expiry.event(&self.token, now)
+    }
+}
+
+/// The next event of a token's end, and its time.
+struct TokenExpiry {
     /// Whether only the end is due: the viewer was warned of it, or it comes too soon after the last warning.
     only_end: bool,
     /// When the viewer was warned last, of this end or of an earlier token's.
@@ -36,14 +69,14 @@ pub(super) enum ExpiryEvent {
 }
 
 impl TokenExpiry {
-    pub(super) fn new(verified: &VerifiedToken, now: Instant) -> Self {
+    fn new(verified: &VerifiedToken, now: Instant) -> Self {
         let mut expiry = Self { only_end: false, warned_at: None, due: None };
         expiry.plan(verified.time_left(), verified.life(), now);
         expiry
     }
 
     /// Goes on with the pass of a refresh. A token that is shown again is not warned of again.
-    pub(super) fn renew(&mut self, old: &VerifiedToken, new: &VerifiedToken, now: Instant) {
+    fn renew(&mut self, old: &VerifiedToken, new: &VerifiedToken, now: Instant) {
         if !new.has_times_of(old) {
             self.plan(new.time_left(), new.life(), now);
         }
@@ -58,20 +91,16 @@ impl TokenExpiry {
         self.due = Some(warn_at.min(end));
     }
 
-    pub(super) const fn due(&self) -> Option<Instant> {
-        self.due
-    }
-
-    /// What is due now.
-    pub(super) fn turn(&mut self, verified: &VerifiedToken, now: Instant) -> ExpiryEvent {
+    /// Returns what is due now.
+    fn event(&mut self, verified: &VerifiedToken, now: Instant) -> ExpiryEvent {
         if self.due.is_none_or(|due| now < due) {
             return ExpiryEvent::Wait;
         }
         // The end is by the wall clock, which may have been put back or forth meanwhile.
-        verified.time_left().map_or(ExpiryEvent::Wait, |left| self.turn_with(left, now))
+        verified.time_left().map_or(ExpiryEvent::Wait, |left| self.event_with(left, now))
     }
 
-    fn turn_with(&mut self, left: Duration, now: Instant) -> ExpiryEvent {
+    fn event_with(&mut self, left: Duration, now: Instant) -> ExpiryEvent {
         self.due = Some(now + left);
         if left.is_zero() {
             return ExpiryEvent::Over;
@@ -103,7 +132,7 @@ mod tests {
         expiry.plan(Some(seconds(left)), seconds(life), begin);
         let mut end = begin + seconds(left);
         while let Some(due) = expiry.due.filter(|due| *due < begin + seconds(HOUR)) {
-            match expiry.turn_with(end - due, due) {
+            match expiry.event_with(end - due, due) {
                 ExpiryEvent::Expiring(_) => {
                     warnings.push((due - begin).as_secs());
                     end = due + seconds(left);

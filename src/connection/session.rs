@@ -13,14 +13,14 @@ use super::{
     arrival::Arrival,
     catchup::{Catchup, Joining, Next},
     closing::{SessionEnd, close_session},
-    expiry::{ExpiryEvent, TokenExpiry},
+    expiry::{Credential, ExpiryEvent},
     keepalive::{Answered, Keepalive, KeepaliveAction},
     reader::{Allowance, FrameReader, Incoming},
     wire::Wire,
 };
 use crate::{
     domain::{Draft, Poster, Right, now_ms},
-    hub::{Drained, Seat},
+    hub::Drained,
     identity::{BadToken, VerifiedToken},
     limits::PostCharge,
     protocol::{self, ClientFrame, Close, Code, ReconnectReason, SharedFrame},
@@ -86,7 +86,6 @@ fn count(context: &Context, end: SessionEnd) {
 
 struct Session<'a> {
     joining: &'a Joining<'a>,
-    seat: &'a Seat,
     wire: &'a Wire,
     reader: FrameReader<'a>,
     /// In a box: a task's memory comes in steps of 128 bytes, and this would make it one larger.
@@ -95,8 +94,7 @@ struct Session<'a> {
     catchup: Option<Catchup>,
     step: Job<'a, (Vec<SharedFrame>, Next)>,
     post: Job<'a, (SharedFrame, PostCharge)>,
-    verified: VerifiedToken,
-    expiry: TokenExpiry,
+    credential: Credential,
     arrival: Arrival<'a>,
     /// When a viewer that was asked to go is closed.
     leave_by: Option<Instant>,
@@ -104,18 +102,16 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     fn new(joining: &'a Joining<'a>, wire: &'a Wire, reader: FrameReader<'a>, arrival: Arrival<'a>) -> Self {
-        let (verified, now) = (joining.request.verified.clone(), Instant::now());
+        let now = Instant::now();
         Self {
             joining,
-            seat: joining.seat,
             wire,
             reader,
             keepalive: Box::new(Keepalive::new(now)),
             catchup: Some(Catchup::Closed { told: false }),
             step: None,
             post: None,
-            expiry: TokenExpiry::new(&verified, now),
-            verified,
+            credential: Credential::new(joining.request.verified.clone(), now),
             arrival,
             leave_by: None,
         }
@@ -124,13 +120,13 @@ impl<'a> Session<'a> {
     async fn run(&mut self) -> SessionEnd {
         let Context { identity, release, .. } = self.joining.context;
         let mut asked = pin!(release.asked());
-        let mut revocations = pin!(identity.revocations_near(&self.verified));
+        let mut revocations = pin!(identity.revocations_near(self.credential.token()));
         let mut timer = pin!(sleep_until(self.keepalive.due()));
-        if identity.is_revoked(&self.verified) {
+        if identity.is_revoked(self.credential.token()) {
             return SessionEnd::Close(Close::TokenEnded);
         }
         loop {
-            let full_since = match self.seat.drain(Instant::now()) {
+            let full_since = match self.joining.seat.drain(Instant::now()) {
                 Drained::All => {
                     self.written();
                     None
@@ -145,13 +141,13 @@ impl<'a> Session<'a> {
             if due < timer.deadline() || timer.is_elapsed() {
                 timer.as_mut().reset(due);
             }
-            let may_read = self.post.is_none() && self.seat.has_room();
+            let may_read = self.post.is_none() && self.joining.seat.has_room();
             tokio::select! {
                 (frames, next) = job(&mut self.step) => self.stepped(&frames, next),
                 (answer, charge) = job(&mut self.post) => {
                     self.post = None;
                     self.reader.settle(charge);
-                    self.seat.push(&answer);
+                    self.joining.seat.push(&answer);
                 }
                 incoming = self.reader.next(), if may_read => {
                     if let Some(end) = self.incoming(incoming) {
@@ -159,10 +155,10 @@ impl<'a> Session<'a> {
                     }
                 }
                 () = writable(self.wire), if full_since.is_some() => {}
-                () = self.seat.woken() => {}
+                () = self.joining.seat.woken() => {}
                 () = &mut revocations => {
-                    revocations.set(identity.revocations_near(&self.verified));
-                    if identity.is_revoked(&self.verified) {
+                    revocations.set(identity.revocations_near(self.credential.token()));
+                    if identity.is_revoked(self.credential.token()) {
                         return SessionEnd::Close(Close::TokenEnded);
                     }
                 }
@@ -187,11 +183,11 @@ impl<'a> Session<'a> {
 
     fn stepped(&mut self, frames: &[SharedFrame], next: Next) {
         self.step = None;
-        frames.iter().for_each(|frame| self.seat.push(frame));
+        frames.iter().for_each(|frame| self.joining.seat.push(frame));
         self.arrival.stepped(frames.len(), &next);
         match next {
             Next::Step(catchup) => self.catchup = Some(catchup),
-            Next::Live(mark) => self.seat.enter(mark),
+            Next::Live(mark) => self.joining.seat.enter(mark),
         }
     }
 
@@ -202,7 +198,7 @@ impl<'a> Session<'a> {
             Incoming::Pong(number) => {
                 if let Some(Answered { took, limit }) = self.keepalive.answered(Instant::now(), number) {
                     self.joining.context.sli.answered(took);
-                    self.seat.limit(limit);
+                    self.joining.seat.limit(limit);
                 }
             }
             Incoming::Bye => return Some(SessionEnd::Bye),
@@ -214,25 +210,29 @@ impl<'a> Session<'a> {
 
     fn message(&mut self, text: &str) {
         match ClientFrame::decode(text) {
-            Ok(ClientFrame::Ping) => self.seat.push(&protocol::pong(now_ms())),
+            Ok(ClientFrame::Ping) => self.joining.seat.push(&protocol::pong(now_ms())),
             Ok(ClientFrame::Post { reference, draft }) => match self.reader.may_post() {
                 Ok(()) => {
-                    let (joining, verified) = (self.joining, self.verified.clone());
+                    let (joining, verified) = (self.joining, self.credential.token().clone());
                     self.post = Some(Box::pin(post(joining, verified, reference, draft)));
                 }
                 Err(too_often) => {
                     self.joining.context.posting.count_refused();
-                    self.seat.push(&protocol::refused(reference.as_deref(), &too_often.into()));
+                    self.joining.seat.push(&protocol::refused(reference.as_deref(), &too_often.into()));
                 }
             },
             Ok(ClientFrame::Refresh { reference, token }) => {
                 if let Err((code, message)) = self.refresh(token.reveal()) {
-                    self.seat.push(&protocol::error(reference.as_deref(), code, &message));
+                    self.joining.seat.push(&protocol::error(reference.as_deref(), code, &message));
                 }
             }
             Err(bad) => {
                 tracing::debug!(why = bad.message, "a viewer's message was not understood");
-                self.seat.push(&protocol::error(bad.reference.as_deref(), Code::BadRequest, bad.message));
+                self.joining.seat.push(&protocol::error(
+                    bad.reference.as_deref(),
+                    Code::BadRequest,
+                    bad.message,
+                ));
             }
         }
     }
@@ -243,14 +243,13 @@ impl<'a> Session<'a> {
         let verified = context.identity.check(token).map_err(|bad| (code_of(bad), bad.to_string()))?;
         let viewer = verified.viewer();
         let not_allowed = |what: &str| Err((Code::NotAllowed, what.to_owned()));
-        if viewer.author.id != self.verified.viewer().author.id {
+        if viewer.author.id != self.credential.token().viewer().author.id {
             return not_allowed("the token is of another user");
         }
         if !viewer.streams.allow(&request.stream) || !viewer.rights.have(Right::Watch) {
             return not_allowed("the token does not allow to watch this stream");
         }
-        self.expiry.renew(&self.verified, &verified, Instant::now());
-        self.verified = verified;
+        self.credential.renew(verified, Instant::now());
         Ok(())
     }
 
@@ -263,7 +262,7 @@ impl<'a> Session<'a> {
         self.leave_by = Some(Instant::now() + Duration::from_millis(within_ms));
         // Before it is told to connect again.
         self.wire.retire();
-        self.seat.push(&protocol::reconnect(within_ms, reason));
+        self.joining.seat.push(&protocol::reconnect(within_ms, reason));
     }
 
     /// When something may be overdue.
@@ -271,14 +270,17 @@ impl<'a> Session<'a> {
         let stuck = full_since.map(|since| since + STUCK);
         // A post under way is answered first; it takes about a second at most.
         let leave_by = self.leave_by.filter(|_| self.post.is_none());
-        [stuck, leave_by, self.expiry.due()].into_iter().flatten().fold(self.keepalive.due(), Instant::min)
+        [stuck, leave_by, self.credential.due()]
+            .into_iter()
+            .flatten()
+            .fold(self.keepalive.due(), Instant::min)
     }
 
     fn overdue(&mut self, full_since: Option<Instant>) -> Option<Close> {
         let now = Instant::now();
-        match self.expiry.turn(&self.verified, now) {
+        match self.credential.event(now) {
             ExpiryEvent::Over => return Some(Close::TokenEnded),
-            ExpiryEvent::Expiring(in_ms) => self.seat.push(&protocol::expiring(in_ms)),
+            ExpiryEvent::Expiring(in_ms) => self.joining.seat.push(&protocol::expiring(in_ms)),
             ExpiryEvent::Wait => {}
         }
         if full_since.is_some_and(|since| now >= since + STUCK) {
@@ -290,9 +292,9 @@ impl<'a> Session<'a> {
         match self.keepalive.beat(now, full_since.is_some(), || self.wire.take_heard()) {
             KeepaliveAction::Wait => {}
             KeepaliveAction::Ping(number) => {
-                self.keepalive.pinged(now, self.seat.push_counted(&protocol::ping(number)))
+                self.keepalive.pinged(now, self.joining.seat.push_counted(&protocol::ping(number)))
             }
-            KeepaliveAction::Limit(bytes) => self.seat.limit(Some(bytes)),
+            KeepaliveAction::Limit(bytes) => self.joining.seat.limit(Some(bytes)),
             KeepaliveAction::Dead => return Some(Close::NoPong),
         }
         None
