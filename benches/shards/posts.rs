@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use fanfare::domain::{Author, Comment, EntryId, IdempotencyKey, Kind, Publish as _, StreamId};
+use fanfare::domain::{Author, Comment, EntryId, IdempotencyKey, Kind, Publication, Publish as _, StreamId};
 use futures_util::{StreamExt as _, stream::iter};
 
 use crate::rig::{Rig, row};
@@ -26,7 +26,12 @@ pub(crate) async fn measure() {
             let post = |n: usize| {
                 let stream = &streams[n % STREAMS];
                 let key = keyed.then(|| a_key(round * POSTS + n));
-                async move { rig.shards.publish(stream, a_comment(), key).await.is_ok() }
+                async move {
+                    rig.shards
+                        .publish(stream, Publication { comment: a_comment(), key, trace: None })
+                        .await
+                        .is_ok()
+                }
             };
             let posted = iter(0..POSTS).map(post).buffer_unordered(IN_FLIGHT);
             let accepted = posted.filter(|ok| std::future::ready(*ok)).count().await;

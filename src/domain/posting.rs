@@ -1,4 +1,4 @@
-//! The desk: every post passes here, and comes out accepted or refused.
+//! Posting: every post passes here, and comes out accepted or refused.
 
 use std::future::Future;
 
@@ -69,8 +69,7 @@ pub trait Publish: Send + Sync {
     fn publish(
         &self,
         stream: &StreamId,
-        comment: Comment,
-        key: Option<IdempotencyKey>,
+        publication: Publication,
     ) -> impl Future<Output = Result<Accepted, PublishError>> + Send;
 
     /// Publishes comments of one stream in their order. Returns an answer for each: the first that is
@@ -90,7 +89,7 @@ pub struct Posting<P> {
 }
 
 impl<P: Publish> Posting<P> {
-    /// A desk in front of the shards.
+    /// Posts to these shards.
     pub const fn new(shards: P, sli: Sli) -> Self {
         Self { shards, sli }
     }
@@ -178,7 +177,8 @@ impl<P: Publish> Posting<P> {
         draft: Draft,
     ) -> Result<Accepted, Refusal> {
         let (comment, key) = accept(poster, stream, draft)?;
-        Ok(self.shards.publish(stream, comment, key).await?)
+        let publication = Publication { comment, key, trace: Traceparent::current() };
+        Ok(self.shards.publish(stream, publication).await?)
     }
 }
 

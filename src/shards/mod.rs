@@ -62,11 +62,11 @@ use self::{
     track::Track,
 };
 use crate::{
-    domain::{Accepted, Comment, IdempotencyKey, Position, Publication, Publish, PublishError, StreamId},
+    domain::{Accepted, Position, Publication, Publish, PublishError, StreamId},
     hub::Hub,
     readiness::Heartbeat,
     tasks::Tasks,
-    telemetry::{Sli, Traceparent},
+    telemetry::Sli,
 };
 
 /// How long it may take to take leave of the shards.
@@ -285,14 +285,9 @@ impl Publish for Shards {
         answers
     }
 
-    async fn publish(
-        &self,
-        stream: &StreamId,
-        comment: Comment,
-        key: Option<IdempotencyKey>,
-    ) -> Result<Accepted, PublishError> {
+    async fn publish(&self, stream: &StreamId, publication: Publication) -> Result<Accepted, PublishError> {
         let ShardMember { shard, clock, .. } = self.of(stream);
-        let post = self.post_of(clock, Publication { comment, key, trace: Traceparent::current() });
+        let post = self.post_of(clock, publication);
         let began = Instant::now();
         let answer = shard.publish(stream, post).await;
         if answer.is_ok() {

@@ -32,9 +32,9 @@ impl Publish for Tray {
     fn publish(
         &self,
         stream: &StreamId,
-        comment: Comment,
-        key: Option<IdempotencyKey>,
+        publication: Publication,
     ) -> impl Future<Output = Result<Accepted, PublishError>> + Send {
+        let Publication { comment, key, .. } = publication;
         let id = comment.id;
         self.0.lock().unwrap().push((stream.clone(), comment, key));
         std::future::ready(Ok(Accepted { id, seq: 1, duplicate: false }))
@@ -46,8 +46,8 @@ impl Publish for Tray {
         publications: Vec<Publication>,
     ) -> Vec<Result<Accepted, PublishError>> {
         let mut answers = Vec::new();
-        for Publication { comment, key, .. } in publications {
-            answers.push(self.publish(stream, comment, key).await);
+        for publication in publications {
+            answers.push(self.publish(stream, publication).await);
         }
         answers
     }

@@ -68,12 +68,8 @@ struct Seen {
 }
 
 impl Publish for Last {
-    async fn publish(
-        &self,
-        stream: &StreamId,
-        comment: Comment,
-        key: Option<IdempotencyKey>,
-    ) -> Result<Accepted, PublishError> {
+    async fn publish(&self, stream: &StreamId, publication: Publication) -> Result<Accepted, PublishError> {
+        let Publication { comment, key, .. } = publication;
         let id = comment.id;
         let mut seen = self.0.lock();
         *seen = Seen { count: seen.count + 1, last: Some((stream.clone(), comment, key)) };

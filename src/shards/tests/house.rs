@@ -4,7 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use super::world::{eventually, redis::RedisServer};
 use crate::{
-    domain::{Author, Comment, EntryId, Kind, Publish as _, StreamId},
+    domain::{Author, Comment, EntryId, Kind, Publication, Publish as _, StreamId},
     hub::{Fanout, Hub, Outlet, Seat},
     shards::{Nudges, ShardSettings, ShardStatus, Shards, parse_shards},
     tasks::Tasks,
@@ -70,7 +70,10 @@ impl House {
             accepted_at_ms: 0,
         };
         eventually("a post", PATIENCE, async || {
-            self.shards.publish(stream, comment.clone(), None).await.ok()
+            self.shards
+                .publish(stream, Publication { comment: comment.clone(), key: None, trace: None })
+                .await
+                .ok()
         })
         .await;
     }

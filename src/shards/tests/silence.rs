@@ -9,7 +9,7 @@ use std::{
 use tokio::time::sleep;
 
 use crate::{
-    domain::{Author, Comment, EntryId, Kind, Position, Publish as _, StreamId},
+    domain::{Author, Comment, EntryId, Kind, Position, Publication, Publish as _, StreamId},
     hub::{Fanout, Hub, Outlet, Seat},
     shards::{Nudges, ShardSettings, Shards},
     tasks::Tasks,
@@ -69,7 +69,7 @@ impl Rig {
             data: None,
             accepted_at_ms: 0,
         };
-        self.shards.publish(&self.stream, comment, None).await.unwrap().seq
+        self.shards.publish(&self.stream, Publication { comment, key: None, trace: None }).await.unwrap().seq
     }
 
     async fn head(&self) -> Position {
