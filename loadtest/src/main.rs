@@ -25,7 +25,7 @@ use loadtest::{
     drive::args::RunArgs,
     report::{Report, html, print, table},
     run,
-    run::worker,
+    run::worker_process,
 };
 use serde::Serialize;
 use tokio::runtime::Builder;
@@ -41,13 +41,13 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Run(args) => run(*args),
-        Command::Worker => worker::serve().map(|()| ExitCode::SUCCESS).map_err(|error| vec![error]),
+        Command::Worker => worker_process::serve().map(|()| ExitCode::SUCCESS).map_err(|error| vec![error]),
         Command::Limit(args) => measure_limit(&args),
         Command::Sink(args) => receive(&args),
         Command::Local(args) => run_local(*args),
         Command::Ab(args) => compare(*args),
         Command::Capacity(args) => measure_capacity(*args),
-        Command::Leash(args) => Err(vec![local::leash(&args).to_string()]),
+        Command::Leash(args) => Err(vec![local::become_server(&args).to_string()]),
     };
     match done {
         Ok(code) => code,

@@ -8,7 +8,7 @@ use super::{
     ab::AbArgs,
     capacity::CapacityArgs,
     limit::LimitArgs,
-    local::{LeashArgs, LocalArgs},
+    local::{LocalArgs, ServerArgs},
     sink::SinkArgs,
 };
 use crate::{
@@ -46,7 +46,7 @@ pub enum Command {
     Sink(SinkArgs),
     /// Becomes a server that ends with the process that started it
     #[command(hide = true)]
-    Leash(LeashArgs),
+    Leash(ServerArgs),
     /// One of several processes of a `run`, which speaks to it through its standard input and output
     #[command(hide = true)]
     Worker,

@@ -33,7 +33,7 @@ pub(crate) enum Sort {
 }
 
 /// One of several workers that share a schedule.
-pub(crate) struct Worker {
+pub(crate) struct RestPoster {
     pub(crate) ctx: Arc<Context>,
     pub(crate) sort: Sort,
     pub(crate) number: u32,
@@ -52,7 +52,7 @@ struct Problem {
     code: String,
 }
 
-impl Worker {
+impl RestPoster {
     /// Makes this worker's posts, until the run is over at the latest.
     pub(crate) async fn post_all(self) {
         let mut phase = self.ctx.phase();

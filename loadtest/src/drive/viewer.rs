@@ -39,7 +39,7 @@ const MOVE_WITHIN_MS: u64 = 5000;
 /// How often a slow viewer reads.
 const SIP_EVERY: Duration = Duration::from_millis(100);
 /// The kernel's receive buffer of a slow viewer: it must not read ahead for it.
-const SIP_BUFFER_BYTES: u32 = 4096;
+const SLOW_READ_BUFFER_BYTES: u32 = 4096;
 
 struct Viewer {
     ctx: Arc<Context>,
@@ -158,18 +158,18 @@ impl Viewer {
             headers: &ctx.plan.headers,
             nonce: self.rng.nonce(),
         };
-        let sip = self.sip_bytes();
+        let slow_read = self.slow_read_bytes();
         let route = Route {
             address,
             source,
-            receive_bytes: sip.map(|_| SIP_BUFFER_BYTES),
+            receive_bytes: slow_read.map(|_| SLOW_READ_BUFFER_BYTES),
             deadline,
             tls: ctx.tls(target),
         };
         // On the heap: what a handshake needs is not to be held by every viewer for its whole life.
         let (stream, rest) = Box::pin(dial::open(route, upgrade)).await?;
         let link = Link::new(stream);
-        let link = if let Some(bytes) = sip { link.sipping(bytes) } else { link };
+        let link = if let Some(bytes) = slow_read { link.reading_slowly(bytes) } else { link };
         self.link = Some((link, ctx.enter_presence()));
         self.inbox = Inbox::default();
         self.listener.greeted = false;
@@ -189,7 +189,7 @@ impl Viewer {
     }
 
     /// What a slow viewer reads at once.
-    fn sip_bytes(&self) -> Option<usize> {
+    fn slow_read_bytes(&self) -> Option<usize> {
         let Role::Slow { bytes_a_second } = self.seat.role else { return None };
         Some((bytes_a_second / 10).max(1) as usize)
     }
@@ -230,7 +230,7 @@ impl Viewer {
                 turn = self.turn() => if let Err(end) = turn { return end },
                 _ = &mut over => return End::Over,
             }
-            if self.sip_bytes().is_some() && timeout(SIP_EVERY, &mut over).await.is_ok() {
+            if self.slow_read_bytes().is_some() && timeout(SIP_EVERY, &mut over).await.is_ok() {
                 return End::Over;
             }
         }

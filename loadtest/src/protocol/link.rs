@@ -31,7 +31,7 @@ impl Link {
     }
 
     /// Reads at most so many bytes at once.
-    pub(crate) fn sipping(self, bytes: usize) -> Self {
+    pub(crate) fn reading_slowly(self, bytes: usize) -> Self {
         Self { at_once: bytes.clamp(1, READ_BYTES), ..self }
     }
 

@@ -15,8 +15,8 @@ use crate::{
         tally::{RUN_ENDED, Spread, Tallies, Tally},
     },
     drive::{
+        non_reading::Cuts,
         plan::{Plan, Posting, Target},
-        stuck::Cuts,
     },
 };
 

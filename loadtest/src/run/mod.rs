@@ -1,11 +1,11 @@
 //! One run from the first connection to the report: the conductor of the crews.
 
 mod builds;
-mod crew;
+mod coordinator;
 mod preflight;
 mod sampler;
-mod team;
-pub mod worker;
+mod worker;
+pub mod worker_process;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -15,10 +15,10 @@ use tokio::{
 };
 
 use self::{
-    crew::{Look, Outcome},
+    coordinator::{Coordinator, Lost},
     preflight::Limits,
     sampler::{Sampler, step_s},
-    team::{Lost, Team},
+    worker::{Look, Outcome},
 };
 use crate::{
     base::{
@@ -104,14 +104,14 @@ pub async fn run(plan: Plan, on_progress: impl FnMut(&Progress)) -> Result<Repor
     let (epoch_us, share) = (proc::monotonic_us(), Share { index: 0, of: 1 });
     let before = [Usage::of(&plan.pids), Usage::of(&plan.redis_pids)];
     let brief = Brief { plan: plan.clone(), addresses, rest_addresses, run, epoch_us, share };
-    let team = match (processes, &plan.program) {
-        (1, _) => Team::alone(brief, tls),
-        (_, Some(program)) => Team::several(&brief, program, processes)?,
-        (_, None) => Team::several(&brief, &own_program()?, processes)?,
+    let coordinator = match (processes, &plan.program) {
+        (1, _) => Coordinator::alone(brief, tls),
+        (_, Some(program)) => Coordinator::several(&brief, program, processes)?,
+        (_, None) => Coordinator::several(&brief, &own_program()?, processes)?,
     };
     let (clock, sampler) = (Clock::since(epoch_us), Sampler::new(&plan));
     let mut conductor =
-        Conductor { plan, clock, team, processes, sampler, on_progress, stage: Stage::Joining };
+        Conductor { plan, clock, coordinator, processes, sampler, on_progress, stage: Stage::Joining };
     let mut readings = Readings::default();
     [readings.servers[0], readings.redis[0]] = before;
     let audience = conductor.join(&mut readings).await?;
@@ -145,7 +145,7 @@ async fn resolve(targets: &[Target], within: Duration) -> Result<Vec<SocketAddr>
 struct Conductor<F> {
     plan: Plan,
     clock: Clock,
-    team: Team,
+    coordinator: Coordinator,
     processes: u16,
     sampler: Sampler,
     on_progress: F,
@@ -158,9 +158,9 @@ impl<F: FnMut(&Progress)> Conductor<F> {
         let mut looks = ticks(Duration::from_millis(100));
         let audience = loop {
             looks.tick().await;
-            let look = self.team.look().await?;
+            let look = self.coordinator.look().await?;
             self.report(&look, None);
-            if let Some(audience) = self.team.audience() {
+            if let Some(audience) = self.coordinator.audience() {
                 readings.joined = joined(&look);
                 break audience;
             }
@@ -176,16 +176,16 @@ impl<F: FnMut(&Progress)> Conductor<F> {
         if readings.joined == 0 && self.plan.all_sockets() > self.plan.late_viewers() + self.plan.stuck {
             return Ok(0);
         }
-        let first = self.team.look().await?;
+        let first = self.coordinator.look().await?;
         let start_us = self.clock.now_us() + HEAD_START_US[usize::from(self.processes > 1)];
         self.sampler.enter(&first, &self.plan, (self.clock.now_us(), Some(start_us)));
-        self.team.post(start_us).await?;
+        self.coordinator.post(start_us).await?;
         self.stage = Stage::Posting;
         let posting_us = micros(Duration::from_secs_f64(self.plan.seconds));
         let last_post = self.clock.at(start_us + posting_us);
         let mut looks = ticks(Duration::from_secs_f64(step_s(&self.plan)));
         while timeout_at(last_post, looks.tick()).await.is_ok() {
-            let look = self.team.look().await?;
+            let look = self.coordinator.look().await?;
             self.sampler.enter(&look, &self.plan, (self.clock.now_us(), Some(start_us)));
             self.report(&look, Some(start_us));
         }
@@ -206,7 +206,7 @@ impl<F: FnMut(&Progress)> Conductor<F> {
         let mut looks = ticks(LOOK_EVERY);
         let (mut still, mut moved) = (0, 0);
         while timeout_at(then, looks.tick()).await.is_ok() {
-            let look = self.team.look().await?;
+            let look = self.coordinator.look().await?;
             let (steady, moving) = (&look.tallies.steady, &look.tallies.moving);
             let answered = steady.counts.acked + steady.refusals.values().sum::<u64>();
             let due = Schedule::all_due_by(&self.plan, start_us, self.clock.now_us());
@@ -219,7 +219,7 @@ impl<F: FnMut(&Progress)> Conductor<F> {
                 break;
             }
         }
-        let last = self.team.look().await?;
+        let last = self.coordinator.look().await?;
         self.sampler.enter(&last, &self.plan, (self.clock.now_us(), Some(start_us)));
         self.report(&last, Some(start_us));
         Ok(last)
@@ -247,13 +247,13 @@ impl<F: FnMut(&Progress)> Conductor<F> {
 
     /// Ends all sockets and draws the balance.
     async fn finish(&mut self) -> Result<Outcome, StartError> {
-        let parts = self.team.finish().await?;
+        let parts = self.coordinator.finish().await?;
         let (closed, misfits, forged) = close(&parts);
         let unseen = closed.iter().map(Closed::unseen_in_all).sum();
         let views = parts
             .iter()
             .map(|part| closed.iter().zip(part).map(|(closed, ledger)| closed.in_order_of(ledger)).collect());
-        let mut outcome = self.team.settle(views.collect()).await?;
+        let mut outcome = self.coordinator.settle(views.collect()).await?;
         outcome.account.acked_unseen = unseen;
         let counts = &mut outcome.tallies.steady.counts;
         counts.disagreements += misfits.disagreements;

@@ -1,6 +1,6 @@
 //! The run over time: what is read again and again, as rates since the reading before.
 
-use super::crew::Look;
+use super::worker::Look;
 use crate::{
     base::proc::Usage,
     check::tally::{Spread, Tally},

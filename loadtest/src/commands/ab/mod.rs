@@ -4,9 +4,9 @@
 //! Both ways take turns in one run, each time with fresh processes; what is compared are medians.
 
 mod args;
+mod baseline_pod;
 mod figures;
 mod table;
-mod twin;
 
 pub use args::AbArgs;
 pub use figures::{AbReport, Figures, Median, Round};
@@ -57,8 +57,8 @@ impl AbArgs {
             Ok(_) => return Err(mistakes),
             Err(error) => return Err(mistakes.into_iter().chain([error.to_string()]).collect()),
         };
-        let pod =
-            twin::find_or_build(self.hearing_pod.as_deref()).map_err(|error| vec![error.to_string()])?;
+        let pod = baseline_pod::find_or_build(self.hearing_pod.as_deref())
+            .map_err(|error| vec![error.to_string()])?;
         let everything = Programs { pod, ..watched.clone() };
         Ok(Ab { args: self, watched, everything })
     }
@@ -108,11 +108,11 @@ impl Ab {
             Way::Everything => &self.everything,
         };
         if way == Way::Everything {
-            fleet_args.set.push((twin::VARIABLE.to_owned(), streams.join(",")));
+            fleet_args.set.push((baseline_pod::VARIABLE.to_owned(), streams.join(",")));
         }
         let mut fleet = Fleet::start(&fleet_args, programs).await?;
         if way == Way::Everything {
-            twin::hears(&fleet, streams.len()).await?;
+            baseline_pod::hears(&fleet, streams.len()).await?;
         }
         let mut plan = fleet.aim(run).plan().map_err(FleetError::Flags)?;
         plan.name(name);

@@ -2,8 +2,8 @@
 
 use super::{
     args::{FleetArgs, Programs},
+    child_process::{ChildProcess, Folder},
     error::FleetError,
-    held::{Folder, Held},
     pod::{self, Pod},
     redis::{self, Redis},
 };
@@ -79,7 +79,7 @@ impl Fleet {
     }
 
     /// Every process with its name: pods, the one that takes the posts, shards.
-    pub(crate) fn processes(&mut self) -> impl Iterator<Item = (&str, &mut Held)> {
+    pub(crate) fn processes(&mut self) -> impl Iterator<Item = (&str, &mut ChildProcess)> {
         let pods = self.pods.iter_mut().chain(&mut self.poster);
         let pods = pods.map(|pod| (pod.name.as_str(), &mut pod.held));
         pods.chain(self.shards.iter_mut().map(|shard| (shard.name.as_str(), &mut shard.held)))

@@ -1,10 +1,10 @@
 //! Pods and shards that the tester starts itself, and ends whatever happens.
 
 mod args;
+mod child_process;
+mod die_with_parent;
 mod error;
 mod fleet;
-mod held;
-mod leash;
 mod measure;
 mod pod;
 mod redis;
@@ -15,9 +15,9 @@ use serde::Serialize;
 
 pub use args::{FleetArgs, LocalArgs};
 pub(crate) use args::{Programs, run_args};
+pub use die_with_parent::{ServerArgs, become_server};
 pub use error::FleetError;
 pub(crate) use fleet::Fleet;
-pub use leash::{LeashArgs, leash};
 pub use measure::{Measured, Member};
 pub(crate) use measure::{measure, unless_interrupted};
 pub use pod::PodCounts;

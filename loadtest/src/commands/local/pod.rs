@@ -9,8 +9,8 @@ use tokio::{
 };
 
 use super::{
+    child_process::{ChildProcess, Start},
     error::FleetError,
-    held::{Held, Start},
 };
 use crate::protocol::http;
 
@@ -25,7 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Pod {
     pub(crate) name: String,
-    pub(crate) held: Held,
+    pub(crate) held: ChildProcess,
     /// Where viewers and backends connect.
     pub(crate) public: SocketAddr,
     /// Where probes connect.
@@ -82,7 +82,7 @@ impl Pod {
     pub(crate) async fn start(name: String, place: Place<'_>) -> Result<Self, FleetError> {
         // Its host's name would be that of every pod.
         let own_name = ("FANFARE_POD".to_owned(), name.clone());
-        let mut held = Held::start(Start {
+        let mut held = ChildProcess::start(Start {
             name: &name,
             program: place.program,
             args: Vec::new(),

@@ -14,8 +14,8 @@ use tokio::{
 };
 
 use super::{
+    child_process::{ChildProcess, Start},
     error::FleetError,
-    held::{Held, Start},
 };
 
 /// How long a server may take to answer.
@@ -31,7 +31,7 @@ const ATTEMPTS: u32 = 5;
 #[derive(Debug)]
 pub(crate) struct Redis {
     pub(crate) name: String,
-    pub(crate) held: Held,
+    pub(crate) held: ChildProcess,
     address: SocketAddr,
 }
 
@@ -83,7 +83,7 @@ impl Redis {
     fn spawn(name: String, port: u16, place: &Place<'_>) -> Result<Self, FleetError> {
         let port_text = port.to_string();
         let args = ["--port", &port_text, "--bind", "127.0.0.1", "--save", "", "--dir"];
-        let held = Held::start(Start {
+        let held = ChildProcess::start(Start {
             name: &name,
             program: place.program,
             args: args.into_iter().map(Into::into).chain([place.folder.into()]).collect(),

@@ -59,7 +59,7 @@ pub(crate) struct Posting {
 
 impl Watch {
     pub(crate) fn new(fleet: &mut Fleet) -> Self {
-        let seen = |(name, held): (&str, &mut super::held::Held)| Seen {
+        let seen = |(name, held): (&str, &mut super::child_process::ChildProcess)| Seen {
             name: name.to_owned(),
             pid: held.pid(),
             looks: Vec::new(),

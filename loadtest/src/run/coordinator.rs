@@ -16,8 +16,8 @@ use tokio::{
 };
 
 use super::{
-    crew,
-    crew::{Look, Order, Outcome, Word},
+    worker,
+    worker::{Look, Order, Outcome, Reply},
 };
 use crate::{
     check::ledger::{Closed, Ledger},
@@ -42,9 +42,9 @@ impl Drop for Process {
 }
 
 /// All crews of a run; dropping it ends them.
-pub(crate) struct Team {
+pub(crate) struct Coordinator {
     orders: Vec<Sender<Order>>,
-    words: Receiver<(usize, Word)>,
+    replies: Receiver<(usize, Reply)>,
     /// Those that have said that all are there: how many are in each stream.
     joined: Vec<Option<Vec<u64>>>,
     _crews: JoinSet<()>,
@@ -55,37 +55,43 @@ pub(crate) struct Team {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lost(pub(crate) String);
 
-impl Team {
+impl Coordinator {
     /// Starts one crew in this process.
     pub(crate) fn alone(brief: Brief, tls: Option<Tls>) -> Self {
         let (orders, theirs) = mpsc::channel(QUEUE);
-        let (words, said) = mpsc::channel(QUEUE);
+        let (replies, said) = mpsc::channel(QUEUE);
         let (one, mut its_words) = mpsc::channel(QUEUE);
         let mut crews = JoinSet::new();
-        crews.spawn(crew::serve(Arc::new(Context::new(brief, tls)), theirs, one));
+        crews.spawn(worker::serve(Arc::new(Context::new(brief, tls)), theirs, one));
         crews.spawn(async move {
-            while let Some(word) = its_words.recv().await {
-                if words.send((0, word)).await.is_err() {
+            while let Some(reply) = its_words.recv().await {
+                if replies.send((0, reply)).await.is_err() {
                     return;
                 }
             }
         });
-        Self { orders: vec![orders], words: said, joined: vec![None], _crews: crews, _processes: Vec::new() }
+        Self {
+            orders: vec![orders],
+            replies: said,
+            joined: vec![None],
+            _crews: crews,
+            _processes: Vec::new(),
+        }
     }
 
     /// Starts several processes of this program, each with a crew.
     pub(crate) fn several(brief: &Brief, program: &Path, count: u16) -> Result<Self, Lost> {
-        let (words, said) = mpsc::channel(QUEUE);
+        let (replies, said) = mpsc::channel(QUEUE);
         let (mut orders, mut processes) = (Vec::new(), Vec::new());
         for index in 0..count {
             let brief = Brief { share: Share { index, of: count }, ..brief.clone() };
-            let (to, process) = start(program, &brief, words.clone())
+            let (to, process) = start(program, &brief, replies.clone())
                 .map_err(|error| Lost(format!("a process of the tester cannot be started: {error}")))?;
             orders.push(to);
             processes.push(process);
         }
         let joined = vec![None; orders.len()];
-        Ok(Self { orders, words: said, joined, _crews: JoinSet::new(), _processes: processes })
+        Ok(Self { orders, replies: said, joined, _crews: JoinSet::new(), _processes: processes })
     }
 
     /// Whether all viewers are there who are to be there from the start; how many are in each stream.
@@ -104,7 +110,7 @@ impl Team {
         self.order(|_| Order::Look).await?;
         let mut total = Look::default();
         for look in
-            self.answers(|word| if let Word::Looked(look) = word { Ok(*look) } else { Err(word) }).await?
+            self.answers(|reply| if let Reply::Looked(look) = reply { Ok(*look) } else { Err(reply) }).await?
         {
             total.tallies.add(&look.tallies);
             total.open += look.open;
@@ -122,7 +128,7 @@ impl Team {
     /// Ends all sockets; each crew's ledgers.
     pub(crate) async fn finish(&mut self) -> Result<Vec<Vec<Ledger>>, Lost> {
         self.order(|_| Order::Finish).await?;
-        self.answers(|word| if let Word::Ended(ledgers) = word { Ok(ledgers) } else { Err(word) }).await
+        self.answers(|reply| if let Reply::Ended(ledgers) = reply { Ok(ledgers) } else { Err(reply) }).await
     }
 
     /// Draws the balance: each crew over its own view of what all know.
@@ -131,7 +137,7 @@ impl Team {
             .await?;
         let mut total = Outcome::default();
         for outcome in self
-            .answers(|word| if let Word::Settled(outcome) = word { Ok(*outcome) } else { Err(word) })
+            .answers(|reply| if let Reply::Settled(outcome) = reply { Ok(*outcome) } else { Err(reply) })
             .await?
         {
             total.tallies.add(&outcome.tallies);
@@ -150,18 +156,18 @@ impl Team {
     }
 
     /// One answer of each crew, in their order.
-    async fn answers<T>(&mut self, wanted: impl Fn(Word) -> Result<T, Word>) -> Result<Vec<T>, Lost> {
+    async fn answers<T>(&mut self, wanted: impl Fn(Reply) -> Result<T, Reply>) -> Result<Vec<T>, Lost> {
         let deadline = Instant::now() + ANSWER_WITHIN;
         let mut answers: Vec<Option<T>> = self.orders.iter().map(|_| None).collect();
         while answers.iter().any(Option::is_none) {
-            let Ok(word) = timeout_at(deadline, self.words.recv()).await else {
+            let Ok(reply) = timeout_at(deadline, self.replies.recv()).await else {
                 return Err(Lost("a process of the tester does not answer".to_owned()));
             };
-            let Some((index, word)) = word else { return Err(Lost("all processes are gone".to_owned())) };
-            match wanted(word) {
+            let Some((index, reply)) = reply else { return Err(Lost("all processes are gone".to_owned())) };
+            match wanted(reply) {
                 Ok(answer) => answers[index] = Some(answer),
-                Err(Word::Joined(audience)) => self.joined[index] = Some(audience),
-                Err(Word::Failed(reason)) => return Err(Lost(reason)),
+                Err(Reply::Joined(audience)) => self.joined[index] = Some(audience),
+                Err(Reply::Failed(reason)) => return Err(Lost(reason)),
                 // An answer to an order that was given up.
                 Err(_) => {}
             }
@@ -174,7 +180,7 @@ impl Team {
 fn start(
     program: &Path,
     brief: &Brief,
-    words: Sender<(usize, Word)>,
+    replies: Sender<(usize, Reply)>,
 ) -> std::io::Result<(Sender<Order>, Process)> {
     let mut command = Command::new(program);
     command.arg("worker").stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -187,7 +193,7 @@ fn start(
     let (orders, theirs) = mpsc::channel(QUEUE);
     let index = usize::from(brief.share.index);
     thread::Builder::new().spawn(move || carry_orders(theirs, input))?;
-    thread::Builder::new().spawn(move || carry_words(index, output, &words))?;
+    thread::Builder::new().spawn(move || carry_words(index, output, &replies))?;
     Ok((orders, process))
 }
 
@@ -207,16 +213,16 @@ fn carry_orders(mut orders: Receiver<Order>, mut input: ChildStdin) {
     }
 }
 
-fn carry_words(index: usize, output: ChildStdout, words: &Sender<(usize, Word)>) {
+fn carry_words(index: usize, output: ChildStdout, replies: &Sender<(usize, Reply)>) {
     let mut lines = BufReader::new(output).lines();
     loop {
-        let word = match lines.next() {
+        let reply = match lines.next() {
             Some(Ok(line)) => serde_json::from_str(&line)
-                .unwrap_or_else(|error| Word::Failed(format!("process {index} of the tester: {error}"))),
-            _ => Word::Failed(format!("process {index} of the tester ended early")),
+                .unwrap_or_else(|error| Reply::Failed(format!("process {index} of the tester: {error}"))),
+            _ => Reply::Failed(format!("process {index} of the tester ended early")),
         };
-        let is_last = matches!(word, Word::Failed(_));
-        if words.blocking_send((index, word)).is_err() || is_last {
+        let is_last = matches!(reply, Reply::Failed(_));
+        if replies.blocking_send((index, reply)).is_err() || is_last {
             return;
         }
     }

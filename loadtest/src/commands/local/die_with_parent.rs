@@ -12,7 +12,7 @@ use crate::base::proc;
 
 /// A server to become.
 #[derive(Debug, Args)]
-pub struct LeashArgs {
+pub struct ServerArgs {
     /// The process whose end is the server's
     #[arg(long)]
     pub parent: i32,
@@ -25,7 +25,7 @@ pub struct LeashArgs {
 }
 
 /// Becomes the server; returns only if that is not possible.
-pub fn leash(args: &LeashArgs) -> io::Error {
+pub fn become_server(args: &ServerArgs) -> io::Error {
     if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
         return error.into();
     }

@@ -53,14 +53,14 @@ pub(crate) struct Start<'a> {
 
 /// A process that runs; dropping it ends it at once.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct ChildProcess {
     child: Child,
     said: PathBuf,
     complained: PathBuf,
     ended: Option<ExitStatus>,
 }
 
-impl Held {
+impl ChildProcess {
     pub(crate) fn start(start: Start<'_>) -> io::Result<Self> {
         let file = |kind: &str| start.folder.join(format!("{}.{kind}", start.name));
         let (said, complained) = (file("out"), file("err"));
@@ -120,7 +120,7 @@ fn how(status: ExitStatus) -> String {
     }
 }
 
-impl Drop for Held {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();
