@@ -4,7 +4,7 @@
 //!   schedule ──► outbox / rest ──► server ══► link ─► wire ─► scan ─► checker ─► ledger (one a stream)
 //!   (fixed before the run)                    └───────── viewer ─────────┘         │
 //!                                                                       tally ◄────┘
-//!   run ◄═ orders and words ═► crew (this process, or several: all of the above) ──► report ─► table, page, JSON
+//!   run ◄═ orders and replies ═► workers (this process, or several: all of the above) ──► report ─► table, page, JSON
 //! ```
 //!
 //! The rooms, from the ground up; a room uses only those before it:
@@ -17,7 +17,7 @@
 //!   `schedule`, `seats`, `turns` who does what when · `context` what the sockets of a process share · `viewer`,
 //!   `listener`, `outbox`, `stuck`, `rest` the sockets
 //! * [`report`] figures and verdict; `table`, `html`, `print` for people
-//! * [`run`] the conductor, and the crews that are its processes
+//! * [`run`] the conductor, its coordinator, and the workers
 //! * [`commands`] `cli` the command line · `local` a run over pods and shards that the tester starts itself · `ab` two kinds of
 //!   pods compared · `capacity` how much a pod carries · `limit`, `sink` the kernel's own limit
 //!

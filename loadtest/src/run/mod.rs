@@ -1,4 +1,4 @@
-//! One run from the first connection to the report: the conductor of the crews.
+//! One run from the first connection to the report: the conductor of the workers.
 
 mod builds;
 mod coordinator;
@@ -263,7 +263,7 @@ impl<F: FnMut(&Progress)> Conductor<F> {
     }
 }
 
-/// What all crews together know of each stream, and what does not fit together.
+/// What all workers together know of each stream, and what does not fit together.
 fn close(parts: &[Vec<Ledger>]) -> (Vec<Closed>, Misfits, u64) {
     let (mut misfits, mut forged) = (Misfits::default(), 0);
     if let [alone] = parts {
