@@ -28,7 +28,7 @@ done
 export FANFARE_READY_CPU_HIGH=1
 rounds=3
 seconds=5
-cargo build --release --workspace --locked
+cargo build --release --locked -p fanfare -p loadtest
 bin=${CARGO_TARGET_DIR:-target}/release
 pod=$bin/fanfare
 tester=$bin/loadtest

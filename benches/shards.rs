@@ -32,9 +32,6 @@ mod interest;
 mod posts;
 #[path = "shards/process.rs"]
 mod process;
-#[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use more of it")]
-#[path = "../tests/world/redis.rs"]
-mod redis;
 #[path = "shards/rig.rs"]
 mod rig;
 

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 rounds=${ROUNDS:-16}
 target=${CARGO_TARGET_DIR:-target}
-[ -n "${BUILT:-}" ] || cargo build --release --workspace --locked
+[ -n "${BUILT:-}" ] || cargo build --release --locked -p fanfare -p loadtest
 pod=$target/release/fanfare
 tester=$target/release/loadtest
 work=$(mktemp -d)

@@ -17,6 +17,6 @@ if ! rustup component add llvm-tools >/dev/null 2>&1; then
 fi
 # Pods are killed in many tests: %c keeps the counters in the file all the time, and this option makes that possible.
 export RUSTFLAGS='-C llvm-args=-runtime-counter-relocation' LLVM_PROFILE_FILE_NAME='fanfare-%8m%c.profraw'
-ours='/(tests|loadtest|benches)/|_tests\.rs$'
+ours='/(tests|testkit|loadtest|benches)/|_tests\.rs$'
 cargo llvm-cov --locked --ignore-filename-regex "$ours" --lcov --output-path "$target/coverage.lcov" "$@"
 cargo llvm-cov report --ignore-filename-regex "$ours" --summary-only

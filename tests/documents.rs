@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use crate::world::Pod;
+use testkit::Pod;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -59,7 +59,9 @@ fn named(line: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn the_tests_that_the_guarantees_name_exist_and_none_is_ignored() {
     let mut source = String::new();
-    ["src", "tests", "loadtest"].iter().for_each(|folder| sources(root().join(folder), &mut source));
+    ["src", "tests", "testkit", "loadtest"]
+        .iter()
+        .for_each(|folder| sources(root().join(folder), &mut source));
     let tests = tests(&source);
     let guarantees = read("docs/guarantees.md");
     let absent: Vec<_> = guarantees.lines().flat_map(named).filter(|name| !tests.contains(name)).collect();
@@ -79,7 +81,7 @@ fn the_tests_that_the_guarantees_name_are_compiled() {
     assert!(run.len() > 100, "this binary lists its tests");
     let (mut of_suite, mut of_verify) = (String::new(), String::new());
     for path in files(root().join("tests")) {
-        let is_apart = ["verify", "observed", "bluegreen", "chaos/main.rs", "runtimes", "simulation"]
+        let is_apart = ["verify", "observed", "bluegreen", "tests/chaos", "runtimes", "simulation"]
             .iter()
             .any(|part| path.to_str().unwrap().contains(part));
         let text = fs::read_to_string(path).unwrap();
@@ -97,13 +99,15 @@ fn the_tests_that_the_guarantees_name_are_compiled() {
             assert!(!of_verify.contains(name) || by_hand, "{name} is not among those of `make test`");
         }
     }
-    let mut all = String::new();
-    sources(root().join("src"), &mut all);
-    for path in files(root().join("src")) {
-        let stem = path.file_stem().unwrap().to_str().unwrap();
-        let is_named = ["main", "lib", "mod"].contains(&stem)
-            || [format!("mod {stem};"), format!("\"{stem}.rs\"")].iter().any(|words| all.contains(words));
-        assert!(is_named, "no module names {}", path.display());
+    for folder in ["src", "testkit/src"].map(|folder| root().join(folder)) {
+        let mut all = String::new();
+        sources(folder.clone(), &mut all);
+        for path in files(folder) {
+            let stem = path.file_stem().unwrap().to_str().unwrap();
+            let is_named = ["main", "lib", "mod"].contains(&stem)
+                || [format!("mod {stem};"), format!("\"{stem}.rs\"")].iter().any(|words| all.contains(words));
+            assert!(is_named, "no module names {}", path.display());
+        }
     }
 }
 

@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-
-use crate::world::{Join, PATIENCE, Pod, Signal, Viewer, exchange, pause, stream_for};
+use testkit::{Join, PATIENCE, Pod, Signal, Viewer, exchange, pause, stream_for};
 
 async fn viewers(pod: &Pod, stream: &str, count: usize) -> Vec<Viewer> {
     join_all((0..count).map(|_| async { Join::new(pod, stream).open().await })).await
@@ -57,7 +56,7 @@ async fn a_leaving_pod_is_not_ready_but_alive() {
     assert_eq!((&ready["ready"], &ready["reasons"]), (&true.into(), &Vec::<u8>::new().into()));
     let early = Join::new(&pod, &stream).open().await;
     pod.signal(Signal::Term);
-    let not_ready = crate::world::eventually("503", PATIENCE, async || {
+    let not_ready = testkit::eventually("503", PATIENCE, async || {
         Some(pod.probe("/ready").await).filter(|answer| answer.status == 503)
     });
     let answer = not_ready.await.json();
@@ -139,9 +138,9 @@ async fn who_hangs_does_not_hold_the_exit_up() {
     let stream = stream_for("hangs");
     let _stuck = Join::new(&pod, &stream).short_of_buffer().open().await;
     pod.fill(&stream, 1_000, &"x".repeat(200)).await;
-    let mut unfinished = crate::world::Peer::connect(pod.public).await;
+    let mut unfinished = testkit::Peer::connect(pod.public).await;
     unfinished.send(b"POST /v1/comments HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{").await;
-    let _silent = crate::world::Peer::connect(pod.public).await;
+    let _silent = testkit::Peer::connect(pod.public).await;
     pod.signal(Signal::Term);
     assert_eq!(pod.exit(PATIENCE).await, Some(0), "they would hang for ever");
 }
@@ -180,7 +179,7 @@ async fn a_pod_that_releases_takes_nobody_new() {
     let _stays = Join::new(&pod, &stream_for("refuse")).open().await;
     pod.signal(Signal::Term);
     pod.logged(&["refusing"], PATIENCE).await;
-    crate::world::eventually("the port is closed", PATIENCE, async || {
+    testkit::eventually("the port is closed", PATIENCE, async || {
         tokio::net::TcpStream::connect(pod.public).await.is_err().then_some(())
     })
     .await;

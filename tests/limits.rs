@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-
-use crate::world::{
+use testkit::{
     Heard, Join, Peer, Pod, RawFrame, TempFile, exchange,
     opcode::{CONTINUATION, PING, TEXT},
     pause, post, stream_for,

@@ -2,14 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use testkit::{Hitch, Relay, Way};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy, split},
     net::{TcpListener, TcpStream},
     task::JoinSet,
     time::timeout,
 };
-
-use crate::world::{Hitch, Relay, Way};
 
 /// Longer than anything passes, and short enough to wait for what must not come.
 const MOMENT: Duration = Duration::from_millis(150);

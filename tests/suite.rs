@@ -1,7 +1,7 @@
 //! The integration tests: real sockets against the real binary.
 //!
-//! Each test names the promise that it proves; the promises are in README and docs/guarantees.md. `world` starts
-//! pods and speaks to them, as viewer, backend, probe or vandal; every other module is one subject.
+//! Each test names the promise that it proves; the promises are in README and docs/guarantees.md. The crate
+//! `testkit` starts pods and speaks to them, as viewer, backend, probe or vandal; every module here is one subject.
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -14,8 +14,6 @@
 )]
 
 mod bad_input;
-mod chaos;
-mod checker;
 mod clients;
 mod contract;
 mod deploy;
@@ -27,25 +25,20 @@ mod layers;
 mod limits;
 mod listener;
 mod manifests;
-mod mesh;
 mod ops;
 mod page;
 mod paths;
-mod prometheus;
 mod proxy;
 mod readiness;
 mod shards;
 mod telemetry;
 mod tls;
-mod world;
 mod wss;
-
-pub(crate) use readiness::Heater;
 
 /// The same tests on the shard in the pod's own memory, and on a Redis.
 #[path = "."]
 mod embedded {
-    pub(crate) use crate::world::embedded as home;
+    pub(crate) use testkit::embedded as home;
     #[path = "rest/mod.rs"]
     mod rest;
     #[path = "watching/mod.rs"]
@@ -55,7 +48,7 @@ mod embedded {
 #[path = "."]
 #[expect(clippy::duplicate_mod, reason = "the same tests, at another home")]
 mod redis {
-    pub(crate) use crate::world::on_redis as home;
+    pub(crate) use testkit::on_redis as home;
     #[path = "rest/mod.rs"]
     mod rest;
     #[path = "watching/mod.rs"]
@@ -65,7 +58,7 @@ mod redis {
 #[path = "."]
 #[expect(clippy::duplicate_mod, reason = "the same tests, at another home")]
 mod over_http2 {
-    pub(crate) use crate::world::over_http2 as home;
+    pub(crate) use testkit::over_http2 as home;
     #[path = "watching/mod.rs"]
     mod watching;
 }
@@ -73,7 +66,7 @@ mod over_http2 {
 #[path = "."]
 #[expect(clippy::duplicate_mod, reason = "the same tests, at another home")]
 mod private {
-    pub(crate) use crate::world::over_tls as home;
+    pub(crate) use testkit::over_tls as home;
     #[path = "rest/mod.rs"]
     mod rest;
     #[path = "watching/mod.rs"]

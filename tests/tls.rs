@@ -2,9 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use crate::world::{
-    Authority, Join, PATIENCE, Pod, RedisServer, Relay, TempFile, Viewer, eventually, stream_for,
-};
+use testkit::{Authority, Join, PATIENCE, Pod, RedisServer, Relay, TempFile, Viewer, eventually, stream_for};
 
 /// A shard with TLS, and the list that names it.
 fn a_shard(authority: &Authority) -> (RedisServer, String) {
@@ -19,7 +17,7 @@ fn a_shard(authority: &Authority) -> (RedisServer, String) {
 
 #[tokio::test]
 async fn a_shard_behind_tls_is_used_if_the_system_trusts_it() {
-    let authority = Authority::new();
+    let authority = Authority::create();
     let (server, shards) = a_shard(&authority);
     let pod = Pod::start(&[("FANFARE_SHARDS", &shards), ("SSL_CERT_FILE", &authority.file("ca.pem"))]);
     let stream = stream_for("tls");
@@ -34,7 +32,7 @@ async fn a_shard_behind_tls_is_used_if_the_system_trusts_it() {
 /// was compared was the host and the port.
 #[tokio::test]
 async fn a_shard_that_gets_tls_is_followed() {
-    let authority = Authority::new();
+    let authority = Authority::create();
     let (server, private) = a_shard(&authority);
     let private: SocketAddr = private.trim_start_matches("a=rediss://").parse().unwrap();
     let place = Relay::to_port(server.port()).await;
@@ -63,7 +61,7 @@ async fn a_shard_that_gets_tls_is_followed() {
 
 #[tokio::test]
 async fn a_shard_whose_certificate_nobody_vouches_for_is_not_used() {
-    let (authority, stranger) = (Authority::new(), Authority::new());
+    let (authority, stranger) = (Authority::create(), Authority::create());
     let (_server, shards) = a_shard(&authority);
     let pod = Pod::start(&[("FANFARE_SHARDS", &shards), ("SSL_CERT_FILE", &stranger.file("ca.pem"))]);
     pod.logged(&["shard outage began"], PATIENCE).await;

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 # A pod that is measured takes everybody, however hot it is.
 export FANFARE_READY_CPU_HIGH=1
-cargo build --release --workspace --locked
+cargo build --release --locked -p fanfare -p loadtest
 target=${CARGO_TARGET_DIR:-target}
 pod=$target/release/fanfare
 tester=$target/release/loadtest

@@ -9,13 +9,12 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use testkit::{Authority, Join, PATIENCE, Pod, eventually, in_time, shake, stream_for};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     time::timeout,
 };
-
-use crate::world::{Authority, Join, PATIENCE, Pod, eventually, in_time, shake, stream_for};
 
 /// Both versions are spoken; what is older is not.
 #[tokio::test]
@@ -68,7 +67,7 @@ async fn a_new_certificate_is_taken_and_no_socket_is_dropped() {
 /// A key that is not the certificate's is told at the start, and nothing of the key.
 #[tokio::test]
 async fn a_key_that_is_not_the_certificates_is_told_at_the_start() {
-    let authority = Authority::new();
+    let authority = Authority::create();
     authority.issue("other");
     let (certificate, key) = (authority.file("server.pem"), authority.file("other.key"));
     let files = [("FANFARE_TLS_CERT", certificate.as_str()), ("FANFARE_TLS_KEY", key.as_str())];
@@ -132,7 +131,7 @@ async fn g14_tls_handshakes() {
     let alert = &[21, 3][..];
     // Data that cannot be decrypted may be early data of an older session (RFC 8446 section 4.2.10), which is passed over.
     let early = [&hello[..], &[23, 3, 3, 0, 2, 1, 2]].concat();
-    let plain = crate::world::Peer::handshake(&stream);
+    let plain = testkit::Peer::handshake(&stream);
     let cases: [Case<'_>; 12] = [
         ("silence", b"", b"", true, b""),
         ("a byte, then silence", &hello[..1], b"", true, b""),

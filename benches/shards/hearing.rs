@@ -10,12 +10,10 @@ use std::{
 };
 
 use fanfare::{domain::StreamId, shards::ShardStatus};
+use testkit::{Console, RedisServer};
 use tokio::time::sleep;
 
-use crate::{
-    redis::{Console, RedisServer},
-    rig::{Rig, until},
-};
+use crate::rig::{Rig, until};
 
 const STREAMS: usize = 120;
 const RATES: [u64; 8] = [50_000, 100_000, 150_000, 200_000, 250_000, 300_000, 400_000, 500_000];

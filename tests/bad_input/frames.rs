@@ -1,13 +1,13 @@
 //! Frames that break RFC 6455, or that Fanfare does not take, and odd ones that are right.
 
 use futures_util::future::join_all;
-
-use super::Control;
-use crate::world::{
+use testkit::{
     Heard, Peer, Pod, RawFrame,
     opcode::{BINARY, CLOSE, CONTINUATION, PING, PONG},
     over_tls,
 };
+
+use super::Control;
 
 const LIMIT: usize = 16 * 1024;
 const JSON_PING: &str = r#"{"type":"ping"}"#;

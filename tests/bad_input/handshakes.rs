@@ -1,9 +1,9 @@
 //! Handshakes that break RFC 6455 section 4.2 or HTTP, and odd ones that are right.
 
 use futures_util::future::join_all;
+use testkit::{Answer, Peer, exchange};
 
 use super::Control;
-use crate::world::{Answer, Peer, exchange};
 
 /// The answer to the key of the sample handshake (RFC 6455 section 1.3).
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";

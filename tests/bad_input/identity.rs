@@ -2,13 +2,13 @@
 
 use futures_util::future::join_all;
 use serde_json::json;
-
-use super::{Control, tokens};
-use crate::world::{
+use testkit::{
     Answer, Issuer, Join, Pod, exchange,
     issuer::{SERVICE_KEY, claims_with, encode, service, service_key},
     request, stream_for,
 };
+
+use super::{Control, tokens};
 
 /// A handshake with lines behind its head, and a query.
 fn handshake(stream: &str, query: &str, lines: &str) -> String {
@@ -156,7 +156,7 @@ fn handshakes(issuer: &Issuer, stream: &str) -> Vec<(String, String, (u16, &'sta
 
 /// What each case is called.
 pub(super) fn names() -> Vec<String> {
-    let (issuer, stream) = (Issuer::new(), stream_for("identity"));
+    let (issuer, stream) = (Issuer::create(), stream_for("identity"));
     let calls: Vec<_> = calls(&issuer, &stream).into_iter().map(|call| call.0.to_owned()).collect();
     handshakes(&issuer, &stream).into_iter().map(|(name, ..)| name).chain(calls).collect()
 }
@@ -164,7 +164,7 @@ pub(super) fn names() -> Vec<String> {
 /// GUARANTEES "Bad input", identity: each with its exact answer, beside a viewer who must not notice.
 #[tokio::test]
 async fn g14_identities() {
-    let (issuer, stream) = (Issuer::new(), stream_for("identity"));
+    let (issuer, stream) = (Issuer::create(), stream_for("identity"));
     issuer.write_service_keys(&[
         service("shop", "all", &["comment", "gift", "follow", "mission"], &["*"]),
         service("bell", "bell", &["follow", "comment"], &[&format!("{}*", &stream[..8])]),

@@ -1,9 +1,9 @@
 //! Messages that are not understood: each is answered with `bad_request`, and the socket lives.
 
 use serde_json::json;
+use testkit::Join;
 
 use super::Control;
-use crate::world::Join;
 
 fn nested(open: &str, close: &str, depth: usize) -> String {
     format!(r#"{{"type":"ping","x":{}1{}}}"#, open.repeat(depth), close.repeat(depth))

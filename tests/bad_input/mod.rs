@@ -15,7 +15,7 @@ mod tokens;
 
 use std::sync::Arc;
 
-use crate::world::{Join, Pod, Viewer, stream_for};
+use testkit::{Join, Pod, Viewer, stream_for};
 
 /// A viewer who behaves, on the stream on which others do not.
 struct Control {

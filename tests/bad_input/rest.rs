@@ -2,9 +2,9 @@
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use testkit::{exchange, request};
 
 use super::Control;
-use crate::world::{exchange, request};
 
 const COMMENT: &str = r#"{"kind":"comment","body":"x"}"#;
 

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use testkit::{PATIENCE, Peer, RawFrame};
 
 use super::Control;
-use crate::world::{PATIENCE, Peer, RawFrame};
 
 /// What is sent at once, and what then follows byte by byte, one a second.
 fn cases(handshake: &str) -> [(&'static str, &str, &str); 8] {
@@ -67,7 +67,7 @@ async fn a_slow_message_is_a_message() {
         assert!(!peer.ends_within(Duration::from_millis(50)).await, "the server waits for the rest");
         peer.send(&[byte]).await;
     }
-    let pong = |heard: &crate::world::Heard| format!("{heard:?}").contains("pong");
+    let pong = |heard: &testkit::Heard| format!("{heard:?}").contains("pong");
     assert!(pong(&peer.hear_until(pong).await));
     control.unharmed("slow messages", 1, 1).await;
 }

@@ -2,9 +2,9 @@
 
 use futures_util::future::join_all;
 use serde_json::json;
+use testkit::{Pod, exchange, get, post, request};
 
 use super::Control;
-use crate::world::{Pod, exchange, get, post, request};
 
 /// As they stand in a path.
 pub(super) fn names() -> Vec<String> {

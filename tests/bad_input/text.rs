@@ -1,9 +1,9 @@
 //! Texts of comments: what is stored, and what is refused. Stored text is text; who displays it escapes it.
 
 use serde_json::json;
+use testkit::{Join, post};
 
 use super::Control;
-use crate::world::{Join, post};
 
 /// A text as posted, and as stored or why it was refused.
 type Case = (&'static str, String, Result<String, &'static str>);

@@ -1,8 +1,7 @@
 //! Tokens that are none, not good, or not for this: a name, the token, and the answer to the handshake.
 
 use serde_json::{Value, json};
-
-use crate::world::{
+use testkit::{
     Signs,
     issuer::{Issuer, claims, claims_with, encode, header, hs256, now_s},
 };

@@ -10,13 +10,13 @@ use std::{
 use futures_util::future::join_all;
 use serde::Deserialize as _;
 use serde_json::Value;
+use testkit::{Pod, pause, try_request};
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     istiod::{Endpoint, Istiod},
     stage::{manifests, rendered},
 };
-use crate::world::{Pod, pause, try_request};
 
 /// The manifests say 2 s; a test has less time.
 const PROBE_EVERY: Duration = Duration::from_millis(200);

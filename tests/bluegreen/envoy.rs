@@ -10,9 +10,9 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use testkit::{PATIENCE, eventually};
 
 use super::istiod::{Addresses, Istiod};
-use crate::world::{PATIENCE, eventually};
 
 /// An Envoy process; dropping it ends it and removes its files.
 pub(crate) struct Envoy {

@@ -11,17 +11,6 @@
     reason = "what fails here fails a test, and says so"
 )]
 
-#[allow(dead_code, reason = "shared with the suite, which uses more of it")]
-#[path = "../page/browser.rs"]
-mod browser;
-#[allow(dead_code, unused_imports, reason = "shared with the suite, which uses more of it")]
-#[path = "../checker/mod.rs"]
-mod checker;
-#[path = "../contract/unobserved.rs"]
-mod contract;
-#[allow(dead_code, reason = "shared with the suite, which uses more of it")]
-#[path = "../readiness/crowd.rs"]
-mod crowd;
 mod endpoints;
 mod envoy;
 mod istiod;
@@ -31,8 +20,3 @@ mod routing;
 mod runbook;
 mod stage;
 mod streams;
-#[allow(dead_code, unused_imports, reason = "shared with the suite, which uses more of it")]
-#[path = "../world/mod.rs"]
-mod world;
-
-pub(crate) use crowd::Crowd;

@@ -3,12 +3,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::future::join_all;
+use testkit::{Crowd, Join, Pod, Viewer, pause, stream_for};
 
 use super::stage::Stage;
-use crate::{
-    Crowd,
-    world::{Join, Pod, Viewer, pause, stream_for},
-};
 
 /// As many as fill a pod.
 const FULL: usize = 10;

@@ -2,8 +2,9 @@
 
 use std::{fs, time::Duration};
 
+use testkit::pause;
+
 use super::stage::{Stage, manifests, rehearsed};
-use crate::world::pause;
 
 /// Follows `virtual-service.yaml` as it is edited, until standard input ends.
 #[tokio::test(flavor = "multi_thread")]

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
+use testkit::{Join, Viewer, request_of_other, stream_for};
 
 use super::stage::Stage;
-use crate::world::{Join, Viewer, request_of_other, stream_for};
 
 fn track(viewer: &Viewer) -> &str {
     viewer.hello()["track"].as_str().unwrap()
@@ -56,7 +56,7 @@ async fn only_the_public_name_leads_to_pods() {
     let path = format!("/v1/streams/{}/comments", stream_for("names"));
     for (name, status) in [("127.0.0.1", 200), ("127.0.0.1:443", 200), ("other.example.com", 404)] {
         let request = format!("GET {path} HTTP/1.1\r\nhost: {name}\r\nconnection: close\r\n\r\n");
-        let answer = crate::world::exchange(stage.public(), request.as_bytes()).await.unwrap();
+        let answer = testkit::exchange(stage.public(), request.as_bytes()).await.unwrap();
         assert_eq!(answer.status, status, "{name}: {answer:?}");
     }
     let ops = request_of_other(stage.public(), "GET", "/ready", &[], b"").await;

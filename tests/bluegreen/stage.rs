@@ -9,9 +9,9 @@ use std::{
 
 use serde::Deserialize as _;
 use serde_json::Value;
+use testkit::{Join, PATIENCE, Pod, RedisServer, Signal, eventually};
 
 use super::{endpoints::Endpoints, envoy::Envoy};
-use crate::world::{Join, PATIENCE, Pod, RedisServer, Signal, eventually};
 
 /// What a release needs; it ends in this order.
 pub(crate) struct Stage {

@@ -4,14 +4,11 @@ use std::{fs, net::SocketAddr, path::PathBuf, process::Child};
 
 use hyper::{Method, Request};
 use serde_json::{Value, json};
+use testkit::{Authority, PATIENCE, Pod, RawFrame, Signal, browser::Tab, eventually, stream_for};
 use tokio::{net::TcpStream, task::JoinSet};
 use tokio_util::bytes::Bytes;
 
-use crate::{
-    browser::Tab,
-    envoy,
-    world::{Authority, PATIENCE, Pod, RawFrame, Signal, eventually, stream_for},
-};
+use crate::envoy;
 
 const COMMENTS: usize = 1_000;
 
@@ -179,7 +176,7 @@ async fn a_viewer_over_http2_comes_in_and_its_tail_and_close_arrive() {
 /// page; the page watches and posts.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_comes_in_over_http2_through_envoy() {
-    let (pod, authority) = (Pod::start(&[("FANFARE_TRUSTED_PROXIES", "127.0.0.0/8")]), Authority::new());
+    let (pod, authority) = (Pod::start(&[("FANFARE_TRUSTED_PROXIES", "127.0.0.0/8")]), Authority::create());
     let (gateway, stream) = (Gateway::to(pod.public, Some(&authority)).await, stream_for("browser"));
     let tab = Tab::open(&format!("https://{}/?stream={stream}&name=Ann", gateway.address)).await;
     tab.until("live", "document.getElementById('state').dataset.state === 'live'").await;

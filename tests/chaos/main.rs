@@ -11,22 +11,9 @@
     reason = "what fails here fails a test, and says so"
 )]
 
-#[path = "mod.rs"]
-mod chaos;
-#[allow(dead_code, unused_imports, reason = "shared with the suite, which uses more of it")]
-#[path = "../checker/mod.rs"]
-mod checker;
-#[path = "../contract/unobserved.rs"]
-mod contract;
-#[path = "../readiness/heat.rs"]
-mod heat;
-#[allow(dead_code, unused_imports, reason = "shared with the suite, which uses more of it")]
-#[path = "../world/mod.rs"]
-mod world;
-
 use std::{env, time::Duration};
 
-pub(crate) use heat::Heater;
+use testkit::chaos;
 
 /// The "Done when": every fault is healed within this time.
 const HEALS_WITHIN: Duration = Duration::from_secs(10);

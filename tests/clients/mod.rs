@@ -1,27 +1,19 @@
 //! The clients of docs/clients.md against a real pod.
 
 mod codes;
-pub(crate) mod process;
-pub(crate) mod scenarios;
-pub(crate) mod tokens;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::PathBuf, process::Command};
 
 use serde_json::Value;
-
-use self::process::{Client, is_live};
-use crate::{
-    identity::{keyed, keyed_private},
-    world::{Authority, Issuer, Join, Pod, Relay, stream_for},
+use testkit::{
+    Authority, Issuer, Join, Pod, Relay,
+    clients::{
+        process::{Client, is_live},
+        scenarios, tokens,
+    },
+    issuer::{keyed, keyed_private},
+    root, stream_for,
 };
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
 
 /// Node with the package `ws`, running the module that the page and docs/clients.md share.
 fn node() -> Command {
@@ -217,7 +209,7 @@ async fn is_kept_out(pod: &Pod, start: impl FnOnce(&str) -> Client) {
 
 /// The same over wss; and it trusts the pod by its certificate only.
 async fn shows_a_token_over_wss(command: fn() -> Command, trusts: &str) {
-    let (issuer, stranger) = (Issuer::new(), Authority::new());
+    let (issuer, stranger) = (Issuer::create(), Authority::create());
     let pod = keyed_private(&issuer, &[]);
     let trusting = |authority: &Authority| {
         let mut command = command();
@@ -231,13 +223,13 @@ async fn shows_a_token_over_wss(command: fn() -> Command, trusts: &str) {
 
 #[tokio::test]
 async fn a_node_client_shows_a_token() {
-    let issuer = Issuer::new();
+    let issuer = Issuer::create();
     shows_a_token(&keyed(&issuer, &[]), &issuer, node).await;
 }
 
 #[tokio::test]
 async fn a_python_client_shows_a_token() {
-    let issuer = Issuer::new();
+    let issuer = Issuer::create();
     shows_a_token(&keyed(&issuer, &[]), &issuer, python).await;
 }
 

@@ -1,17 +1,20 @@
 //! Every answer over HTTP, made to come.
 
 use serde_json::{Value, json};
+use testkit::{
+    Answer, Issuer, Join, PATIENCE, Peer, Pod, Signal, TempFile,
+    contract::{
+        documents::{elements, escape, members},
+        observe::{self, REST},
+    },
+    embedded, eventually, exchange, get,
+    issuer::{claims_with, service, service_key},
+    on_redis, post, request, stream_for,
+};
 
 use super::{
     assert_all_seen,
     bad_shards::{dead_shard, slow_shard, weak_shards},
-    documents::{elements, escape, members},
-    observe::{self, REST},
-};
-use crate::world::{
-    Answer, Issuer, Join, PATIENCE, Peer, Pod, Signal, TempFile, embedded, eventually, exchange, get,
-    issuer::{claims_with, service, service_key},
-    on_redis, post, request, stream_for,
 };
 
 /// What passes too quickly to be seen for certain: a pod answers its probes for moments before it is ready.
@@ -157,7 +160,7 @@ async fn edges(pod: &Pod) {
 
 /// Where there are keys: nobody, and somebody who may not, at each route; and a user who is revoked.
 async fn keys(start: fn(&[(&str, &str)]) -> Pod) {
-    let (issuer, stream) = (Issuer::new(), stream_for("keys"));
+    let (issuer, stream) = (Issuer::create(), stream_for("keys"));
     issuer.write_service_keys(&[
         service("shop", "all", &["gift"], &["*"]),
         service("cinema", "cinema", &["gift"], &["cinema"]),

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use serde_json::json;
+use testkit::{
+    Hitch, Join, PATIENCE, Pod, RedisServer, Relay, Way, contract::documents::elements, eventually, get,
+    post, request,
+};
 
-use super::{answers::comments, documents::elements};
-use crate::world::{Hitch, Join, PATIENCE, Pod, RedisServer, Relay, Way, eventually, get, post, request};
+use super::answers::comments;
 
 /// A shard that is not there.
 pub(super) async fn dead_shard() {

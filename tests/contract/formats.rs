@@ -5,8 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use fanfare::protocol::{Advice, Close, Code, SUBPROTOCOL};
 use jsonschema::Draft;
 use serde_json::{Value, json};
-
-use super::{
+use testkit::contract::{
     documents::{Document, elements, escape, members},
     observe::{REST, SOCKET},
 };

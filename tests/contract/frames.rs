@@ -3,19 +3,20 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-
-use super::{
-    assert_all_seen,
-    documents::{elements, members},
-    observe::{self, SOCKET},
-};
-use crate::world::{
-    Heard, Issuer, Join, Peer, Pod, RawFrame, Signal, TempFile, embedded,
+use testkit::{
+    Heard, Issuer, Join, Peer, Pod, RawFrame, Signal, TempFile,
+    contract::{
+        documents::{elements, members},
+        observe::{self, SOCKET},
+    },
+    embedded,
     issuer::{claims_with, now_s},
     on_redis,
     opcode::{BINARY, TEXT},
     pause, post, request, stream_for,
 };
+
+use super::assert_all_seen;
 
 /// What takes a hot pod among others is made to come by the tests of readiness, which are observed as well.
 const NOT_HERE: [&str; 1] =
@@ -213,7 +214,7 @@ async fn full(start: Start) {
 
 /// Everything about tokens: each right, a refresh, a token that is refused, the warning, and the end.
 async fn tokens(start: Start) {
-    let (issuer, stream) = (Issuer::new(), stream_for("tokens"));
+    let (issuer, stream) = (Issuer::create(), stream_for("tokens"));
     let settings = issuer.settings();
     let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let pod = start(&settings);

@@ -6,19 +6,16 @@ use fanfare::{
     protocol::{HISTORY_PAGE_BYTES, MAX_CLIENT_MESSAGE_BYTES},
 };
 use serde_json::json;
-
-use super::{
-    documents::Document,
-    observe::{REST, SOCKET},
-};
-use crate::{
-    identity::keyed,
-    world::{
-        Heard, Issuer, Join, Peer, Pod, RawFrame, get,
-        issuer::{claims_with, service_key},
-        opcode::CONTINUATION,
-        post, request, stream_for,
+use testkit::{
+    Heard, Issuer, Join, Peer, Pod, RawFrame,
+    contract::{
+        documents::Document,
+        observe::{REST, SOCKET},
     },
+    get,
+    issuer::{claims_with, keyed, service_key},
+    opcode::CONTINUATION,
+    post, request, stream_for,
 };
 
 /// A number that stands in a document.
@@ -111,7 +108,7 @@ async fn a_backends_limits_are_where_the_document_says() {
 /// A token passes at the documented edge, and one byte more is refused; so does the id of a user who is revoked.
 #[tokio::test]
 async fn the_limits_of_tokens_and_users_are_where_the_documents_say() {
-    let (issuer, stream) = (Issuer::new(), stream_for("edges"));
+    let (issuer, stream) = (Issuer::create(), stream_for("edges"));
     let pod = keyed(&issuer, &[]);
     let most = number(&SOCKET, "/components/schemas/Token/maxLength");
     // Three bytes are four letters, so that every length but one in four can be had.

@@ -13,9 +13,9 @@ use std::{
 use axum::{Json, Router, extract::State, routing::post};
 use fanfare::tasks::Tasks;
 use serde_json::{Value, json};
+use testkit::{PATIENCE, eventually};
 
 use super::read;
-use crate::world::{PATIENCE, eventually};
 
 const CONFIG: &str = "deploy/prometheus/alertmanager.yaml";
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::{
+use testkit::{
+    Pod, RedisServer,
     prometheus::{Crowd, Prometheus, dashboard_questions},
-    world::{Pod, RedisServer},
 };
 
 /// Every query of the dashboard has an answer, and every rule can be evaluated, against a blue and a green pod on Redis.
-/// Alerts, which have one only in trouble, are made to fire by `make verify` (tests/observed.rs).
+/// Alerts, which have one only in trouble, are made to fire by `make verify` (tests/observed).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_query_of_the_dashboard_returns_data() {
     let redis = RedisServer::start();

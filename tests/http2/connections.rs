@@ -3,12 +3,11 @@
 use std::{fs, time::Duration};
 
 use futures_util::future::join_all;
+use testkit::{Http2, Join, PATIENCE, Pod, eventually, pause, stream_for};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     time::timeout,
 };
-
-use crate::world::{Http2, Join, PATIENCE, Pod, eventually, pause, stream_for};
 
 /// The beginning of each connection (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

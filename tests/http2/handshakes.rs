@@ -3,11 +3,7 @@
 use h2::ext::Protocol;
 use hyper::Method;
 use serde_json::json;
-
-use crate::{
-    identity::keyed_private,
-    world::{Answer, Http2, Issuer, Join, Pod, stream_for},
-};
+use testkit::{Answer, Http2, Issuer, Join, Pod, issuer::keyed_private, stream_for};
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
@@ -63,7 +59,7 @@ async fn large_bodies_are_read_and_larger_ones_refused() {
 /// A token is taken from each of its three places, and a stranger's from none.
 #[tokio::test]
 async fn a_token_is_shown_in_three_ways_and_a_strangers_is_refused() {
-    let (issuer, stranger) = (Issuer::new(), Issuer::new());
+    let (issuer, stranger) = (Issuer::create(), Issuer::create());
     let pod = keyed_private(&issuer, &[]);
     let stream = stream_for("tokens");
     let connection = Http2::connect(pod.public).await;

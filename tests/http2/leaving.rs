@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::world::{Http2, Join, PATIENCE, Pod, Signal, pause, stream_for};
+use testkit::{Http2, Join, PATIENCE, Pod, Signal, pause, stream_for};
 
 /// Viewers of a pod that ends are asked to move, over another connection, and get their tail and 1001.
 #[tokio::test(flavor = "multi_thread")]

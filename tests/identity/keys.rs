@@ -3,11 +3,9 @@
 use std::{fs, process::Command};
 
 use serde_json::{Value, json};
-
-use super::keyed;
-use crate::world::{
+use testkit::{
     Answer, Issuer, Join, PATIENCE, Pod, Signs, eventually,
-    issuer::{claims, claims_with, encode, header, now_s, service, service_key},
+    issuer::{claims, claims_with, encode, header, keyed, now_s, service, service_key},
     request, stream_for,
 };
 
@@ -32,7 +30,7 @@ async fn lets_in(pod: &Pod, stream: &str, token: &str) -> bool {
 /// A key that is put into the file counts, one that is taken out does not, and what is wrong changes nothing.
 #[tokio::test]
 async fn keys_are_exchanged_while_the_pod_runs() {
-    let (issuer, newer, stream) = (Issuer::new(), Issuer::new(), stream_for("rotation"));
+    let (issuer, newer, stream) = (Issuer::create(), Issuer::create(), stream_for("rotation"));
     let pod = keyed(&issuer, &[]);
     let old = issuer.token_for("ann");
     let mut new_key = newer.jwk(Signs::Es256);
@@ -60,7 +58,7 @@ async fn keys_are_exchanged_while_the_pod_runs() {
 /// A service's key is exchanged without a pause, and what was posted with the old one is known to the new one.
 #[tokio::test]
 async fn a_services_old_and_new_key_count_together() {
-    let (issuer, stream) = (Issuer::new(), stream_for("overlap"));
+    let (issuer, stream) = (Issuer::create(), stream_for("overlap"));
     let pod = keyed(&issuer, &[]);
     assert_eq!(post(&pod, &stream, "all", "order-1").await.status, 201);
     let all: &[&str] = &["gift"];
@@ -79,7 +77,7 @@ async fn a_services_old_and_new_key_count_together() {
 /// Each fault of a file stops the start, is named, and repeats no part of a key.
 #[test]
 fn files_of_keys_that_are_wrong_stop_the_start() {
-    let issuer = Issuer::new();
+    let issuer = Issuer::create();
     let jwk = |signs: Signs, name: &str, value: Value| {
         let mut jwk = issuer.jwk(signs);
         if value.is_null() {
@@ -163,7 +161,7 @@ fn foreign_keys(issuer: &Issuer) -> Vec<Value> {
 /// for encryption. Cause: each key of the set had to be one of ours (RFC 7517 section 5 has the others ignored).
 #[tokio::test]
 async fn keys_that_are_not_for_us_are_passed_over_with_one_line() {
-    let (issuer, newer, stream) = (Issuer::new(), Issuer::new(), stream_for("foreign"));
+    let (issuer, newer, stream) = (Issuer::create(), Issuer::create(), stream_for("foreign"));
     let set = |own: Value| {
         let keys = [foreign_keys(&issuer), vec![own]].concat();
         json!({"keys": keys})
@@ -190,7 +188,7 @@ async fn keys_that_are_not_for_us_are_passed_over_with_one_line() {
 /// which RFC 7517 section 4.4 leaves optional. The type and the curve leave one algorithm.
 #[tokio::test]
 async fn a_key_without_alg_is_for_the_one_algorithm_that_its_type_allows() {
-    let (issuer, stream) = (Issuer::new(), stream_for("no-alg"));
+    let (issuer, stream) = (Issuer::create(), stream_for("no-alg"));
     let bare = |signs: Signs| {
         let mut jwk = issuer.jwk(signs);
         jwk.as_object_mut().unwrap().remove("alg");
@@ -212,7 +210,7 @@ async fn a_key_without_alg_is_for_the_one_algorithm_that_its_type_allows() {
 /// RFC 7517 section 4.5 makes neither required nor unique.
 #[tokio::test]
 async fn keys_may_share_a_kid_or_have_none() {
-    let (issuer, newer, stream) = (Issuer::new(), Issuer::new(), stream_for("kids"));
+    let (issuer, newer, stream) = (Issuer::create(), Issuer::create(), stream_for("kids"));
     let mut nameless = newer.jwk(Signs::EdDsa);
     nameless.as_object_mut().unwrap().remove("kid");
     let keys = [issuer.jwk(Signs::Es256), newer.jwk(Signs::Es256), nameless];
@@ -234,7 +232,7 @@ async fn keys_may_share_a_kid_or_have_none() {
 /// `FANFARE_TOKEN_LIFETIME` made a token invalid, although the pod can end it sooner.
 #[tokio::test]
 async fn a_token_that_lives_too_long_counts_for_the_longest_life() {
-    let (issuer, stream) = (Issuer::new(), stream_for("long"));
+    let (issuer, stream) = (Issuer::create(), stream_for("long"));
     let pod = keyed(&issuer, &[("FANFARE_TOKEN_LIFETIME", "1h")]);
     let month = |age_s: u64| {
         let times = json!({"iat": now_s() - age_s, "exp": now_s() + 30 * 86_400});
@@ -251,7 +249,7 @@ async fn a_token_that_lives_too_long_counts_for_the_longest_life() {
 /// `fanfare token` makes what pods with the same settings take, and nothing that they would not.
 #[tokio::test]
 async fn the_command_makes_tokens_for_development() {
-    let (issuer, stream) = (Issuer::new(), stream_for("minted"));
+    let (issuer, stream) = (Issuer::create(), stream_for("minted"));
     let pod = keyed(&issuer, &[]);
     let run = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fanfare"));
@@ -290,7 +288,7 @@ async fn the_command_makes_tokens_for_development() {
 /// The page is not served beside keys unless it is asked for.
 #[tokio::test]
 async fn a_pod_with_keys_serves_the_page_only_if_told_to() {
-    let issuer = Issuer::new();
+    let issuer = Issuer::create();
     let (with, mut settings) = (keyed(&issuer, &[]), issuer.settings());
     assert_eq!(with.get("/").await.status, 200);
     settings.retain(|(name, _)| *name != "FANFARE_DEMO");

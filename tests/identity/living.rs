@@ -3,11 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-
-use super::keyed;
-use crate::world::{
+use testkit::{
     Heard, Issuer, Join, Peer, Pod, RawFrame, Signs, Viewer,
-    issuer::{claims_with, header, now_s},
+    issuer::{claims_with, header, keyed, now_s},
     pause, stream_for,
 };
 
@@ -22,7 +20,7 @@ async fn refresh(viewer: &mut Viewer, token: &str) -> Value {
 /// Each algorithm, and each of the three ways for a token to come.
 #[tokio::test]
 async fn a_good_token_lets_its_user_watch_and_post_however_it_comes() {
-    let (issuer, stream) = (Issuer::new(), stream_for("ways"));
+    let (issuer, stream) = (Issuer::create(), stream_for("ways"));
     let pod = keyed(&issuer, &[]);
     for signs in Signs::ALL {
         let streams = json!({"streams": ["other", format!("{}*", &stream[..4])], "rights": ["watch", "post", "moderate"]});
@@ -61,7 +59,7 @@ async fn a_good_token_lets_its_user_watch_and_post_however_it_comes() {
 /// `Authorization`, which was taken for a bad token, and for a second one beside the viewer's; and an empty `token=` too.
 #[tokio::test]
 async fn a_credential_of_another_scheme_is_not_for_us() {
-    let (issuer, stream) = (Issuer::new(), stream_for("basic"));
+    let (issuer, stream) = (Issuer::create(), stream_for("basic"));
     let pod = keyed(&issuer, &[]);
     let token = issuer.token_for("ann");
     let with = |header: &str| Join::new(&pod, &stream).with_header("authorization", header);
@@ -79,7 +77,7 @@ async fn a_credential_of_another_scheme_is_not_for_us() {
 /// PROTOCOL: `expiring` in the last fifth of a token's life, 3000 at the end, and never a moment later.
 #[tokio::test]
 async fn a_token_that_ends_is_told_of_and_closes_its_socket() {
-    let (issuer, stream) = (Issuer::new(), stream_for("ending"));
+    let (issuer, stream) = (Issuer::create(), stream_for("ending"));
     let pod = keyed(&issuer, &[]);
     let token = issuer.good(&claims_with("ann", &json!({"exp": now_s() + 3})));
     let mut ann = Join::new(&pod, &stream).bearing(token).open().await;
@@ -99,7 +97,7 @@ async fn a_token_that_ends_is_told_of_and_closes_its_socket() {
 /// Another token of the same user takes the place of one that ends, with its rights and its name.
 #[tokio::test]
 async fn a_refresh_goes_on_with_another_token_on_the_live_socket() {
-    let (issuer, stream) = (Issuer::new(), stream_for("refresh"));
+    let (issuer, stream) = (Issuer::create(), stream_for("refresh"));
     let pod = keyed(&issuer, &[]);
     let short = |rights: &[&str]| {
         claims_with("ann", &json!({"iat": now_s() - 3_000, "exp": now_s() + 4, "rights": rights}))
@@ -125,7 +123,7 @@ async fn a_refresh_goes_on_with_another_token_on_the_live_socket() {
 /// warning came a minute before the end of each token, so at once after each `refresh`.
 #[tokio::test]
 async fn a_refresh_with_a_token_that_ends_soon_brings_no_further_warning() {
-    let (issuer, stream) = (Issuer::new(), stream_for("loop"));
+    let (issuer, stream) = (Issuer::create(), stream_for("loop"));
     let pod = keyed(&issuer, &[]);
     let token = |user: &str, issued: u64, end: u64| {
         issuer.good(&claims_with(user, &json!({"iat": issued, "exp": end})))
@@ -150,7 +148,7 @@ async fn a_refresh_with_a_token_that_ends_soon_brings_no_further_warning() {
 /// A refresh that is no better than the handshake would be is refused, and the old token goes on.
 #[tokio::test]
 async fn a_refresh_that_is_not_good_changes_nothing() {
-    let (issuer, stream) = (Issuer::new(), stream_for("refused"));
+    let (issuer, stream) = (Issuer::create(), stream_for("refused"));
     let pod = keyed(&issuer, &[]);
     let mut ann = Join::new(&pod, &stream).bearing(issuer.token_for("ann")).open().await;
     let with = |changes| issuer.good(&claims_with("ann", &changes));
@@ -160,7 +158,7 @@ async fn a_refresh_that_is_not_good_changes_nothing() {
         (with(json!({"rights": ["post"]})), "not_allowed"),
         (with(json!({"exp": now_s() - 1})), "token_expired"),
         (with(json!({"aud": "shop"})), "bad_token"),
-        (Issuer::new().token_for("ann"), "bad_token"),
+        (Issuer::create().token_for("ann"), "bad_token"),
         ("x".to_owned(), "bad_token"),
         (String::new(), "bad_token"),
         ("e".repeat(8_192), "bad_token"),

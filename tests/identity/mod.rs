@@ -4,5 +4,3 @@ mod forgery;
 mod keys;
 mod living;
 mod revoking;
-
-pub(crate) use crate::world::issuer::{keyed, keyed_private};

@@ -3,11 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-
-use super::{keyed, keyed_private};
-use crate::world::{
+use testkit::{
     Answer, Issuer, Join, PATIENCE, Pod, RedisServer, Viewer, clock_off_by, eventually,
-    issuer::{claims_with, now_s, service_key},
+    issuer::{claims_with, keyed, keyed_private, now_s, service_key},
     request, stream_for,
 };
 
@@ -37,7 +35,7 @@ async fn closed(viewer: &mut Viewer, since: Instant) -> Duration {
 /// Issue 10: a revoked user's sockets close with 3000 on two pods within 2 s, over ws and wss; others stay.
 #[tokio::test]
 async fn a_revoked_users_sockets_close_on_two_pods() {
-    let (issuer, a, b) = (Issuer::new(), RedisServer::start(), RedisServer::start());
+    let (issuer, a, b) = (Issuer::create(), RedisServer::start(), RedisServer::start());
     let shards = format!("a={},b={}", a.url(), b.url());
     let settings = |name: &'static str| [("FANFARE_SHARDS", shards.as_str()), ("FANFARE_POD", name)];
     let (one, two) = (keyed(&issuer, &settings("one")), keyed_private(&issuer, &settings("two")));
@@ -92,7 +90,7 @@ async fn a_revoked_users_sockets_close_on_two_pods() {
 /// pod's, within the leeway, so that `iat` was after the revocation.
 #[tokio::test]
 async fn a_revocation_ends_tokens_of_an_issuer_whose_clock_is_ahead() {
-    let (issuer, stream) = (Issuer::new(), stream_for("ahead"));
+    let (issuer, stream) = (Issuer::create(), stream_for("ahead"));
     let pod = keyed(&issuer, &[]);
     for ahead_s in [2, LEEWAY_S - 2] {
         let user = format!("ann-{ahead_s}");
@@ -108,7 +106,7 @@ async fn a_revocation_ends_tokens_of_an_issuer_whose_clock_is_ahead() {
 /// behind the pods'. Here the pods and the issuer are ahead of the shard, also one that starts after the revocation.
 #[tokio::test]
 async fn a_revocation_holds_where_the_shards_clock_is_behind() {
-    let (issuer, redis, stream) = (Issuer::new(), RedisServer::start(), stream_for("behind"));
+    let (issuer, redis, stream) = (Issuer::create(), RedisServer::start(), stream_for("behind"));
     let (shards, clock) = (format!("a={}", redis.url()), clock_off_by("+90s"));
     let ahead = |name: &'static str| {
         let clock = clock.iter().map(|(name, value)| (*name, value.as_str()));
@@ -136,7 +134,7 @@ async fn a_revocation_holds_where_the_shards_clock_is_behind() {
 /// clock was put back, and pods asked for those with ids after the last one that they had seen.
 #[tokio::test]
 async fn a_revocation_holds_where_the_shard_lost_the_ones_before_and_its_clock_was_put_back() {
-    let (issuer, redis, stream) = (Issuer::new(), RedisServer::start(), stream_for("put-back"));
+    let (issuer, redis, stream) = (Issuer::create(), RedisServer::start(), stream_for("put-back"));
     let pod = keyed(&issuer, &[("FANFARE_SHARDS", &format!("a={}", redis.url()))]);
     let mut ben = Join::new(&pod, &stream).bearing(issuer.token_for("ben")).open().await;
     let mut ann = Join::new(&pod, &stream).bearing(issuer.token_for("ann")).open().await;
@@ -152,7 +150,7 @@ async fn a_revocation_holds_where_the_shard_lost_the_ones_before_and_its_clock_w
 /// A dead shard neither hinders a revocation nor forgets it; without any shard it is told that nothing was done.
 #[tokio::test]
 async fn a_revocation_needs_one_shard_of_several() {
-    let (issuer, mut a, mut b) = (Issuer::new(), RedisServer::start(), RedisServer::start());
+    let (issuer, mut a, mut b) = (Issuer::create(), RedisServer::start(), RedisServer::start());
     let shards = format!("a={},b={}", a.url(), b.url());
     let pod = keyed(&issuer, &[("FANFARE_SHARDS", &shards)]);
     let other = keyed(&issuer, &[("FANFARE_SHARDS", &shards), ("FANFARE_POD", "other")]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::world::{Heard, Join, PATIENCE, Peer, Pod, RawFrame, Signal, eventually, stream_for};
+use testkit::{Heard, Join, PATIENCE, Peer, Pod, RawFrame, Signal, eventually, stream_for};
 
 /// Symptom: behind a proxy that speaks HTTP/2 to viewers, a viewer 269 kB behind at SIGTERM got 98 of 403 frames and 1006.
 /// Cause: the pod ended its side right after the close frame, and such a proxy makes a reset of that.

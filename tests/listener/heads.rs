@@ -1,6 +1,6 @@
 //! The size of a request's head.
 
-use crate::world::{Peer, Pod, exchange, stream_for};
+use testkit::{Peer, Pod, exchange, stream_for};
 
 fn handshake_with(headers: &str) -> String {
     Peer::handshake(&stream_for("heads")).replacen("\r\n\r\n", &format!("\r\n{headers}\r\n\r\n"), 1)

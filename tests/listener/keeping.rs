@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-
-use crate::world::{Join, PATIENCE, Peer, Pod, Signal, TempFile, pause, stream_for};
+use testkit::{Join, PATIENCE, Peer, Pod, Signal, TempFile, pause, stream_for};
 
 /// A post as one sends it over a connection that is used again.
 pub(super) fn post_to(stream: &str) -> String {

@@ -1,6 +1,6 @@
 //! Handshakes by way of a proxy that speaks HTTP/2 to viewers.
 
-use crate::world::{Heard, Peer, Pod, exchange, stream_for};
+use testkit::{Heard, Peer, Pod, exchange, stream_for};
 
 /// A WebSocket over HTTP/2 as Envoy passes it on in HTTP/1.1: with no `Sec-WebSocket-Key` (RFC 8441 section 5).
 fn keyless(stream: &str) -> String {

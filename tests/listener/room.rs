@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-
-use crate::world::{Join, PATIENCE, Peer, Pod, eventually, stream_for};
+use testkit::{Join, PATIENCE, Peer, Pod, eventually, stream_for};
 
 /// Half a head, which is waited for 5 s.
 const HALF: &[u8] = b"GET /v1/streams/a HTTP/1.1\r\nhost";

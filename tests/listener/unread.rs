@@ -3,10 +3,10 @@
 use std::{fs, net::SocketAddr, time::Duration};
 
 use futures_util::future::join_all;
+use testkit::{PATIENCE, Peer, Pod, pause, stream_for};
 use tokio::time::timeout;
 
 use super::keeping::post_to;
-use crate::world::{PATIENCE, Peer, Pod, pause, stream_for};
 
 /// The time in which a client that reads nothing is cut: 30 s, and a loaded machine's delay.
 const CUT_WITHIN: Duration = Duration::from_secs(120);
@@ -68,7 +68,7 @@ async fn requests_behind_answers_that_are_not_read_are_not_made() {
     let path = format!("/v1/streams/{stream}");
     let made = async || pod.get(&path).await.json()["comments"].as_u64().unwrap();
     // A busy machine may still be at those whose answers fit; then no more are made.
-    let first = crate::world::eventually("no more are made", PATIENCE, async || {
+    let first = testkit::eventually("no more are made", PATIENCE, async || {
         let before = made().await;
         pause(Duration::from_secs(1)).await;
         (before > 0 && made().await == before).then_some(before)
@@ -82,5 +82,5 @@ async fn requests_behind_answers_that_are_not_read_are_not_made() {
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
         peer.skip(length.parse().unwrap()).await;
     }
-    crate::world::eventually("more posts", PATIENCE, async || (made().await > first).then_some(())).await;
+    testkit::eventually("more posts", PATIENCE, async || (made().await > first).then_some(())).await;
 }

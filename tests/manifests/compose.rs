@@ -7,9 +7,9 @@ use std::{
 };
 
 use serde_yaml_ng::Value;
+use testkit::{Join, Pod, RedisServer, stream_for};
 
 use super::{at, files, object, path};
-use crate::world::{Join, Pod, RedisServer, stream_for};
 
 const SHARDS: [&str; 3] = ["redis-a", "redis-b", "redis-c"];
 

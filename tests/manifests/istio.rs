@@ -4,8 +4,10 @@ use std::{collections::BTreeMap, fs};
 
 use serde_yaml_ng::{Mapping, Value};
 
-use super::{object, objects, path};
-use crate::mesh::{Exact, Match, Mesh, Regex, Route};
+use super::{
+    mesh::{Exact, Match, Mesh, Regex, Route},
+    object, objects, path,
+};
 
 /// The overlay's objects, as one text.
 fn overlay() -> String {

@@ -4,6 +4,7 @@
 mod compose;
 mod istio;
 mod keys;
+mod mesh;
 mod monitoring;
 mod numbers;
 mod selectors;
@@ -11,11 +12,9 @@ mod selectors;
 use std::{fs, process::Command};
 
 use serde_yaml_ng::Value;
+use testkit::{Join, Pod, stream_for};
 
-use crate::{
-    deploy::{files, path},
-    world::{Join, Pod, stream_for},
-};
+use crate::deploy::{files, path};
 
 /// The objects of a file.
 fn objects(file: &str) -> Vec<Value> {

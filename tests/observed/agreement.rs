@@ -3,12 +3,9 @@
 use std::{path::Path, process::Command, time::Duration};
 
 use serde_json::Value;
+use testkit::{PATIENCE, Pod, RedisServer, prometheus::Prometheus};
 
-use crate::{
-    NEVER_HOT,
-    prometheus::Prometheus,
-    world::{PATIENCE, Pod, RedisServer},
-};
+use crate::NEVER_HOT;
 
 /// The edges of the pods' buckets, in seconds.
 const EDGES: [f64; 13] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];

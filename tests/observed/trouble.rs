@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use crate::{
-    NEVER_HOT,
+use testkit::{
+    Join, Pod, RedisServer, Signal, eventually, pause,
     prometheus::{Crowd, Prometheus},
-    world::{Join, Pod, RedisServer, Signal, eventually, pause},
 };
+
+use crate::NEVER_HOT;
 
 /// How long an alert may take to fire or to end, its window included.
 const SOON: Duration = Duration::from_secs(40);

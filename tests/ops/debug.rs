@@ -1,9 +1,9 @@
 //! `/debug/streams/{stream}`.
 
 use serde_json::{Value, json};
+use testkit::{Join, PATIENCE, Pod, RedisServer, eventually, request, stream_for};
 
 use super::shape;
-use crate::world::{Join, PATIENCE, Pod, RedisServer, eventually, request, stream_for};
 
 async fn explained(pod: &Pod, stream: &str) -> Value {
     let answer = pod.probe(&format!("/debug/streams/{stream}")).await;

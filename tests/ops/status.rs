@@ -1,9 +1,9 @@
 //! `/status`, as JSON and as a page.
 
 use serde_json::{Value, json};
+use testkit::{Join, PATIENCE, Pod, RedisServer, eventually, request, stream_for};
 
 use super::shape;
-use crate::world::{Join, PATIENCE, Pod, RedisServer, eventually, request, stream_for};
 
 async fn status(pod: &Pod) -> Value {
     let answer = pod.probe("/status").await;

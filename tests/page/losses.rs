@@ -1,7 +1,8 @@
 //! The page while connections are cut, pods go, and streams are faster than their viewers.
 
+use testkit::{PATIENCE, Pod, RedisServer, Relay, Signal, stream_for};
+
 use super::{comments, join, live, numbers, record_states, say, shown, texts};
-use crate::world::{PATIENCE, Pod, RedisServer, Relay, Signal, stream_for};
 
 /// G5 on the screen: whatever is cut, every comment stands in the list once, in order, and what was typed meanwhile too.
 #[tokio::test]

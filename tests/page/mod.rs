@@ -1,18 +1,18 @@
 //! The page in a browser: what a person sees while the network and the server behave, and while they do not.
 
-mod browser;
 mod losses;
 mod origins;
 mod over_http2;
 
 use std::net::SocketAddr;
 
-use browser::Tab;
 use serde_json::{Value, json};
-
-use crate::{
-    identity::{keyed, keyed_private},
-    world::{Issuer, Join, PATIENCE, Pod, eventually, issuer::service_key, post, request, stream_for},
+use testkit::{
+    Issuer, Join, PATIENCE, Pod,
+    browser::Tab,
+    eventually,
+    issuer::{keyed, keyed_private, service_key},
+    post, request, stream_for,
 };
 
 /// The page, which joins a stream at once.
@@ -102,7 +102,7 @@ async fn two_tabs_see_each_others_comments() {
 /// Behind TLS the page watches and posts over wss with a token, by WebSocket and by REST; without one it is kept out.
 #[tokio::test]
 async fn the_page_shows_a_token_over_wss() {
-    let (issuer, stream) = (Issuer::new(), stream_for("wss"));
+    let (issuer, stream) = (Issuer::create(), stream_for("wss"));
     let pod = keyed_private(&issuer, &[]);
     let url = format!("https://{}/?stream={stream}", pod.public);
     let nobody = Tab::open(&url).await;
@@ -202,7 +202,7 @@ async fn ten_thousand_comments_leave_a_few_hundred_rows() {
 /// The token comes in the address's fragment or is typed in; the page posts with it, and keeps it out of the address.
 #[tokio::test]
 async fn a_token_is_taken_from_the_fragment_or_the_door_and_shown_to_nobody() {
-    let (issuer, stream) = (Issuer::new(), stream_for("door"));
+    let (issuer, stream) = (Issuer::create(), stream_for("door"));
     let pod = keyed(&issuer, &[("RUST_LOG", "trace")]);
     let (ann, ben) = (issuer.token_for("ann"), issuer.token_for("ben"));
     let by_fragment = Tab::open(&format!("http://{}/?stream={stream}#token={ann}", pod.public)).await;

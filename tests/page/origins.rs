@@ -1,12 +1,7 @@
 //! Pages of other origins in a browser, which asks the pod what they may, and keeps from them what they may not read.
 
 use serde_json::{Value, json};
-
-use super::browser::Tab;
-use crate::{
-    identity::keyed,
-    world::{Issuer, Pod, TempFile, stream_for},
-};
+use testkit::{Issuer, Pod, TempFile, browser::Tab, issuer::keyed, stream_for};
 
 /// Calls REST from a page; returns the status, the `Retry-After` that the page can read and the body, or the error's name.
 async fn fetch(tab: &Tab, url: &str, options: &Value) -> Value {
@@ -34,7 +29,7 @@ async fn may_watch(tab: &Tab, url: &str, token: &str) -> bool {
 /// its post, which the browser asks about first (a preflight), is not made.
 #[tokio::test]
 async fn a_browser_lets_pages_of_the_named_origins_call_rest_and_no_others() {
-    let (issuer, others, stream) = (Issuer::new(), Pod::shared(), stream_for("origins"));
+    let (issuer, others, stream) = (Issuer::create(), Pod::shared(), stream_for("origins"));
     let rules = json!({"posts": {"user": {"per_second": 0.01, "burst": 1}}});
     let limits = TempFile::with(&rules.to_string());
     // Each listener of another pod is an origin; these answers of theirs are pages without a policy of their own.

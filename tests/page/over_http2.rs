@@ -1,9 +1,9 @@
 //! The page in a browser that has chosen HTTP/2: its WebSocket is a stream of the connection that brought the page.
 
 use serde_json::json;
+use testkit::{Join, PATIENCE, Pod, RedisServer, Relay, Signal, browser::Tab, stream_for};
 
-use super::{browser::Tab, comments, live, numbers, record_states, say, shown};
-use crate::world::{Join, PATIENCE, Pod, RedisServer, Relay, Signal, stream_for};
+use super::{comments, live, numbers, record_states, say, shown};
 
 /// Opens the page; it must have come over HTTP/2.
 async fn open(url: &str) -> Tab {

@@ -1,7 +1,8 @@
 //! Viewers that read slowly but steadily, without a proxy.
 
+use testkit::{Join, Pod, stream_for};
+
 use super::{Feed, assert_accounted_for, read_until_skipped};
-use crate::world::{Join, Pod, stream_for};
 
 /// Symptom: viewers that read 4 or 16 KiB each second of a stream of 55 KB/s were closed with 3008 within a minute.
 /// Cause: a receive window reopens in big steps, so that a socket takes no byte for 16 to 26 s although its viewer reads

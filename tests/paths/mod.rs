@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::world::{Pod, Viewer, pause};
+use testkit::{Pod, Viewer, pause};
 
 /// The time from one batch of comments to the next.
 const EVERY: Duration = Duration::from_millis(250);

@@ -7,10 +7,10 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use testkit::{PATIENCE, Pod, eventually, stream_for};
 use tokio::net::TcpStream;
 
 use super::proxied::watch_slowly;
-use crate::world::{PATIENCE, Pod, eventually, stream_for};
 
 /// An nginx in front of a pod, as its manual says for WebSocket. Dropping it ends the process and removes its files.
 struct Nginx {

@@ -5,9 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use testkit::{Hoard, Join, Pod, Viewer, stream_for};
+
 use super::{Feed, assert_accounted_for, read, read_until_skipped};
 use crate::telemetry::Scrape;
-use crate::world::{Hoard, Join, Pod, Viewer, stream_for};
 
 /// The most bytes past the last pong of a viewer that lags.
 const MOST_UNREAD: usize = 256 * 1024;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use testkit::{Join, PATIENCE, Peer, Pod, eventually, exchange, in_time, stream_for};
 
 use super::load::until_ready;
-use crate::world::{Join, PATIENCE, Peer, Pod, eventually, exchange, in_time, stream_for};
 
 /// Over the limit of viewers a handshake is refused before the upgrade, with a time to come again; the pod is not ready
 /// until there is room, and everything else goes on.

@@ -3,15 +3,13 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use testkit::{
+    Authority, Balancer, Crowd, Heater, Http2, Join, PATIENCE, Pod, RedisServer, eventually, pause,
+    speak_tls, stream_for,
+};
 use tokio::time::timeout;
 
-use super::{
-    Crowd, Heater,
-    load::{touchy, until_ready},
-};
-use crate::world::{
-    Authority, Balancer, Http2, Join, PATIENCE, Pod, RedisServer, eventually, pause, speak_tls, stream_for,
-};
+use super::load::{touchy, until_ready};
 
 /// Probes are work too, and these pods are touchy.
 const PROBE_EVERY: Duration = Duration::from_millis(200);
@@ -124,7 +122,7 @@ async fn a_pod_that_stays_hot_moves_its_excess_and_nothing_is_lost() {
 /// over another connection, which may lead to another pod.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_is_retired_before_its_viewer_is_asked_to_move() {
-    let (redis, authority, stream) = (RedisServer::start(), Authority::new(), stream_for("shared"));
+    let (redis, authority, stream) = (RedisServer::start(), Authority::create(), stream_for("shared"));
     let (certificate, key) = (authority.file("server.pem"), authority.file("server.key"));
     let pods = three(&redis, &[("FANFARE_TLS_CERT", &certificate), ("FANFARE_TLS_KEY", &key)]);
     speak_tls(pods[0].public, &authority);

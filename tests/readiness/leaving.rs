@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-
-use super::Crowd;
-use crate::world::{
-    Balancer, Collector, Join, Manner, Otlp, PATIENCE, Pod, RedisServer, Signal, eventually, pause,
+use testkit::{
+    Balancer, Collector, Crowd, Join, Manner, Otlp, PATIENCE, Pod, RedisServer, Signal, eventually, pause,
     stream_for,
 };
 

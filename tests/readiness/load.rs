@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::Heater;
-use crate::world::{Join, PATIENCE, Pod, eventually, pause, stream_for};
+use testkit::{Heater, Join, PATIENCE, Pod, eventually, pause, stream_for};
 
 /// Leaves the process one processor; pods do not all get the same one.
 const ONE_PROCESSOR: &str = "taskset -p -c $(($$ % $(nproc))) $$ >&2";

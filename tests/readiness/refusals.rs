@@ -4,13 +4,11 @@ use std::time::Instant;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-
-use crate::{
-    identity::keyed,
-    world::{
-        Heard, Issuer, Join, PATIENCE, Peer, Pod, RawFrame, TempFile, Viewer, eventually, exchange,
-        issuer::claims_with, opcode::PING, over_http2, stream_for,
-    },
+use testkit::{
+    Heard, Issuer, Join, PATIENCE, Peer, Pod, RawFrame, TempFile, Viewer, eventually, exchange,
+    issuer::{claims_with, keyed},
+    opcode::PING,
+    over_http2, stream_for,
 };
 
 const FULL: (&str, &str) = ("FANFARE_MAX_VIEWERS", "1");
@@ -122,7 +120,7 @@ async fn a_refused_client_is_closed_whatever_it_says() {
 /// A handshake that would be refused for another reason is refused for that one, by an HTTP status.
 #[tokio::test]
 async fn a_refusal_for_another_reason_is_never_told_on_the_socket() {
-    let (issuer, stream) = (Issuer::new(), stream_for("others"));
+    let (issuer, stream) = (Issuer::create(), stream_for("others"));
     let rules = json!({"joins": {"user": {"per_second": 0.01, "burst": 2}}}).to_string();
     let limits = TempFile::with(&rules);
     let more = [FULL, ("FANFARE_LIMITS", limits.path()), ("FANFARE_ORIGINS", "https://live.example")];

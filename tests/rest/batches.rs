@@ -1,7 +1,8 @@
 //! Batches: a result for each comment, whatever the others are.
 
+use testkit::{Join, request, stream_for};
+
 use super::{JSON, home};
-use crate::world::{Join, request, stream_for};
 
 /// Ways in which a comment can be bad in a batch that can still be read, and the status of its result.
 fn bad(stream: &str) -> Vec<(String, u16)> {

@@ -1,9 +1,9 @@
 //! Pages of other origins that call REST.
 
 use serde_json::json;
+use testkit::{Answer, Issuer, Pod, TempFile, request, stream_for};
 
 use super::comments;
-use crate::world::{Answer, Issuer, Pod, TempFile, request, stream_for};
 
 const PAGE: (&str, &str) = ("origin", "https://live.example");
 const STRANGER: (&str, &str) = ("origin", "https://elsewhere.example");
@@ -20,7 +20,7 @@ fn varies_by_origin(answer: &Answer) -> bool {
 /// Cause: the answers had no `Access-Control-Allow-Origin`, and a preflight was 405.
 #[tokio::test]
 async fn pages_of_the_named_origins_may_read_and_post() {
-    let (issuer, stream) = (Issuer::new(), stream_for("cors"));
+    let (issuer, stream) = (Issuer::create(), stream_for("cors"));
     let rules = json!({"posts": {"user": {"per_second": 0.01, "burst": 1}}});
     let limits = TempFile::with(&rules.to_string());
     let settings = issuer.settings();

@@ -6,9 +6,9 @@ mod cors;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use testkit::{Answer, Join, Peer, exchange, get, post, request, stream_for};
 
 use super::home;
-use crate::world::{Answer, Join, Peer, exchange, get, post, request, stream_for};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 

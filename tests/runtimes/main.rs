@@ -11,20 +11,12 @@
     reason = "what fails here fails a test, and says so"
 )]
 
-#[path = "../contract/unobserved.rs"]
-mod contract;
-#[allow(dead_code, reason = "shared with the suite, which uses more of it")]
-#[path = "../clients/process.rs"]
-mod process;
-#[path = "../clients/scenarios.rs"]
-mod scenarios;
-#[path = "../clients/tokens.rs"]
-mod tokens;
-#[allow(dead_code, unused_imports, reason = "shared with the suite, which uses more of it")]
-#[path = "../world/mod.rs"]
-mod world;
+use std::process::Command;
 
-use std::{path::Path, process::Command};
+use testkit::{
+    clients::{scenarios, tokens},
+    root,
+};
 
 fn installed(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run tests/runtimes.sh"))
@@ -32,14 +24,13 @@ fn installed(variable: &str) -> String {
 
 /// A program that runs the client, by the variable that names its path.
 fn runtime(variable: &str, arguments: &[&str], script: &str) -> Command {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new(installed(variable));
-    command.args(arguments).arg(root.join("tests/clients").join(script));
+    command.args(arguments).arg(root().join("tests/clients").join(script));
     command
 }
 
 fn module(mut command: Command) -> Command {
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/page/watch-stream.mjs"));
+    command.arg(root().join("src/http/page/watch-stream.mjs"));
     command
 }
 

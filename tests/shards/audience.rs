@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-
-use super::cluster::{Cluster, HEALED};
-use crate::world::{Join, PATIENCE, Pod, Signal, Viewer, eventually, pause, stream_for};
+use testkit::{Cluster, HEALED, Join, PATIENCE, Pod, Signal, Viewer, eventually, pause, stream_for};
 
 /// How long the viewers of a pod that died may be counted: a lease of 12 s, which
 /// `a_silent_pod_is_taken_out_in_parts_and_the_others_are_told` holds, and rounds of 2 s; here far more.

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-
-use crate::world::{Hitch, Join, PATIENCE, Pod, RedisServer, Relay, Way, eventually, post, stream_for};
+use testkit::{Hitch, Join, PATIENCE, Pod, RedisServer, Relay, Way, eventually, post, stream_for};
 
 /// A pod, its shard, and the path between them.
 async fn shard_behind_a_relay() -> (Pod, Relay, RedisServer) {

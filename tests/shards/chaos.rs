@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::chaos::{self, Kind};
+use testkit::chaos::{self, Kind};
 
 /// Each of these leads the pods another way: a shard dies, hangs, forgets, cuts, refuses; a pod dies and leaves.
 const KINDS: &[Kind] = &[

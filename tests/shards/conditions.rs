@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-
-use super::cluster::Cluster;
-use crate::world::{Pod, RedisServer, eventually, post, stream_for};
+use testkit::{Cluster, Pod, RedisServer, eventually, post, stream_for};
 
 /// How soon a condition is seen: the server is asked each 10 s; six times that.
 const SEEN: Duration = Duration::from_secs(60);

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
-
-use super::cluster::{Cluster, HEALED};
-use crate::{
+use testkit::{
+    Cluster, HEALED, Join, RedisServer, Signal,
     checker::{Drill, Ledger, Outcome, Posted, Watch},
-    world::{Join, RedisServer, Signal, eventually, pause, post, stream_for},
+    eventually, pause, post, stream_for,
 };
 
 /// R8, G2, G5: subscribers that are killed again and again lose nothing, and nobody is told anything.
@@ -73,7 +72,7 @@ async fn r7_a_subscriber_that_is_cut_for_its_full_buffer_loses_nothing() {
 }
 
 /// Posts a batch of comments of about 4 KB.
-pub(super) async fn batch(pod: &crate::world::Pod, stream: &str, from: usize, count: usize) -> Vec<Posted> {
+pub(super) async fn batch(pod: &testkit::Pod, stream: &str, from: usize, count: usize) -> Vec<Posted> {
     let text = |number: usize| format!("{number}{}", "x".repeat(450));
     let one = |number: usize| json!({"stream": stream, "kind": "comment", "body": text(number), "data": {"d": "y".repeat(2_000)}});
     let comments: Vec<_> = (from..from + count).map(one).collect();

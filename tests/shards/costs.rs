@@ -2,8 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::cluster::Cluster;
-use crate::world::{Join, pause};
+use testkit::{Cluster, Join, pause};
 
 const DOCUMENT: &str = include_str!("../../docs/capacity.md");
 /// Long enough that each thing is done some times.

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-
-use crate::world::{Heard, Peer, Pod, RawFrame, in_time, post};
+use testkit::{Heard, Peer, Pod, RawFrame, in_time, post};
 
 /// G9: 1.5 s; here three times that.
 const ANSWERED: Duration = Duration::from_millis(4_500);

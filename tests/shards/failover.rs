@@ -2,11 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::cluster::{Cluster, HEALED};
-use crate::{
-    checker::Drill,
-    world::{RedisServer, Relay, eventually},
-};
+use testkit::{Cluster, HEALED, RedisServer, Relay, checker::Drill, eventually};
 
 /// Returns what a server says of its part in the replication.
 fn role(server: &RedisServer) -> String {

@@ -3,9 +3,7 @@
 use std::{process::Command, time::Duration};
 
 use serde_json::{Value, json};
-
-use super::cluster::Cluster;
-use crate::world::{Join, PATIENCE, eventually, pause, stream_for};
+use testkit::{Cluster, Join, PATIENCE, eventually, pause, stream_for};
 
 fn channel(stream: &str) -> String {
     format!("ff:{{{stream}}}")
@@ -80,7 +78,7 @@ async fn a_pod_receives_nothing_of_what_nobody_watches_there() {
     there.fill(&stream, 100, "").await;
     viewer.comments(100).await;
     let owner = Cluster::name(cluster.owner(&stream).await);
-    let counts = async |pod: &crate::world::Pod| {
+    let counts = async |pod: &testkit::Pod| {
         let ready = pod.probe("/ready").await.json();
         let shard = &ready["shards"][&owner];
         (shard["received"].clone(), shard["unwatched"].clone())

@@ -4,9 +4,7 @@ use std::{cell::Cell, time::Duration};
 
 use futures_util::future::join_all;
 use serde_json::json;
-
-use super::cluster::Cluster;
-use crate::world::{Join, pause, stream_for};
+use testkit::{Cluster, Join, pause, stream_for};
 
 /// S2, S3: between the subscription and the read of the history comments come: each viewer has each once, in order.
 #[tokio::test(flavor = "multi_thread")]

@@ -3,11 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-
-use crate::{
-    checker::Watch,
-    world::{Join, PATIENCE, Pod, RedisServer, eventually, pause, post, stream_for},
-};
+use testkit::{Join, PATIENCE, Pod, RedisServer, checker::Watch, eventually, pause, post, stream_for};
 
 async fn up(pod: &Pod) {
     eventually("its shards are up", PATIENCE, async || {

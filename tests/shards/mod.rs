@@ -3,7 +3,6 @@
 mod audience;
 mod batches;
 mod chaos;
-mod cluster;
 mod conditions;
 mod connections;
 mod costs;

@@ -5,10 +5,9 @@ use std::{
     time::Duration,
 };
 
-use super::cluster::{Cluster, HEALED};
-use crate::{
-    checker::Drill,
-    world::{Hitch, Join, Name, RedisServer, Relay, Silent, Way, eventually, stream_for},
+use testkit::{
+    Cluster, HEALED, Hitch, Join, Name, RedisServer, Relay, Silent, Way, checker::Drill, eventually,
+    stream_for,
 };
 
 /// The shard's name.
@@ -32,7 +31,7 @@ fn pods_on(name: &Name, port: u16, server: RedisServer, pods: usize) -> Cluster 
 /// nothing, used up the time of each attempt.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_names_second_address_is_used_where_the_first_swallows_packets() {
-    let (silent, server) = (Silent::new(), RedisServer::durable());
+    let (silent, server) = (Silent::listen(), RedisServer::durable());
     let second = Relay::at(beside(silent.address, 2), server.port()).await;
     let name = Name::of(NAME, &["127.0.0.1", "127.0.0.2"]);
     let cluster = pods_on(&name, silent.address.port(), server, 1);

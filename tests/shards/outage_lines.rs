@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-
-use super::cluster::{Cluster, HEALED};
-use crate::world::{Join, Signal, eventually, post};
+use testkit::{Cluster, HEALED, Join, Signal, eventually, post};
 
 /// How soon a pod that died is missed: it reports every 3 s at the latest and is missing after 9 s without a report;
 /// three times that.

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::cluster::Cluster;
-use crate::{
+use testkit::{
+    Cluster, PATIENCE, RedisServer,
     checker::{Drill, Ledger},
-    world::{PATIENCE, RedisServer, eventually, pause},
+    eventually, pause,
 };
 
 /// How long a shard may be away unnoticed; `make verify` has the 3 s of G9.

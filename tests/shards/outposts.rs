@@ -1,8 +1,7 @@
 //! Posts of an outage and the limits of posts.
 
 use serde_json::{Value, json};
-
-use crate::world::{Join, PATIENCE, Pod, RedisServer, TempFile, eventually, request, stream_for};
+use testkit::{Join, PATIENCE, Pod, RedisServer, TempFile, eventually, request, stream_for};
 
 const POSTS: usize = 12;
 

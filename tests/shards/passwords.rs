@@ -3,9 +3,7 @@
 use std::fs;
 
 use serde_json::json;
-
-use super::cluster::HEALED;
-use crate::world::{Join, Pod, RedisServer, TempFile, eventually, post};
+use testkit::{HEALED, Join, Pod, RedisServer, TempFile, eventually, post};
 
 /// Exchanges the file, as an orchestrator does.
 fn write(file: &TempFile, text: &str) {

@@ -3,9 +3,7 @@
 use std::fs;
 
 use serde_json::json;
-
-use super::cluster::{Cluster, HEALED};
-use crate::world::{Join, Pod, RedisServer, eventually, post};
+use testkit::{Cluster, HEALED, Join, Pod, RedisServer, eventually, post};
 
 /// The number of shards, one for each cause of refusals.
 const SHARDS: usize = 4;

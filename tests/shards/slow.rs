@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-
-use super::{cluster::Cluster, connections::batch};
-use crate::{
+use testkit::{
+    Cluster, Hitch, Join, PATIENCE, RedisServer, Relay, Way,
     checker::{Ledger, Watch},
-    world::{Hitch, Join, PATIENCE, RedisServer, Relay, Way, pause, stream_for},
+    pause, stream_for,
 };
+
+use super::connections::batch;
 
 /// V2, G8: a viewer that reads 1 kB/s is told what it misses, or closed; others have everything at once, and when it is
 /// quick again it goes on.

@@ -1,7 +1,6 @@
 //! How a pod starts with a list of shards that is wrong, or that leads nowhere.
 
-use super::cluster::Cluster;
-use crate::world::{Join, PATIENCE, Pod, RedisServer, eventually, post, stream_for};
+use testkit::{Cluster, Join, PATIENCE, Pod, RedisServer, eventually, post, stream_for};
 
 /// The "Bad input": every fault of the list is named at once, with exit code 2 and without a password.
 #[test]

@@ -2,13 +2,12 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use tokio::{io::AsyncWriteExt as _, net::TcpListener, task::JoinSet};
-
-use super::cluster::{Cluster, HEALED};
-use crate::{
+use testkit::{
+    Cluster, HEALED, Hitch, Join, PATIENCE, RedisServer, Relay, Way,
     checker::{Drill, Footprint, Ledger, Rest},
-    world::{Hitch, Join, PATIENCE, RedisServer, Relay, Way, eventually, pause},
+    eventually, pause,
 };
+use tokio::{io::AsyncWriteExt as _, net::TcpListener, task::JoinSet};
 
 /// Two pods on two shards; the way to the first leads through the fault proxy.
 struct Scene {

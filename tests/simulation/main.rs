@@ -11,9 +11,6 @@
     reason = "what fails here fails a test, and says so"
 )]
 
-#[allow(dead_code, unused_imports, reason = "shared with the suite, which uses more of it")]
-#[path = "../checker/ledger.rs"]
-mod checker;
 mod shrink;
 
 use std::{
@@ -21,9 +18,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use checker::{Breach, Footprint, Ledger, Outcome, Posted, Rest, Rule, Watch};
 use fanfare::domain::PlantedFault;
 use fanfare::shards::simulation::{Plan, SimulatedHistory, SimulatedPost, Simulator};
+use testkit::checker::{Breach, Footprint, Ledger, Outcome, Posted, Rest, Rule, Watch};
 
 /// The number that a variable holds.
 fn number(variable: &str) -> Option<u64> {

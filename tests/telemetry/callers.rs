@@ -1,8 +1,7 @@
 //! A post is part of the trace of whoever calls.
 
 use serde_json::json;
-
-use crate::world::{
+use testkit::{
     Answer, Collector, Join, Manner, Otlp, PATIENCE, Pod, RedisServer, Signal, Taken, eventually, request,
     stream_for,
 };

@@ -1,7 +1,8 @@
 //! Collectors that are away or mad. The pod does not notice, counts what is lost, and ends in time.
 
+use testkit::{Collector, Join, Manner, Otlp, PATIENCE, Pod, Signal, eventually, stream_for};
+
 use super::Scrape;
-use crate::world::{Collector, Join, Manner, Otlp, PATIENCE, Pod, Signal, eventually, stream_for};
 
 /// Posts and deliveries go on; what is not taken is counted; SIGTERM is on time.
 async fn harms_nobody(endpoint: &str, otlp: Otlp) {

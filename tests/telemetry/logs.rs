@@ -9,12 +9,12 @@ use std::{
 };
 
 use serde_json::{Value, json};
-
-use super::Scrape;
-use crate::world::{
+use testkit::{
     Collector, Join, Manner, Otlp, PATIENCE, Pod, RedisServer, Signal, eventually, get, post, request,
     stream_for,
 };
+
+use super::Scrape;
 
 /// Symptom: of a pod's log, page and metrics nobody could tell which commit it was built of. The first line of the log,
 /// `--version`, `/status` and `target_info` name the same build.
@@ -184,7 +184,7 @@ async fn a_blocked_standard_error_stalls_nobody() {
         .spawn();
     let mut pod = Owned(child.unwrap());
     eventually("the pod is ready", PATIENCE, async || {
-        let answer = crate::world::try_request(ops, "GET", "/ready", &[], b"").await?;
+        let answer = testkit::try_request(ops, "GET", "/ready", &[], b"").await?;
         (answer.status == 200).then_some(())
     })
     .await;

@@ -4,9 +4,9 @@ use std::num::NonZeroUsize;
 
 use futures_util::future::join_all;
 use serde_json::json;
+use testkit::{Join, PATIENCE, Pod, Viewer, eventually, post, stream_for};
 
 use super::Scrape;
-use crate::world::{Join, PATIENCE, Pod, Viewer, eventually, post, stream_for};
 
 /// Comments in frames that are not history.
 fn live(viewer: &Viewer) -> usize {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
+use testkit::{Join, PATIENCE, Pod, RedisServer, eventually, pause, stream_for};
 
 use super::Scrape;
-use crate::world::{Join, PATIENCE, Pod, RedisServer, eventually, pause, stream_for};
 
 /// README "Settings": `FANFARE_SLO_DELIVER` and `FANFARE_SLO_JOIN` say what is late, are edges of the buckets, and stand on
 /// the status page.

@@ -7,8 +7,7 @@ use opentelemetry_proto::tonic::{
     common::v1::{KeyValue, any_value::Value},
     metrics::v1::{Histogram, Metric, metric::Data, number_data_point},
 };
-
-use crate::world::{
+use testkit::{
     Collector, Join, Manner, Otlp, PATIENCE, Pod, RedisServer, Signal, Taken, eventually, stream_for,
 };
 

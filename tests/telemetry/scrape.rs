@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::world::Pod;
+use testkit::Pod;
 
 /// One scrape.
 pub(crate) struct Scrape {

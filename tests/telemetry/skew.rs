@@ -2,8 +2,9 @@
 
 use std::fs;
 
+use testkit::{Join, PATIENCE, Pod, RedisServer, eventually, faketime, stream_for};
+
 use super::Scrape;
-use crate::world::{Join, PATIENCE, Pod, RedisServer, eventually, faketime, stream_for};
 
 fn pod(name: &str, shards: &str, clock: &str) -> Pod {
     let library = faketime();

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::push::attributes;
-use crate::world::{
+use testkit::{
     Collector, Hitch, Join, Manner, Otlp, PATIENCE, Pod, RedisServer, Relay, Way, eventually, stream_for,
 };
+
+use super::push::attributes;
 
 /// The delay of the slow pod's path from the shard.
 const DELAY: Duration = Duration::from_millis(600);

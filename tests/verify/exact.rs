@@ -5,10 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
+use testkit::{
+    Cluster, HEALED, Hitch, Join, Relay, Signal, Viewer, Way,
     checker::{Drill, Ledger},
-    cluster::{Cluster, HEALED},
-    world::{Hitch, Join, Relay, Signal, Viewer, Way, eventually, pause, stream_for},
+    eventually, pause, stream_for,
 };
 
 /// G9.

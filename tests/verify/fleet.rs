@@ -2,11 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{
-    Crowd, Heater,
-    group::Group,
-    world::{Balancer, Join, Pod, RedisServer, eventually, pause, stream_for},
-};
+use testkit::{Balancer, Crowd, Heater, Join, Pod, RedisServer, eventually, pause, stream_for};
+
+use crate::group::Group;
 
 /// Of a processor.
 const QUOTA_HUNDREDTHS: u32 = 30;

@@ -9,14 +9,13 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use testkit::{Join, Peer, Pod, RawFrame, TempFile, opcode::PING, pause, stream_for};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     task::JoinSet,
     time::{MissedTickBehavior, interval, timeout},
 };
-
-use crate::world::{Join, Peer, Pod, RawFrame, TempFile, opcode::PING, pause, stream_for};
 
 /// Those who behave.
 const VIEWERS: usize = 40;
@@ -54,7 +53,7 @@ impl Ordinary {
     }
 
     /// Posts for a while; returns the 99th percentile of what came meanwhile.
-    async fn p99(&self, poster: &mut crate::world::Viewer) -> Duration {
+    async fn p99(&self, poster: &mut testkit::Viewer) -> Duration {
         self.times.lock().unwrap().clear();
         let mut tick = interval(Duration::from_secs(1) / RATE);
         tick.set_missed_tick_behavior(MissedTickBehavior::Burst);

@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-
-use crate::world::{Join, PATIENCE, Pod, Signal, stream_for};
+use testkit::{Join, PATIENCE, Pod, Signal, stream_for};
 
 /// The most of these moments in any second, over what they are in a second on the average.
 fn peak(moments: &[Duration]) -> f64 {

@@ -6,11 +6,9 @@ use std::{
 };
 
 use serde_json::json;
+use testkit::{Join, Pod, eventually, pause, post, stream_for};
 
-use crate::{
-    group::Group,
-    world::{Join, Pod, eventually, pause, post, stream_for},
-};
+use crate::group::Group;
 
 const MIB: u64 = 1 << 20;
 const LIMIT: u64 = 96 * MIB;

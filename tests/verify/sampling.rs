@@ -9,12 +9,11 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-
-use crate::world::{
+use testkit::{
     Collector, Hitch, Join, Manner, Otlp, PATIENCE, Pod, RedisServer, Relay, TempFile, Way, eventually,
     stream_for,
 };
+use tokio::net::TcpStream;
 
 /// The posts, and so the slow deliveries.
 const POSTS: usize = 5;

@@ -2,10 +2,7 @@
 
 use std::{env, time::Duration};
 
-use crate::{
-    checker::Drill,
-    world::{Pod, RedisServer, Signal, eventually, pause, stream_for},
-};
+use testkit::{Pod, RedisServer, Signal, checker::Drill, eventually, pause, stream_for};
 
 /// P5, F7: a pod of an older build and one of this build, on the same shards: both hear and fill what the other posts, in
 /// either order of arrival on the shard; then the older one leaves, as in a rolling deploy, and its viewers go on.

@@ -8,15 +8,11 @@ use std::{
 
 use fanfare::readiness::{Capacity, Gate, Thresholds};
 use futures_util::future::join_all;
+use testkit::{Heater, Join, Peer, Pod, RawFrame, pause, stream_for};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     time::{MissedTickBehavior, interval},
-};
-
-use crate::{
-    Heater,
-    world::{Join, Peer, Pod, RawFrame, pause, stream_for},
 };
 
 /// `/proc/<pid>/stat` counts in hundredths of a second.

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use testkit::{Join, PATIENCE, eventually, pause, stream_for};
+
 use super::home;
-use crate::world::{Join, PATIENCE, eventually, pause, stream_for};
 
 /// README "Watching", `skipped`: who lags and catches up in time is told exactly how much it missed, and misses nothing else.
 #[tokio::test]

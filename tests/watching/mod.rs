@@ -7,9 +7,9 @@ use std::collections::HashSet;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use testkit::{Join, PATIENCE, Pod, RedisServer, Viewer, eventually, post, request, stream_for};
 
 use super::home;
-use crate::world::{Join, PATIENCE, Pod, RedisServer, Viewer, eventually, post, request, stream_for};
 
 /// README "Watching", `hello`: first, with every field; an empty stream has no history.
 #[tokio::test]

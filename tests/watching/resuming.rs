@@ -3,10 +3,10 @@
 use std::{cell::Cell, time::Duration};
 
 use serde_json::json;
+use testkit::{Join, Pod, Viewer, stream_for};
 use tokio::time::interval;
 
 use super::home;
-use crate::world::{Join, Pod, Viewer, stream_for};
 
 /// The position of a viewer that has seen all of a stream so far.
 async fn head(pod: &Pod, stream: &str) -> String {
@@ -87,7 +87,7 @@ async fn what_is_trimmed_is_a_gap() {
     drop(first);
     // With nobody there the pod forgets what its tape held.
     pod.deserted().await;
-    crate::world::pause(Duration::from_millis(300)).await;
+    testkit::pause(Duration::from_millis(300)).await;
     // A Redis may keep more than the window until whole blocks of it can go.
     pod.fill(&stream, 300, "").await;
     let mut viewer = Join::new(&pod, &stream).after(&after).open().await;

@@ -2,7 +2,8 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use super::world::{eventually, redis::RedisServer};
+use testkit::{RedisServer, eventually};
+
 use crate::{
     domain::{Author, Comment, EntryId, Kind, Publication, Publish as _, StreamId},
     hub::{Fanout, Hub, Outlet, Seat},

@@ -6,10 +6,9 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    house::{House, PATIENCE},
-    world::eventually,
-};
+use testkit::eventually;
+
+use super::house::{House, PATIENCE};
 use crate::domain::StreamId;
 
 fn streams(count: usize) -> Vec<StreamId> {

@@ -172,10 +172,10 @@ async fn a_pod_that_connects_costs_what_the_document_says() {
         kept.wait_up().await;
         kept.connected().await;
         let clients = || async { (server.cli(&["CLIENT", "LIST"]).lines().count() == 4).then_some(()) };
-        world::eventually("three connections", SOON, clients).await;
+        eventually("three connections", SOON, clients).await;
         drop(kept);
         let gone = || async { (server.cli(&["CLIENT", "LIST"]).lines().count() == 1).then_some(()) };
-        world::eventually("no connection", SOON, gone).await;
+        eventually("no connection", SOON, gone).await;
     })
     .await;
     // Not what the test asks, nor what the hearts say, the oftener the longer it takes.

@@ -23,8 +23,7 @@ async fn answered<T>(answer: impl Future<Output = T>) -> T {
 }
 
 async fn is_down(kept: &Kept) {
-    world::eventually("the fault is noticed", NOTICED, || async { (!kept.link.health().up).then_some(()) })
-        .await;
+    eventually("the fault is noticed", NOTICED, || async { (!kept.link.health().up).then_some(()) }).await;
 }
 
 /// R8: a killed subscriber is back soon, as another connection, and no older grant holds for it.
@@ -158,7 +157,7 @@ async fn r4_a_lagging_replica_uses_numbers_again_under_other_ids() {
     let port = primary.port().to_string();
     let replica = RedisServer::with(&["--save", "", "--replicaof", "127.0.0.1", &port]);
     let copied = || async { (replica.cli(&["XLEN", "ff:{s}:h"]) == "1").then_some(()) };
-    world::eventually("the replica has the first entry", 3 * SOON, copied).await;
+    eventually("the replica has the first entry", 3 * SOON, copied).await;
     replica.cli(&["REPLICAOF", "NO", "ONE"]);
     let lost = old.post(&stream, "lost").await;
     let before = old.all(&stream).await;
@@ -186,7 +185,7 @@ async fn r9_with_no_room_for_clients_it_waits_its_turn() {
         let count = stats.lines().find_map(|line| line.strip_prefix("rejected_connections:")?.parse().ok());
         (count.unwrap_or(0u32) > 2).then_some(())
     };
-    world::eventually("refusals", 3 * SOON, refused).await;
+    eventually("refusals", 3 * SOON, refused).await;
     assert!(!kept.link.health().up);
     assert_eq!(console.borrow_mut().ask("CONFIG SET maxclients 100"), "+OK\r\n");
     kept.wait_up().await;
@@ -206,10 +205,10 @@ async fn r11_a_read_only_server_is_left() {
         let now = kept.link.0.posting.wire.living().map(|life| life.id);
         (now != Some(life.id)).then_some(())
     };
-    world::eventually("another connection", SOON, left).await;
+    eventually("another connection", SOON, left).await;
     server.cli(&["REPLICAOF", "NO", "ONE"]);
     let posted = || async { kept.link.publish(&stream, a_post("after")).await.ok() };
-    assert_eq!(world::eventually("a post", 3 * SOON, posted).await.seq, 2);
+    assert_eq!(eventually("a post", 3 * SOON, posted).await.seq, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

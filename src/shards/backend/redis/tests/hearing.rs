@@ -84,7 +84,7 @@ async fn a_denied_subscription_is_no_grant() {
     assert!(kept.connected().await.0 > first.0, "the denied connection is gone");
     server.cli(&["ACL", "SETUSER", "pod", "allchannels"]);
     let grant = || async { kept.link.subscribe(std::slice::from_ref(&stream)).await.ok() };
-    world::eventually("a grant", 3 * SOON, grant).await;
+    eventually("a grant", 3 * SOON, grant).await;
     assert_eq!(server.cli(&["PUBSUB", "NUMSUB", "ff:{s}"]), "ff:{s}\n1");
 }
 
@@ -137,5 +137,5 @@ async fn the_users_that_we_ship_can_do_what_they_must_and_no_more() {
     assert_eq!(kept.link.uncount().await, Ok(false));
     kept.link.unsubscribe(&[stream]).await.unwrap();
     let told = || async { kept.link.clock().ahead_us().zip(kept.link.health().clients) };
-    world::eventually("the shard's time and clients", 3 * SOON, told).await;
+    eventually("the shard's time and clients", 3 * SOON, told).await;
 }

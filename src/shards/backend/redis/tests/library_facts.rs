@@ -112,7 +112,7 @@ async fn redis_runs_what_was_sent_while_it_was_frozen() {
     drop(connection);
     server.thaw();
     let ran = || async { (server.cli(&["GET", "k"]) == "v").then_some(()) };
-    world::eventually("the command ran", SOON, ran).await;
+    eventually("the command ran", SOON, ran).await;
 }
 
 /// Redis: a subscriber whose output buffer is full is cut, and the publisher sees only that nobody received.
@@ -151,7 +151,7 @@ async fn fred_sends_nothing_twice_without_a_reconnect_policy() {
     let waiting = connection.client.custom::<Value, _>(command("INCR"), vec!["k"]);
     let kill = async {
         let sent = || async { server.cli(&["INFO", "clients"]).contains("blocked_clients:1").then_some(()) };
-        world::eventually("the command waits", SOON, sent).await;
+        eventually("the command waits", SOON, sent).await;
         server.cli(&["CLIENT", "KILL", "ID", &id.to_string()]);
     };
     let (failed, ()) = tokio::join!(waiting, kill);

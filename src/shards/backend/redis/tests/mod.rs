@@ -12,17 +12,15 @@ mod refusals;
 use std::time::Duration;
 
 use fred::types::Value;
+use testkit::{RedisServer, Relay, eventually};
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::{
     domain::{Accepted, Author, Comment, EntryId, IdempotencyKey, Kind, Position, Publication, PublishError},
     readiness::LeaseRequest,
-    shards::{
-        backend::types::{
-            Audience, ConnectionId, Count, Counted, HistorySlice, KindCounts, Post, SliceRange,
-        },
-        tests::{world, world::redis::RedisServer},
+    shards::backend::types::{
+        Audience, ConnectionId, Count, Counted, HistorySlice, KindCounts, Post, SliceRange,
     },
 };
 
@@ -67,7 +65,7 @@ impl Kept {
     }
 
     async fn wait_up(&self) {
-        world::eventually("the link is up", 3 * SOON, || async { self.link.health().up.then_some(()) }).await;
+        eventually("the link is up", 3 * SOON, || async { self.link.health().up.then_some(()) }).await;
     }
 
     /// The next event, but for probes that come back.

@@ -44,7 +44,7 @@ async fn reading_goes_on(
     assert_eq!(kept.all(&new).await, empty, "an empty stream does not seem another one at each look");
     heal_it(&mut server).await;
     let posted = || async { kept.link.publish(&known, a_post("after")).await.ok() };
-    let accepted = world::eventually("a post", 3 * SOON, posted).await;
+    let accepted = eventually("a post", 3 * SOON, posted).await;
     assert_eq!((accepted.seq, kept.all(&known).await.head.epoch), (4, before.0.head.epoch));
 }
 
@@ -66,7 +66,7 @@ async fn r11_reading_goes_on_where_snapshots_fail() {
         server.cli(&["BGSAVE"]);
         let expected = format!("rdb_last_bgsave_status:{outcome}");
         let ended = || async { server.cli(&["INFO", "persistence"]).contains(&expected).then_some(()) };
-        world::eventually("the snapshot's end", 3 * SOON, ended).await;
+        eventually("the snapshot's end", 3 * SOON, ended).await;
     };
     let break_it = async |server: &mut RedisServer| {
         // A folder stands where the snapshot is to be.
@@ -123,7 +123,7 @@ async fn an_older_library_is_replaced_before_it_is_needed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn r11_posts_follow_the_name_of_a_primary_that_has_too_few_replicas() {
     let (old, new) = (RedisServer::start(), RedisServer::start());
-    let way = world::relay::Relay::to_port(old.port()).await;
+    let way = Relay::to_port(old.port()).await;
     let kept = keep(format!("redis://{}", way.address), "pod-1");
     kept.wait_up().await;
     let stream = stream("s");
@@ -132,13 +132,9 @@ async fn r11_posts_follow_the_name_of_a_primary_that_has_too_few_replicas() {
     assert_eq!(old.cli(&["CONFIG", "SET", "min-replicas-to-write", "1"]), "OK");
     assert_eq!(kept.link.publish(&stream, a_post("refused")).await, Err(PublishError::Unavailable));
     let posted = || async { kept.link.publish(&stream, a_post("new")).await.ok() };
-    assert_eq!(
-        world::eventually("a post", 3 * SOON, posted).await.seq,
-        1,
-        "the new server has its own order"
-    );
+    assert_eq!(eventually("a post", 3 * SOON, posted).await.seq, 1, "the new server has its own order");
     // The others follow, though nothing was wrong with their connections.
     let follow =
         || async { (connections_of_pods(&new) == 3 && connections_of_pods(&old) == 0).then_some(()) };
-    world::eventually("all connections at the new server", 3 * SOON, follow).await;
+    eventually("all connections at the new server", 3 * SOON, follow).await;
 }
