@@ -11,10 +11,6 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a tool for people")]
 
-#[allow(dead_code, reason = "shared with the shards' benchmarks")]
-#[path = "shards/process.rs"]
-mod process;
-
 use std::{
     io::{BufRead as _, BufReader},
     process::{Child, Command, Stdio},
@@ -22,6 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use testkit::process;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,

@@ -14,10 +14,11 @@ use fanfare::{
     tasks::Tasks,
     telemetry::Sli,
 };
-use testkit::RedisServer;
+use testkit::{
+    RedisServer,
+    process::{self, REDIS_CPU},
+};
 use tokio::time::{Instant, sleep};
-
-use crate::process::{self, REDIS_CPU};
 
 /// A shard that does not come up, or a stream that is stuck, ends the measurement after this.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -25,6 +25,7 @@ pub mod issuer;
 mod loads;
 mod network;
 mod patience;
+pub mod process;
 mod program;
 pub mod prometheus;
 mod servers;

@@ -24,17 +24,12 @@
     reason = "a tool for people: it prints, and what fails here fails the measurement"
 )]
 
-#[path = "shards/hearing.rs"]
 mod hearing;
-#[path = "shards/interest.rs"]
 mod interest;
-#[path = "shards/posts.rs"]
 mod posts;
-#[path = "shards/process.rs"]
-mod process;
-#[path = "shards/rig.rs"]
 mod rig;
 
+use testkit::process;
 use tokio::runtime::Builder;
 
 const NAMES: [&str; 3] = ["posts", "hearing", "interest"];

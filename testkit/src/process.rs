@@ -6,22 +6,22 @@ use std::{
 };
 
 /// Where the pod runs.
-pub(crate) const POD_CPU: u32 = 0;
+pub const POD_CPU: u32 = 0;
 /// Where the Redis processes run.
-pub(crate) const REDIS_CPU: u32 = 1;
+pub const REDIS_CPU: u32 = 1;
 
 /// Ticks of the kernel's accounting in a second, the same on every Linux that we know.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Pins all threads of a process to a CPU. Returns whether that worked.
-pub(crate) fn pin(pid: u32, cpu: u32) -> bool {
+pub fn pin(pid: u32, cpu: u32) -> bool {
     let args = ["-a", "-c", "-p", &cpu.to_string(), &pid.to_string()];
     let status = Command::new("taskset").args(args).stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
 }
 
 /// Seconds of CPU that a process has used, in user and kernel (proc(5): fields 14 and 15 of `stat`).
-pub(crate) fn cpu_seconds(pid: u32) -> f64 {
+pub fn cpu_seconds(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     // The name in parentheses may hold spaces; after it comes field 3.
     let (_, fields) = stat.rsplit_once(") ").unwrap();
