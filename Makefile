@@ -30,7 +30,7 @@ tools: ## Install what the tests need from Debian (as root), or say how
 	if [ -z "$$missing" ]; then :; elif [ "$$(id -u)" = 0 ]; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 	else echo "The tests need:$$missing. Install with: sudo apt-get install -y$$missing"; exit 1; fi
-	@./tests/kubectl.sh version --client >/dev/null
+	@./scripts/kubectl.sh version --client >/dev/null
 
 lint: ## Formatting and lints, warnings denied
 	cargo fmt --all --check
@@ -49,19 +49,19 @@ docs: ## The documentation builds without a warning
 	RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --no-deps --document-private-items
 
 operators: tools ## The rules and Alertmanager's configuration under today's promtool and Alertmanager
-	./tests/operators.sh
+	./scripts/operators.sh
 
 # Only the longer recipes need these.
 verify: PACKAGES += curl:curl npm:npm firefox-esr:firefox-esr maven:mvn
 verify: tools ## The release build under load: minutes more
-	./tests/verify.sh
-	./tests/telemetry.sh
-	./tests/image.sh
-	./tests/bluegreen.sh
-	./tests/controlplane.sh
-	./tests/skew.sh
-	./tests/identity.sh
-	./tests/runtimes.sh
+	./scripts/verify.sh
+	./scripts/telemetry.sh
+	./scripts/image.sh
+	./scripts/bluegreen.sh
+	./scripts/controlplane.sh
+	./scripts/skew.sh
+	./scripts/identity.sh
+	./scripts/runtimes.sh
 
 chaos: tools ## Faults of every kind on pods and shards: CHAOS_MINUTES (10), CHAOS_SEED (any)
 	cargo test --release --locked --test chaos chaos_breaks_no_promise -- --nocapture
@@ -70,10 +70,10 @@ simulate: ## Pods, shards and faults in virtual time: SEEDS (1,000) histories fr
 	cargo test --profile simulation --locked --features simulation --test simulation -- --nocapture
 
 bench: tools ## How fast it is, as tables: the shards' benchmarks and the socket figures, ten minutes
-	./benches/run.sh
+	./scripts/bench.sh
 
 coverage: tools ## Which lines the tests run: a table, and coverage.lcov in the build folder
-	./tests/coverage.sh
+	./scripts/coverage.sh
 
 fuzz: ## Each fuzz target for a minute, on a nightly toolchain
 	./fuzz/run.sh

@@ -123,7 +123,7 @@ impl Drop for Envoy {
 }
 
 pub(crate) fn spawn(folder: &Path) -> Child {
-    let envoy = std::env::var_os("ENVOY").expect("ENVOY is an envoy: run tests/bluegreen.sh");
+    let envoy = std::env::var_os("ENVOY").expect("ENVOY is an envoy: run scripts/bluegreen.sh");
     Command::new(envoy)
         .args(["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning", "-c"])
         .arg(folder.join("envoy.json"))

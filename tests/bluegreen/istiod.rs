@@ -44,7 +44,7 @@ pub(crate) struct Endpoint {
 impl Istiod {
     /// Starts one with the objects of a rendered overlay; its files are kept in `folder`.
     pub(crate) fn start(overlay: &str, folder: &Path) -> (Self, Addresses) {
-        let program = std::env::var_os("ISTIOD").expect("ISTIOD is tests/istiod: run tests/bluegreen.sh");
+        let program = std::env::var_os("ISTIOD").expect("ISTIOD is tests/istiod: run scripts/bluegreen.sh");
         let file = folder.join("overlay.yaml");
         fs::write(&file, overlay).unwrap();
         let mut child = Command::new(program)

@@ -1,4 +1,4 @@
-//! Blue and green pods behind a real Envoy, which asks istiod for what our Istio objects mean. `tests/bluegreen.sh`, a part of
+//! Blue and green pods behind a real Envoy, which asks istiod for what our Istio objects mean. `scripts/bluegreen.sh`, a part of
 //! `make verify`, installs what it takes and runs it; its argument `rehearse` lets a person try the runbook.
 
 #![forbid(unsafe_code)]

@@ -1,4 +1,4 @@
-//! For a person: the runbook against this machine's pods and Envoy. `tests/bluegreen.sh rehearse`.
+//! For a person: the runbook against this machine's pods and Envoy. `scripts/bluegreen.sh rehearse`.
 
 use std::{fs, time::Duration};
 

@@ -114,7 +114,7 @@ pub(crate) fn manifests() -> PathBuf {
 
 /// An overlay as `kubectl kustomize` builds it.
 pub(crate) fn rendered(manifests: &Path, overlay: &str) -> String {
-    let kubectl = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kubectl.sh");
+    let kubectl = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/kubectl.sh");
     let overlay = manifests.join("overlays").join(overlay);
     let output = Command::new(kubectl).arg("kustomize").arg(overlay).output().expect("kubectl runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -1,5 +1,5 @@
 //! What the manifests say holds together: numbers, keys, names, and Istio's objects field by field. `make verify` builds
-//! them with kubectl, validates the rest, and runs the routes in a real Envoy (tests/bluegreen.sh).
+//! them with kubectl, validates the rest, and runs the routes in a real Envoy (scripts/bluegreen.sh).
 
 mod compose;
 mod istio;
@@ -33,7 +33,7 @@ fn objects(file: &str) -> Vec<Value> {
 fn rendered(overlay: &str) -> Vec<Value> {
     use serde::Deserialize as _;
     let folder = path("k8s/overlays").join(overlay);
-    let built = Command::new(path("tests/kubectl.sh")).arg("kustomize").arg(&folder).output().unwrap();
+    let built = Command::new(path("scripts/kubectl.sh")).arg("kustomize").arg(&folder).output().unwrap();
     assert!(built.status.success(), "{overlay}: {}", String::from_utf8_lossy(&built.stderr));
     let documents = serde_yaml_ng::Deserializer::from_slice(&built.stdout);
     documents.map(|document| Value::deserialize(document).unwrap()).collect()

@@ -1,5 +1,5 @@
 //! The documented JavaScript client on every runtime that it is written for, and the documented Kotlin client.
-//! `tests/runtimes.sh`, a part of `make verify`, installs them and names their programs in the environment.
+//! `scripts/runtimes.sh`, a part of `make verify`, installs them and names their programs in the environment.
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -19,7 +19,7 @@ use testkit::{
 };
 
 fn installed(variable: &str) -> String {
-    std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run tests/runtimes.sh"))
+    std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run scripts/runtimes.sh"))
 }
 
 /// A program that runs the client, by the variable that names its path.

@@ -51,8 +51,9 @@ impl Sampling {
             },
         });
         let configuration = TempFile::with(&configuration.to_string());
-        let built = Command::new(root.join("tests/collector.sh")).stderr(Stdio::inherit()).output().unwrap();
-        assert!(built.status.success(), "tests/collector.sh");
+        let built =
+            Command::new(root.join("scripts/collector.sh")).stderr(Stdio::inherit()).output().unwrap();
+        assert!(built.status.success(), "scripts/collector.sh");
         let child = Command::new(String::from_utf8(built.stdout).unwrap().trim())
             .args(["--config", configuration.path()])
             .stderr(Stdio::null())

@@ -1,4 +1,4 @@
-//! Pods of two builds serve one stream together. `tests/skew.sh` builds the older one, and names it in `OLDER_BUILD`.
+//! Pods of two builds serve one stream together. `scripts/skew.sh` builds the older one, and names it in `OLDER_BUILD`.
 
 use std::{env, time::Duration};
 
@@ -8,7 +8,7 @@ use testkit::{Pod, RedisServer, Signal, checker::Drill, eventually, pause, strea
 /// either order of arrival on the shard; then the older one leaves, as in a rolling deploy, and its viewers go on.
 #[tokio::test(flavor = "multi_thread")]
 async fn p5_a_pod_of_an_older_build_and_one_of_this_serve_one_stream_together() {
-    let older = env::var("OLDER_BUILD").expect("OLDER_BUILD, the program that tests/skew.sh has built");
+    let older = env::var("OLDER_BUILD").expect("OLDER_BUILD, the program that scripts/skew.sh has built");
     for older_comes_first in [true, false] {
         let redis = RedisServer::durable();
         let shards = format!("a={}", redis.url());

@@ -19,7 +19,7 @@ ENVOY=$(echo "$tools"/lib/python*/site-packages/envoy/_bin/envoy)
 ISTIOD=$tools/istiod
 export ENVOY ISTIOD
 echo "== istiod"
-go=$PWD/tests/go.sh
+go=$PWD/scripts/go.sh
 (cd tests/istiod && "$go" build -o "$ISTIOD" .)
 
 if [ "${1:-}" = rehearse ]; then
@@ -31,7 +31,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp k8s/namespace.yaml "$work/"
 for overlay in blue green istio; do
-  tests/kubectl.sh kustomize "k8s/overlays/$overlay" >"$work/$overlay.yaml"
+  scripts/kubectl.sh kustomize "k8s/overlays/$overlay" >"$work/$overlay.yaml"
 done
 for version in 1.30 1.37; do
   # What it does not know are Istio's objects, which are istiod's to judge, and the ServiceMonitor, which tests/manifests

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 prometheus=v0.316.0 alertmanager=v0.35.0
 tools=${CARGO_TARGET_DIR:-$PWD/target}/operators-tools
 mkdir -p "$tools"
-go=$PWD/tests/go.sh
+go=$PWD/scripts/go.sh
 if [ ! -x "$tools/promtool-$prometheus" ]; then
   GOBIN="$tools" "$go" install "github.com/prometheus/prometheus/cmd/promtool@$prometheus"
   mv "$tools/promtool" "$tools/promtool-$prometheus"

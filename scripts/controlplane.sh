@@ -8,7 +8,7 @@ root=$PWD
 tools=${CARGO_TARGET_DIR:-$root/target}/controlplane-tools
 mkdir -p "$tools"
 echo "== etcd, kube-apiserver and kube-controller-manager"
-go=$root/tests/go.sh
+go=$root/scripts/go.sh
 (cd tests/controlplane && "$go" build -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v1.37.2" -o "$tools/" \
   k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager go.etcd.io/etcd/server/v3)
 
@@ -38,7 +38,7 @@ start() {
 }
 port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 mkdir "$work/bin"
-printf '#!/bin/sh\nexec "%s" "$@"\n' "$root/tests/kubectl.sh" >"$work/bin/kubectl"
+printf '#!/bin/sh\nexec "%s" "$@"\n' "$root/scripts/kubectl.sh" >"$work/bin/kubectl"
 chmod +x "$work/bin/kubectl"
 export PATH=$work/bin:$PATH KUBECONFIG=$work/kubeconfig
 

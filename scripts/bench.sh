@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # The benchmarks, in under ten minutes; prints Markdown tables that can be pasted into docs/figures.md.
 #
-#   benches/run.sh                 all parts
-#   benches/run.sh thousand cold   some of them, each in under four minutes
+#   scripts/bench.sh                 all parts
+#   scripts/bench.sh thousand cold   some of them, each in under four minutes
 #
 #   tokens      the check of a token beside ring alone (benches/tokens.rs)
-#   shards      posts and messages of shards (benches/shards.rs)
+#   shards      posts and messages of shards (benches/shards)
 #   hub         lanes without sockets, one and two (benches/hub.rs)
 #   joins       what a join costs, and how long it takes among many (benches/joins.rs)
 #   thousand    1,000 viewers: 50 comments/s without and with the window, 500/s with it
@@ -21,7 +21,7 @@ cd "$(dirname "$0")/.."
 all="tokens shards hub joins thousand cold saturation small"
 parts=${*:-$all}
 for part in $parts; do
-  case " $all " in *" $part "*) ;; *) echo "benches/run.sh [$all]" >&2; exit 2 ;; esac
+  case " $all " in *" $part "*) ;; *) echo "scripts/bench.sh [$all]" >&2; exit 2 ;; esac
 done
 
 # A pod that is measured takes everybody, however hot it is.

@@ -90,6 +90,6 @@ document=$PWD/docs/openapi.yaml
 stop TERM
 echo "== readiness, admission and shedding: three pods with a quota of 0.3 processors each (as root), and exact times"
 cargo test --release --locked --test verify --no-run
-# tests/skew.sh builds what the tests of skew need. What else runs on the machine should not keep the tests from making pods hot.
+# scripts/skew.sh builds what the tests of skew need. What else runs on the machine should not keep the tests from making pods hot.
 nice -n -10 cargo test --release --locked --test verify -- --nocapture --test-threads 1 --skip skew::
 echo "verified"
