@@ -3,26 +3,19 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, ToSocketAddrs},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
+use testkit::{PATIENCE, binary};
 
-/// Long enough for a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 const SHAPE: &str = "--viewers 12 --streams 3 --rate 5 --seconds 1 --idle-ms 300";
 
 pub(crate) fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_loadtest"))
-}
-
-/// `fanfare` is built with the workspace's tests.
-pub(crate) fn pod_is_built() {
-    let pod = program().with_file_name("fanfare");
-    assert!(pod.is_file(), "{} is not built: run the tests of the whole workspace", pod.display());
 }
 
 /// A tester whose servers write below a folder of its own, by which they are known.
@@ -32,7 +25,8 @@ struct Tester {
 
 impl Tester {
     fn new(test: &str) -> Self {
-        pod_is_built();
+        // A pod that is not built is told before anything else.
+        binary();
         let folder = std::env::temp_dir().join(format!("local-{test}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         Self { folder }
@@ -60,7 +54,7 @@ impl Tester {
     /// Viewers on all pods, as these say.
     fn viewers(&self) -> u64 {
         let viewers = |ops: String| {
-            serde_json::from_str::<Value>(&get(&ops, "/ready")).unwrap()["viewers"].as_u64().unwrap()
+            serde_json::from_str::<Value>(&get(ops, "/ready")).unwrap()["viewers"].as_u64().unwrap()
         };
         self.pods().into_iter().map(viewers).sum()
     }
@@ -68,7 +62,7 @@ impl Tester {
     /// Whether a pod took a post.
     fn posted(&self) -> bool {
         let taken = |line: &str| line.starts_with("fanfare_posts_total{") && !line.ends_with(" 0");
-        self.pods().iter().any(|ops| get(ops, "/metrics").lines().any(taken))
+        self.pods().iter().any(|ops| get(ops.as_str(), "/metrics").lines().any(taken))
     }
 
     /// The addresses for probes of all pods.
@@ -131,7 +125,7 @@ impl Drop for Tester {
     }
 }
 
-pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < end, "not in time: {what}");
@@ -140,7 +134,7 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// What a pod answers.
-pub(crate) fn get(ops: &str, path: &str) -> String {
+pub(crate) fn get(ops: impl ToSocketAddrs, path: &str) -> String {
     let mut socket = TcpStream::connect(ops).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(socket, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
@@ -273,9 +267,8 @@ fn a_pod_that_dies_in_the_run_is_told_and_nothing_is_left() {
 #[test]
 fn a_pod_that_does_not_hear_everything_is_told_and_nothing_is_left() {
     let tester = Tester::new("deaf");
-    let pod = program().with_file_name("fanfare");
     let flags = "ab --pods 1 --streams 4 --watched 2 --viewers 4 --rate 5 --seconds 1 --rounds 1";
-    let output = tester.output(&format!("{flags} --hearing-pod {}", pod.display()));
+    let output = tester.output(&format!("{flags} --hearing-pod {}", binary().display()));
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("pod-1 hears 0 of 4 streams: is it built with"), "{said}");

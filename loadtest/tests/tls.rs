@@ -2,65 +2,29 @@
 
 use std::{
     fs,
-    io::Write as _,
-    net::TcpStream,
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output},
 };
 
 use serde_json::Value;
+use testkit::Pod;
 
-use crate::local::{pod_is_built, program, until};
+use crate::local::{get, program};
 
 const SHAPE: &str = "--viewers 6 --streams 2 --rate 20 --seconds 1 --idle-ms 10 --handshake-ms 60000";
 
-/// Two authorities, the certificate that the first one gave to the pod for 127.0.0.1, and the pod.
-struct Private {
-    folder: PathBuf,
-    pod: Child,
-    public: String,
-    ops: String,
-}
+/// A pod with a certificate for 127.0.0.1, its authority, and a stranger's certificate, which signed nothing.
+struct Private(Pod);
 
 impl Private {
-    fn new(test: &str) -> Self {
-        pod_is_built();
-        let folder = std::env::temp_dir().join(format!("tester-tls-{test}-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        certify(&folder, "ca", "");
-        certify(&folder, "stranger", "");
-        let signed = "-CA ca.pem -CAkey ca.key -addext subjectAltName=IP:127.0.0.1 \
-                      -addext basicConstraints=critical,CA:FALSE";
-        certify(&folder, "server", signed);
-        let said = folder.join("pod.out");
-        let pod = Command::new(program().with_file_name("fanfare"))
-            .env("FANFARE_LISTEN", "127.0.0.1:0")
-            .env("FANFARE_OPS_LISTEN", "127.0.0.1:0")
-            .env("FANFARE_POD", "private")
-            .env("FANFARE_TLS_CERT", folder.join("server.pem"))
-            .env("FANFARE_TLS_KEY", folder.join("server.key"))
-            .stdin(Stdio::null())
-            .stdout(fs::File::create(&said).unwrap())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut private = Self { folder, pod, public: String::new(), ops: String::new() };
-        until("the pod greets", || {
-            let said = fs::read_to_string(&said).unwrap();
-            let address = |label: &str| {
-                let line = said.lines().find_map(|line| line.trim().strip_prefix(label))?;
-                Some(line.trim().split_once("://")?.1.split_once('/')?.0.to_owned())
-            };
-            let Some((public, ops)) = address("page").zip(address("ready")) else { return false };
-            (private.public, private.ops) = (public, ops);
-            true
-        });
-        until("the pod is ready", || is_ready(&private.ops));
-        private
+    fn new() -> Self {
+        let pod = Pod::start_private(&[("FANFARE_POD", "private")]);
+        pod.authority().issue("stranger");
+        Self(pod)
     }
 
+    /// A file beside the certificates, which goes with them.
     fn file(&self, name: &str) -> String {
-        self.folder.join(name).to_str().unwrap().to_owned()
+        self.0.authority().file(name)
     }
 
     fn command(&self, flags: &str) -> Command {
@@ -75,30 +39,6 @@ impl Private {
     }
 }
 
-impl Drop for Private {
-    fn drop(&mut self) {
-        let _ = self.pod.kill();
-        let _ = self.pod.wait();
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
-/// Makes a key and a certificate for it.
-fn certify(folder: &Path, name: &str, how: &str) {
-    let args = format!(
-        "req -x509 -days 2 -subj /CN={name} -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
-         -keyout {name}.key -out {name}.pem {how}"
-    );
-    let made = Command::new("openssl").args(args.split_whitespace()).current_dir(folder).output().unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-}
-
-fn is_ready(ops: &str) -> bool {
-    let Ok(mut socket) = TcpStream::connect(ops) else { return false };
-    write!(socket, "GET /ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
-    std::io::read_to_string(socket).is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
-}
-
 fn texts(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr))
@@ -107,7 +47,7 @@ fn texts(output: &Output) -> (String, String) {
 /// Viewers, posters, resumers, stuck and slow viewers and REST posts over TLS: every promise is checked, and holds.
 #[test]
 fn a_scenario_over_tls_passes_its_checks() {
-    let private = Private::new("passes");
+    let private = Private::new();
     let scenario = private.file("all.toml");
     fs::write(
         &scenario,
@@ -119,19 +59,19 @@ fn a_scenario_over_tls_passes_its_checks() {
         "--url wss://{0} --rest-url https://{0} --ca {1} --scenario {scenario} --idle-ms 10 --handshake-ms 60000 \
          --resumers 2 --stuck 1 --gifts-per-second 2 --request-ms 60000 --window-ms 60000 \
          --tolerate late,stuck --slo-deliver-ms 60000 --slo-join-ms 60000 --ops http://{2}",
-        private.public,
+        private.0.public,
         private.file("ca.pem"),
-        private.ops,
+        private.0.ops,
     );
     let (output, report) = private.run(&flags);
     let (said, complaints) = texts(&output);
     assert_eq!(output.status.code(), Some(0), "{said}\n{complaints}");
-    assert!(said.contains(&format!("wss://{}", private.public)), "{said}");
+    assert!(said.contains(&format!("wss://{}", private.0.public)), "{said}");
     // Two streams: 20 comments and 2 gifts a second, for 2 s.
     assert_eq!((&report["posts"]["offered"], &report["posts"]["acked"]), (&88.into(), &88.into()));
     assert!(report["counts"]["resumed"].as_u64().unwrap() >= 6, "{report}");
     assert!(report["meta"]["pods"][0].as_str().unwrap().starts_with("private "), "{report}");
-    let metrics = crate::local::get(&private.ops, "/metrics");
+    let metrics = get(private.0.ops, "/metrics");
     let mut acked = metrics.lines().filter(|line| line.starts_with("fanfare_posts_total{"));
     let acked = acked.find(|line| line.contains(r#"outcome="acked""#)).unwrap();
     assert!(acked.ends_with(" 88"), "the pod itself took them: {acked}");
@@ -140,8 +80,8 @@ fn a_scenario_over_tls_passes_its_checks() {
 /// Several processes share the roots, and a large frame takes several records.
 #[test]
 fn processes_of_the_tester_speak_tls_too() {
-    let private = Private::new("processes");
-    let flags = format!("--url wss://{} --ca {} {SHAPE}", private.public, private.file("ca.pem"));
+    let private = Private::new();
+    let flags = format!("--url wss://{} --ca {} {SHAPE}", private.0.public, private.file("ca.pem"));
     let slow = "--processes 2 --window-ms 60000 --slo-deliver-ms 60000 --slo-join-ms 60000";
     let (output, report) = private.run(&format!("{flags} {slow}"));
     assert_eq!(output.status.code(), Some(0), "{:?}", texts(&output));
@@ -151,18 +91,19 @@ fn processes_of_the_tester_speak_tls_too() {
 /// What is signed by a stranger, or for somebody else, is not trusted: nothing is measured, and the flag is named.
 #[test]
 fn a_server_that_is_not_trusted_is_not_measured() {
-    let private = Private::new("stranger");
-    let other_name = private.public.replace("127.0.0.1", "localhost");
-    let port = private.public.rsplit_once(':').unwrap().1;
+    let private = Private::new();
+    let public = private.0.public.to_string();
+    let other_name = public.replace("127.0.0.1", "localhost");
+    let port = private.0.public.port();
     for (url, ca, why) in [
         (
-            &private.public,
+            &public,
             "stranger.pem",
             "the server's certificate is not trusted: give its authority's with --ca FILE",
         ),
         (&other_name, "ca.pem", "the server's certificate is for another name than the URL's host"),
         (&format!("127.0.0.2:{port}"), "ca.pem", "connect: connection refused"),
-        (&private.ops, "ca.pem", "the server does not speak TLS: is its URL ws://?"),
+        (&private.0.ops.to_string(), "ca.pem", "the server does not speak TLS: is its URL ws://?"),
     ] {
         let (output, report) = private.run(&format!("--url wss://{url} --ca {} {SHAPE}", private.file(ca)));
         let (said, _) = texts(&output);
@@ -176,12 +117,12 @@ fn a_server_that_is_not_trusted_is_not_measured() {
 /// REST posts check the certificate as viewers do.
 #[test]
 fn rest_posts_to_a_server_that_is_not_trusted_are_explained() {
-    let private = Private::new("rest");
+    let private = Private::new();
     let flags =
         "--viewers 0 --rest --rate 20 --seconds 0.5 --idle-ms 10 --window-ms 300 --rest-connections 2";
     let (output, report) = private.run(&format!(
         "--url https://{} --ca {} {flags}",
-        private.public,
+        private.0.public,
         private.file("stranger.pem")
     ));
     let (said, _) = texts(&output);
@@ -193,15 +134,15 @@ fn rest_posts_to_a_server_that_is_not_trusted_are_explained() {
 /// Without `--ca` the system's authorities are trusted, where OpenSSL's variables say that they are.
 #[test]
 fn without_the_flag_the_authorities_of_the_system_are_trusted() {
-    let private = Private::new("system");
+    let private = Private::new();
     for (trusted, code) in [("ca.pem", 0), ("stranger.pem", 1)] {
         let lenient = "--window-ms 60000 --slo-deliver-ms 60000 --slo-join-ms 60000";
-        let mut command = private.command(&format!("--url wss://{} {SHAPE} {lenient}", private.public));
+        let mut command = private.command(&format!("--url wss://{} {SHAPE} {lenient}", private.0.public));
         let output =
             command.env("SSL_CERT_FILE", private.file(trusted)).env_remove("SSL_CERT_DIR").output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{trusted}: {:?}", texts(&output));
     }
-    let mut command = private.command(&format!("--url wss://{} {SHAPE}", private.public));
+    let mut command = private.command(&format!("--url wss://{} {SHAPE}", private.0.public));
     let none = command.env("SSL_CERT_FILE", "/nowhere").env_remove("SSL_CERT_DIR").output().unwrap();
     assert_eq!(none.status.code(), Some(2), "{:?}", texts(&none));
     assert!(texts(&none).1.contains("give one with --ca FILE"), "{:?}", texts(&none));
