@@ -341,7 +341,7 @@ fn modules_are_laid_out_in_one_way() {
         if has_folder {
             faults.push(format!("{path} is to be {folder}mod.rs"));
         }
-        if code.contains("#[path") && !path.contains("tests/") {
+        if code.contains("#[path") {
             faults.push(format!("{path} declares a module that lies elsewhere"));
         }
     }
