@@ -333,16 +333,17 @@ fn a_type_name_stands_once() {
 /// A module with children is `x/mod.rs`, and a file lies where its module is declared, so that it is found by its name.
 #[test]
 fn modules_are_laid_out_in_one_way() {
-    let sources = sources();
     let mut faults = Vec::new();
-    for Source { path, code, .. } in &sources {
-        let folder = format!("{}/", path.trim_end_matches(".rs"));
-        let has_folder = sources.iter().any(|other| other.path.starts_with(&folder));
-        if has_folder {
-            faults.push(format!("{path} is to be {folder}mod.rs"));
-        }
-        if code.contains("#[path") {
-            faults.push(format!("{path} declares a module that lies elsewhere"));
+    for sources in [sources(), testers_sources(), sources_in("testkit/src")] {
+        for Source { path, code, .. } in &sources {
+            let folder = format!("{}/", path.trim_end_matches(".rs"));
+            let has_folder = sources.iter().any(|other| other.path.starts_with(&folder));
+            if has_folder {
+                faults.push(format!("{path} is to be {folder}mod.rs"));
+            }
+            if code.contains("#[path") {
+                faults.push(format!("{path} declares a module that lies elsewhere"));
+            }
         }
     }
     none(&faults);
