@@ -292,7 +292,7 @@ impl<'a> Session<'a> {
         match self.keepalive.beat(now, full_since.is_some(), || self.wire.take_heard()) {
             KeepaliveAction::Wait => {}
             KeepaliveAction::Ping(number) => {
-                self.keepalive.pinged(now, self.joining.seat.push_counted(&protocol::ping(number)))
+                self.keepalive.pinged(now, self.joining.seat.push_counted(&protocol::ping(number)));
             }
             KeepaliveAction::Limit(bytes) => self.joining.seat.limit(Some(bytes)),
             KeepaliveAction::Dead => return Some(Close::NoPong),

@@ -58,7 +58,7 @@ async fn a_hot_pod_is_unready_keeps_its_viewers_and_is_ready_again() {
     let mut stays = Join::new(&pod, &stream).open().await;
     until_ready(&pod, true).await;
     let heater = Heater::on(&pod);
-    let hot = until_ready(&pod, false).await;
+    let hot = stays.while_reading(until_ready(&pod, false)).await;
     assert_eq!((&hot["reasons"], &hot["hot"]), (&vec!["cpu"].into(), &true.into()));
     assert!(hot["cpu"].as_f64().is_some_and(|cpu| cpu > 0.08), "{hot}");
     assert_eq!(pod.probe("/live").await.status, 200);
@@ -66,13 +66,13 @@ async fn a_hot_pod_is_unready_keeps_its_viewers_and_is_ready_again() {
 
     let refusal =
         eventually("a refusal", PATIENCE, async || Join::new(&pod, &stream).attempt().await.err().flatten());
-    let refusal = refusal.await;
+    let refusal = stays.while_reading(refusal).await;
     assert!(refusal.status == 503 && refusal.retry_after_s.is_some_and(|wait| (5..=15).contains(&wait)));
     let late = eventually("the trickle", PATIENCE, async || Join::new(&pod, &stream).try_open().await);
-    let _late = late.await;
+    let _late = stays.while_reading(late).await;
 
     drop(heater);
-    let cool = until_ready(&pod, true).await;
+    let cool = stays.while_reading(until_ready(&pod, true)).await;
     assert_eq!((&cool["reasons"], &cool["hot"]), (&Vec::<u8>::new().into(), &false.into()));
     stays.say("cool again").await;
     stays.comments(2).await;

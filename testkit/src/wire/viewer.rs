@@ -291,6 +291,17 @@ impl Viewer {
         self.log.push(Frame { json, bytes });
     }
 
+    /// Reads, and so answers pings, until the work is done.
+    pub async fn while_reading<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                read = self.try_read(Duration::from_secs(1)) => if read == Some(false) { return work.await },
+            }
+        }
+    }
+
     /// Reads until the log is as wanted.
     pub async fn until(&mut self, what: &str, wanted: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
