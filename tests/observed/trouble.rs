@@ -12,12 +12,13 @@ use crate::NEVER_HOT;
 /// How long an alert may take to fire or to end, its window included.
 const SOON: Duration = Duration::from_secs(40);
 
-/// Two pods, blue and green, which reach one Redis under names of their own; a pod with room for one viewer; and the
-/// Prometheus that scrapes them.
+/// Two pods, blue and green, and a second green one without viewers, which reach one Redis under names of their own; a pod
+/// with room for one viewer; and the Prometheus that scrapes them.
 struct Scene {
     prometheus: Prometheus,
     blue: Pod,
     green: Pod,
+    spare: Pod,
     full: Pod,
     redis: RedisServer,
 }
@@ -33,23 +34,25 @@ fn burning(alert: &str) -> String {
 impl Scene {
     async fn open() -> Self {
         let redis = RedisServer::start();
-        for user in ["blue", "green"] {
+        for user in ["blue", "green", "spare"] {
             redis.cli(&["ACL", "SETUSER", user, "on", ">secret", "~*", "&*", "+@all"]);
         }
-        let [blue, green] = ["blue", "green"].map(|track| {
-            let shards = format!("a={}", redis.url_of(track, "secret"));
-            let settings =
-                [("FANFARE_SHARDS", shards.as_str()), ("FANFARE_POD", track), ("FANFARE_TRACK", track)];
-            // A short history, so that a hole can be too old; a long leaving, so that it can be seen.
-            let more =
-                [("FANFARE_HISTORY_COMMENTS", "10"), ("FANFARE_SETTLE", "5s"), ("FANFARE_DRAIN", "1s")];
-            Pod::start(&[&settings[..], &more, &[NEVER_HOT]].concat())
-        });
-        blue.ready().await;
-        green.ready().await;
+        let [blue, green, spare] =
+            [("blue", "blue"), ("green", "green"), ("spare", "green")].map(|(pod, track)| {
+                let shards = format!("a={}", redis.url_of(pod, "secret"));
+                let settings =
+                    [("FANFARE_SHARDS", shards.as_str()), ("FANFARE_POD", pod), ("FANFARE_TRACK", track)];
+                // A short history, so that a hole can be too old; a long leaving, so that it can be seen.
+                let more =
+                    [("FANFARE_HISTORY_COMMENTS", "10"), ("FANFARE_SETTLE", "5s"), ("FANFARE_DRAIN", "1s")];
+                Pod::start(&[&settings[..], &more, &[NEVER_HOT]].concat())
+            });
+        for pod in [&blue, &green, &spare] {
+            pod.ready().await;
+        }
         let full = Pod::start(&[("FANFARE_TRACK", "full"), ("FANFARE_MAX_VIEWERS", "1"), NEVER_HOT]);
-        let prometheus = Prometheus::start(&[&blue, &green, &full]).await;
-        Self { prometheus, blue, green, full, redis }
+        let prometheus = Prometheus::start(&[&blue, &green, &spare, &full]).await;
+        Self { prometheus, blue, green, spare, full, redis }
     }
 
     async fn fires(&self, alert: &str) {
@@ -81,14 +84,14 @@ impl Scene {
 
     /// Nothing is missed while a pod is stopped but what its connection loses with it.
     async fn lose_more_than_the_history_holds(&self) {
-        let viewer = Join::new(&self.blue, "holed").open().await;
+        let mut viewer = Join::new(&self.blue, "holed").open().await;
         self.green.fill("holed", 1, "").await;
         self.blue.signal(Signal::Stop);
         self.green.fill("holed", 1_500, &"x".repeat(400)).await;
         self.redis.cli(&["CLIENT", "KILL", "USER", "blue"]);
         self.blue.signal(Signal::Cont);
-        self.fires("FanfareUnrepairedLoss").await;
-        drop(viewer);
+        // A viewer that does not read would be closed before the hole is found.
+        viewer.while_reading(self.fires("FanfareUnrepairedLoss")).await;
     }
 }
 
@@ -116,10 +119,11 @@ async fn every_alert_fires_in_its_trouble() {
     scene.ends("FanfareDeliveryBurn", &deliveries).await;
     scene.ends("FanfarePostBurn", &burning("FanfarePostBurn")).await;
 
-    scene.redis.cli(&["ACL", "SETUSER", "green", "off"]);
-    scene.redis.cli(&["CLIENT", "KILL", "USER", "green"]);
+    // The other pod of its track hears the shard.
+    scene.redis.cli(&["ACL", "SETUSER", "spare", "off"]);
+    scene.redis.cli(&["CLIENT", "KILL", "USER", "spare"]);
     scene.fires("FanfareShardDeafOnPod").await;
-    scene.redis.cli(&["ACL", "SETUSER", "green", "on"]);
+    scene.redis.cli(&["ACL", "SETUSER", "spare", "on"]);
     scene.ends("FanfareShardDeafOnPod", &firing("FanfareShardDeafOnPod")).await;
 
     scene.lose_more_than_the_history_holds().await;
@@ -150,6 +154,7 @@ async fn every_alert_fires_in_its_trouble() {
     let gone = "absent(fanfare:pods:alive{fanfare_track=\"blue\"})";
     prometheus.answers("blue is gone", gone, SOON).await;
     scene.green.signal(Signal::Kill);
+    scene.spare.signal(Signal::Kill);
     scene.fires("FanfareTrackDown").await;
     scene.fires("FanfarePodDown").await;
     let of_blue = "ALERTS{alertname=~\"FanfareNoPodReady|FanfareTrackDown\", fanfare_track=\"blue\", alertstate=\"firing\"}";
