@@ -14,7 +14,7 @@ export CARGO_INCREMENTAL := 0
 # Most tests wait for servers and clocks: four at a time keep two processors busy.
 export RUST_TEST_THREADS ?= 4
 
-.PHONY: help run test tools lint unit docs operators verify chaos simulate bench coverage fuzz deny
+.PHONY: help run test quick tools lint unit docs operators verify chaos simulate bench coverage fuzz deny
 
 help: ## List the recipes
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -23,6 +23,13 @@ run: ## Serve on the embedded shard: the page at http://127.0.0.1:8080/
 	cargo run --release --locked
 
 test: tools lint docs unit ## Everything that a change must pass, in minutes
+
+# Incremental, and more tests at a time than processors: most of them wait.
+quick: export CARGO_INCREMENTAL = 1
+quick: export RUST_TEST_THREADS = 16
+quick: ## After a small edit: the unit tests, and what viewers and backends are promised on the embedded shard
+	cargo test --locked --lib
+	cargo test --locked --test suite -- embedded:: layers::
 
 tools: ## Install what the tests need from Debian (as root), or say how
 	@missing=; for pair in $(PACKAGES); do \

@@ -26,12 +26,12 @@
 //! | 2 | [`identity`] | who somebody is: tokens, keys, revocations |
 //! | 2 | [`limits`] | how often somebody may do something |
 //! | 1 | [`net`] | connections of any client: the accept loop, TLS, HTTP/1.1 and HTTP/2 |
-//! | 1 | [`domain`] | ids, comments, rules, rights, the desk |
+//! | 1 | [`domain`] | ids, comments, rules, rights, posting |
 //!
 //! Closets that all may import and that import no room: [`telemetry`], [`readiness`], [`tasks`],
 //! [`release`].
 //!
-//! Two seams keep the staircase from becoming a circle: [`domain::Publish`], which the desk calls and `shards`
+//! Two seams keep the staircase from becoming a circle: [`domain::Publish`], which `posting` calls and `shards`
 //! implements, and [`hub::Nudge`], by which the hub asks `shards` to look at a stream again.
 
 #![forbid(unsafe_code)]

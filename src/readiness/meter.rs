@@ -32,12 +32,12 @@ pub struct Reading {
 /// Makes readings of counters that only grow.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
-    marks: VecDeque<Counters>,
+    marks: VecDeque<LoadCounters>,
 }
 
 /// The counters at a moment.
 #[derive(Debug, Clone, Copy)]
-struct Counters {
+struct LoadCounters {
     at: Instant,
     cpu_time: Duration,
     /// Seconds of the whole quota used so far: a quota that changes counts from then on only.
@@ -51,7 +51,7 @@ impl Meter {
         let used_s = self.marks.back().map_or(0.0, |last| {
             last.used_s + cpu_time.saturating_sub(last.cpu_time).as_secs_f64() / limits.processors
         });
-        let now = Counters { at, cpu_time, used_s, throttled: limits.throttled };
+        let now = LoadCounters { at, cpu_time, used_s, throttled: limits.throttled };
         self.marks.push_back(now);
         // The first mark stays as old as the window.
         while self.marks.get(1).is_some_and(|next| at.saturating_duration_since(next.at) >= WINDOW) {

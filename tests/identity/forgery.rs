@@ -24,7 +24,7 @@ const VARIABLE: &str = "FANFARE_TEST_INPUTS";
 /// A post, as a shard would get it.
 type Sheet = (StreamId, Comment, Option<IdempotencyKey>);
 
-/// Where the desk's posts end.
+/// The end of what was posted.
 #[derive(Clone, Default)]
 struct Tray(Arc<Mutex<Vec<Sheet>>>);
 
@@ -182,7 +182,7 @@ fn g13_no_input_of_a_viewer_yields_another_kind_author_or_stream() {
         StreamPatterns::parse(&["cinema"]).unwrap(),
     ];
     let tray = Tray::default();
-    let desk = Posting::new(tray.clone(), Sli::default());
+    let posting = Posting::new(tray.clone(), Sli::default());
     let (mut tried, mut posted) = (0, 0);
     for number in 0..inputs {
         let (rights, scope) = (forger.of(&rights), forger.0.random_range(0..scopes.len()));
@@ -191,7 +191,7 @@ fn g13_no_input_of_a_viewer_yields_another_kind_author_or_stream() {
         let (input, draft) = forger.input();
         let Some(draft) = draft else { continue };
         tried += 1;
-        let answer = desk.post(Poster::Viewer(&viewer), &stream, draft).now_or_never().unwrap();
+        let answer = posting.post(Poster::Viewer(&viewer), &stream, draft).now_or_never().unwrap();
         let sheets = std::mem::take(&mut *tray.0.lock().unwrap());
         let told = format!("input {number} of seed {seed}: {input}");
         assert_eq!(sheets.len(), usize::from(answer.is_ok()), "{told}");

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::pending_users::PendingUsers;
 use crate::{
     domain::StreamId,
-    shards::backend::types::{Count, Counted, Unavailable},
+    shards::backend::types::{AudienceCount, Counted, Unavailable},
 };
 
 /// How often a round is made; a pod that is silent for six of them does not count any more.
@@ -62,7 +62,7 @@ struct Parked {
 /// A call to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::shards) struct Call {
-    pub(in crate::shards) counts: Vec<Count>,
+    pub(in crate::shards) counts: Vec<AudienceCount>,
     pub(in crate::shards) keeps: bool,
     /// Whether it was made out of turn.
     is_extra: bool,
@@ -168,9 +168,9 @@ impl AudienceSync {
         calls
     }
 
-    fn count(&self, stream: StreamId, users: usize, viewers: impl Fn(&StreamId) -> u64) -> Count {
+    fn count(&self, stream: StreamId, users: usize, viewers: impl Fn(&StreamId) -> u64) -> AudienceCount {
         let (viewers, users) = (viewers(&stream), self.pending_users.take(&stream, users));
-        Count { stream, viewers, users }
+        AudienceCount { stream, viewers, users }
     }
 
     /// Takes note of what became of a call. Returns how many watch its streams elsewhere, where that is known.
@@ -197,7 +197,7 @@ impl AudienceSync {
                 if is_new || may_be_new {
                     self.settled_at = Some(now + SETTLES);
                 }
-                for Count { stream, viewers, .. } in &call.counts {
+                for AudienceCount { stream, viewers, .. } in &call.counts {
                     match viewers {
                         0 => self.told.remove(stream),
                         _ => self.told.insert(stream.clone(), *viewers),
@@ -221,7 +221,7 @@ impl AudienceSync {
     }
 
     fn give_back(&mut self, call: Call) {
-        for Count { stream, users, .. } in call.counts {
+        for AudienceCount { stream, users, .. } in call.counts {
             self.pending_users.note(&stream, &users);
             self.due.insert(stream);
         }

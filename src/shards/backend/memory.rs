@@ -16,8 +16,8 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{
     cardinality::Cardinality,
     types::{
-        Audience, ConnectionId, Count, Counted, Event, Events, HistorySlice, KindCounts, MOST_REVOCATIONS,
-        Post, Revocation, SliceRange,
+        Audience, AudienceCount, ConnectionId, Counted, Event, Events, HistorySlice, KindCounts,
+        MOST_REVOCATIONS, Post, Revocation, SliceRange,
     },
 };
 use crate::{
@@ -168,10 +168,10 @@ impl Embedded {
         CONNECTION
     }
 
-    pub(in crate::shards) fn count(&self, counts: &[Count]) -> Counted {
+    pub(in crate::shards) fn count(&self, counts: &[AudienceCount]) -> Counted {
         let now = Instant::now();
         let mut store = self.0.store.lock();
-        for Count { stream, viewers, users } in counts {
+        for AudienceCount { stream, viewers, users } in counts {
             let record = store.record(stream, Epoch::random(), &self.0.keep, now);
             let before = record.bytes;
             record.note(*viewers, users);

@@ -16,7 +16,7 @@ use self::{
     memory::Embedded,
     redis::{Link, LinkHealth},
     types::{
-        Audience, ConnectionId, Count, Counted, Health, HistorySlice, KindCounts, Post, Revocation,
+        Audience, AudienceCount, ConnectionId, Counted, Health, HistorySlice, KindCounts, Post, Revocation,
         SliceRange, Unavailable,
     },
 };
@@ -114,7 +114,7 @@ impl Shard {
     /// Tells who watches on this pod; answers who does elsewhere. `keeps` renews what is remembered of the streams.
     pub(in crate::shards) async fn count(
         &self,
-        counts: &[Count],
+        counts: &[AudienceCount],
         keeps: bool,
     ) -> Result<Counted, Unavailable> {
         match self {

@@ -114,7 +114,7 @@ impl KindCounts {
 
 /// Who watches a stream on this pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::shards) struct Count {
+pub(in crate::shards) struct AudienceCount {
     /// The stream.
     pub(in crate::shards) stream: StreamId,
     /// How many watch it here.

@@ -8,7 +8,7 @@ use crate::{
     domain::{Accepted, PublishError, StreamId},
     shards::backend::{
         memory::{Embedded, Keep},
-        types::{Count, Counted, Event, Events, Post},
+        types::{AudienceCount, Counted, Event, Events, Post},
     },
 };
 
@@ -85,10 +85,10 @@ impl SimulatedShard {
     }
 
     /// Counts a pod's viewers; returns the answer, and what other pods are told.
-    pub(super) fn count(&mut self, pod: usize, told: &[Count]) -> (Counted, Vec<Told>) {
+    pub(super) fn count(&mut self, pod: usize, told: &[AudienceCount]) -> (Counted, Vec<Told>) {
         let is_new = !self.counts.contains_key(&pod);
         let of_pod = self.counts.entry(pod).or_default();
-        for Count { stream, viewers, .. } in told {
+        for AudienceCount { stream, viewers, .. } in told {
             of_pod.insert(stream.clone(), *viewers);
         }
         let elsewhere = told.iter().map(|count| self.elsewhere(pod, &count.stream)).collect();

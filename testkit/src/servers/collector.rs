@@ -107,10 +107,10 @@ impl Collector {
         let address = listener.local_addr().unwrap();
         let taken = Arc::new(Mutex::new(Taken::default()));
         let answers = Arc::new(Semaphore::new(0));
-        let desk = Posting { otlp, manner, taken: Arc::clone(&taken), answers: Arc::clone(&answers) };
+        let receiver = Receiver { otlp, manner, taken: Arc::clone(&taken), answers: Arc::clone(&answers) };
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(desk.accept(listener));
+            runtime.block_on(receiver.accept(listener));
         });
         Self { address, taken, answers }
     }
@@ -127,7 +127,7 @@ impl Collector {
 }
 
 #[derive(Clone)]
-struct Posting {
+struct Receiver {
     otlp: Otlp,
     manner: Manner,
     taken: Arc<Mutex<Taken>>,
@@ -135,7 +135,7 @@ struct Posting {
     answers: Arc<Semaphore>,
 }
 
-impl Posting {
+impl Receiver {
     async fn accept(self, listener: std::net::TcpListener) {
         let (listener, mut serving) = (TcpListener::from_std(listener).unwrap(), JoinSet::new());
         let mut held = Vec::new();
@@ -163,8 +163,8 @@ impl Posting {
     async fn serve(self, socket: TcpStream) {
         let (io, otlp) = (TokioIo::new(socket), self.otlp);
         let service = service_fn(move |request| {
-            let desk = self.clone();
-            async move { Ok::<_, Infallible>(desk.answer(request).await) }
+            let receiver = self.clone();
+            async move { Ok::<_, Infallible>(receiver.answer(request).await) }
         });
         // A pod that goes away in the middle of a request is no fault of the collector.
         let _ = match otlp {

@@ -18,8 +18,8 @@ use crate::{
     domain::{Accepted, Epoch, Kind, Position, PublishError, StreamId},
     readiness::{FleetView, Heartbeat, LeaseRequest},
     shards::backend::types::{
-        Audience, ConnectionId, Count, Counted, HistorySlice, KindCounts, MOST_REVOCATIONS, Post, Revocation,
-        Seen, SliceRange, Unavailable,
+        Audience, AudienceCount, ConnectionId, Counted, HistorySlice, KindCounts, MOST_REVOCATIONS, Post,
+        Revocation, Seen, SliceRange, Unavailable,
     },
 };
 
@@ -158,7 +158,7 @@ impl Link {
     /// [`Unavailable`]: the counts may or may not have been taken.
     pub(in crate::shards) async fn count(
         &self,
-        counts: &[Count],
+        counts: &[AudienceCount],
         keeps: bool,
     ) -> Result<Counted, Unavailable> {
         let Inner { reading, member, history_ttl_ms, .. } = &*self.0;
@@ -166,7 +166,7 @@ impl Link {
         let args = || {
             let mut args: Vec<Value> =
                 vec![member.as_str().into(), (*history_ttl_ms).into(), i64::from(keeps).into()];
-            for Count { stream, viewers, users } in counts {
+            for AudienceCount { stream, viewers, users } in counts {
                 let users: Vec<String> = users.iter().map(|user| format!("{user:016x}")).collect();
                 args.extend([stream.as_str().into(), viewers.to_string().into(), users.join(" ").into()]);
             }

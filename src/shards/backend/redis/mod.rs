@@ -1,6 +1,6 @@
 //! The link to one shard: a Redis, seen through three connections, so that a slow read never delays a post.
 //!
-//! Only this file and those beside it in `link/` know fred, and only `deploy/redis/fanfare.lua` knows the keys.
+//! Only the files of this folder know fred, and only `deploy/redis/fanfare.lua` knows the keys.
 //! Everything is bounded: commands that wait for the socket (4,096), messages that wait to be routed (16,384), events
 //! that wait for the keeper (16,384, about 10 MiB with small comments). What overflows is refused, or lost and told.
 

@@ -8,8 +8,8 @@ struct Pods {
     server: RedisServer,
 }
 
-fn count(name: &str, viewers: u64, users: &[u64]) -> Count {
-    Count { stream: stream(name), viewers, users: users.to_vec() }
+fn count(name: &str, viewers: u64, users: &[u64]) -> AudienceCount {
+    AudienceCount { stream: stream(name), viewers, users: users.to_vec() }
 }
 
 impl Pods {
@@ -34,7 +34,7 @@ impl Pods {
     }
 
     /// Counts that must be taken; how many watch each stream elsewhere.
-    async fn tell(&self, pod: usize, counts: &[Count]) -> Vec<u64> {
+    async fn tell(&self, pod: usize, counts: &[AudienceCount]) -> Vec<u64> {
         self.tick();
         loop {
             match self.pods[pod].link.count(counts, false).await.unwrap() {

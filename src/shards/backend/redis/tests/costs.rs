@@ -42,8 +42,8 @@ async fn cost<F: Future>(server: &RedisServer, mut act: impl FnMut(u64) -> F) ->
     calls(server).into_iter().filter_map(word).collect::<Vec<_>>().join(", ")
 }
 
-fn count(name: &str, viewers: u64, users: &[u64]) -> Count {
-    Count { stream: stream(name), viewers, users: users.to_vec() }
+fn count(name: &str, viewers: u64, users: &[u64]) -> AudienceCount {
+    AudienceCount { stream: stream(name), viewers, users: users.to_vec() }
 }
 
 /// Issue 9: posting and reading cost what the document says.
@@ -89,7 +89,7 @@ async fn beat(kept: &Kept, number: u64) {
 }
 
 /// Counts on two pods, until the peaks of both are confirmed.
-async fn count_until_confirmed(server: &RedisServer, links: [&Link; 2], counts: &[Count]) {
+async fn count_until_confirmed(server: &RedisServer, links: [&Link; 2], counts: &[AudienceCount]) {
     for link in links {
         link.count(counts, false).await.unwrap();
     }

@@ -128,7 +128,7 @@ async fn the_users_that_we_ship_can_do_what_they_must_and_no_more() {
     let beat = fleet::heartbeat(1, 0.5, LeaseRequest::Leave);
     assert_eq!(kept.link.beat(&beat, 1).await.unwrap().pods, 1);
     kept.link.beat(&fleet::heartbeat(1, 0.5, LeaseRequest::Gone), 1).await.unwrap();
-    let count = |viewers| Count { stream: stream.clone(), viewers, users: vec![1, 2] };
+    let count = |viewers| AudienceCount { stream: stream.clone(), viewers, users: vec![1, 2] };
     for counts in [[count(2)], [count(0)], [count(1)]] {
         kept.link.count(&counts, true).await.unwrap();
     }

@@ -26,7 +26,7 @@ async fn reading_goes_on(
     for body in ["one", "two", "three"] {
         kept.post(&known, body).await;
     }
-    let counts = [Count { stream: known.clone(), viewers: 2, users: vec![1, 2] }];
+    let counts = [AudienceCount { stream: known.clone(), viewers: 2, users: vec![1, 2] }];
     kept.link.count(&counts, true).await.unwrap();
     let before = (kept.all(&known).await, kept.link.audience(&known).await.unwrap());
     break_it(&mut server).await;
