@@ -9,6 +9,7 @@
 //! what stands above the file, and nothing takes from them. A method of a value is no name of a file and is not seen.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     iter::Peekable,
 };
@@ -55,6 +56,8 @@ enum After {
 #[derive(Default)]
 pub(super) struct Crate {
     modules: HashMap<Path, Module>,
+    /// The names that were looked up, by module, name and whether the name ends its path.
+    known: RefCell<HashMap<(Path, String, bool), Option<Target>>>,
 }
 
 /// Each file with the files that it takes from, and by which path it does so.
@@ -62,8 +65,6 @@ pub(super) type Edges = BTreeMap<String, BTreeMap<String, String>>;
 
 const TYPES: [&str; 5] = ["struct", "enum", "union", "trait", "type"];
 const OTHER_ITEMS: [&str; 4] = ["const", "static", "fn", "macro_rules"];
-/// More steps have only paths that lead back to themselves.
-const STEPS: usize = 32;
 
 impl Crate {
     /// Reads a file by its path below `src`.
@@ -130,19 +131,18 @@ impl Crate {
     }
 
     /// What a path in a module leads to; `None` outside of this crate.
-    fn resolve(&self, from: &Path, path: &[String], steps: usize) -> Option<Target> {
-        let steps = steps.checked_sub(1)?;
+    fn resolve(&self, from: &Path, path: &[String]) -> Option<Target> {
         let (first, rest) = path.split_first()?;
         let start = match first.as_str() {
             "crate" | "fanfare" => Target::Module(Path::new()),
             "self" => Target::Module(from.clone()),
             "super" => Target::Module(from[..from.len().saturating_sub(1)].to_vec()),
-            _ => self.named(from, first, rest.is_empty(), steps)?,
+            _ => self.named(from, first, rest.is_empty())?,
         };
-        self.follow(start, rest, steps)
+        self.follow(start, rest)
     }
 
-    fn follow(&self, start: Target, rest: &[String], steps: usize) -> Option<Target> {
+    fn follow(&self, start: Target, rest: &[String]) -> Option<Target> {
         let mut target = start;
         for (at, name) in rest.iter().enumerate() {
             let Target::Module(module) = &target else { break };
@@ -151,7 +151,7 @@ impl Crate {
                 "self" => target,
                 _ => {
                     let file = || Target::Item(self.modules[module].file.clone());
-                    self.named(module, name, at + 1 == rest.len(), steps).unwrap_or_else(file)
+                    self.named(module, name, at + 1 == rest.len()).unwrap_or_else(file)
                 }
             };
         }
@@ -160,8 +160,19 @@ impl Crate {
 
     /// What a name is in a module: a child, something of its own, or an import. At the end of a path it is the child
     /// only if it is nothing else: a function may have a module's name.
-    fn named(&self, module: &Path, name: &str, is_last: bool, steps: usize) -> Option<Target> {
-        let steps = steps.checked_sub(1)?;
+    fn named(&self, module: &Path, name: &str, is_last: bool) -> Option<Target> {
+        let key = (module.clone(), name.to_owned(), is_last);
+        if let Some(known) = self.known.borrow().get(&key) {
+            return known.clone();
+        }
+        // A name that leads back to itself leads nowhere.
+        self.known.borrow_mut().insert(key.clone(), None);
+        let found = self.look_up(module, name, is_last);
+        self.known.borrow_mut().insert(key, found.clone());
+        found
+    }
+
+    fn look_up(&self, module: &Path, name: &str, is_last: bool) -> Option<Target> {
         let child = [&module[..], &[name.to_owned()]].concat();
         let child = self.modules.contains_key(&child).then_some(Target::Module(child));
         if child.is_some() && !is_last {
@@ -173,7 +184,7 @@ impl Crate {
         }
         let import = found.uses.iter().find(|import| import.name.as_deref() == Some(name));
         if let Some(import) = import {
-            return self.resolve(module, &import.path, steps);
+            return self.resolve(module, &import.path);
         }
         // What begins with another name is of another crate; to look that up in all of them would take for ever.
         let is_near = |first: &String| {
@@ -185,9 +196,8 @@ impl Crate {
             .iter()
             .filter(|import| import.name.is_none() && import.path.first().is_some_and(is_near));
         child.or_else(|| {
-            all.filter_map(|import| self.resolve(module, &import.path, steps)).find_map(|target| match target
-            {
-                Target::Module(other) => self.named(&other, name, is_last, steps),
+            all.filter_map(|import| self.resolve(module, &import.path)).find_map(|target| match target {
+                Target::Module(other) => self.named(&other, name, is_last),
                 Target::Item(_) => None,
             })
         })
@@ -199,7 +209,7 @@ impl Crate {
         for (path, module) in &self.modules {
             let mut taken: Vec<(&[String], Option<Target>)> = Vec::new();
             for import in module.uses.iter().filter(|import| !import.is_export) {
-                let target = self.resolve(path, &import.path, STEPS).map(|target| match target {
+                let target = self.resolve(path, &import.path).map(|target| match target {
                     Target::Module(other) if import.name.is_none() => {
                         Target::Item(self.modules[&other].file.clone())
                     }
@@ -207,7 +217,7 @@ impl Crate {
                 });
                 taken.push((&import.path, target));
             }
-            taken.extend(module.paths.iter().map(|taken| (&taken[..], self.resolve(path, taken, STEPS))));
+            taken.extend(module.paths.iter().map(|taken| (&taken[..], self.resolve(path, taken))));
             for (by, target) in taken {
                 if let Some(Target::Item(file)) = target.filter(|_| !module.file.is_empty())
                     && file != module.file
