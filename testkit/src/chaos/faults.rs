@@ -1,4 +1,4 @@
-//! The kinds of faults, one line each in [`Kind::strike`].
+//! The kinds of faults, one line each in [`Fault::strike`].
 
 use std::time::{Duration, Instant};
 
