@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use testkit::{Hitch, Relay, Way};
+use testkit::{Direction, Fault, Relay};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy, split},
     net::{TcpListener, TcpStream},
@@ -45,8 +45,8 @@ async fn hear(socket: &mut TcpStream, count: usize) -> Vec<u8> {
 #[tokio::test]
 async fn a_delay_is_at_least_what_it_says() {
     let (relay, mut socket, _tasks) = echo().await;
-    relay.hitch(Way::ToServer, Hitch::Delay(MOMENT));
-    relay.hitch(Way::ToClient, Hitch::Delay(MOMENT));
+    relay.inject(Direction::ToServer, Fault::Delay(MOMENT));
+    relay.inject(Direction::ToClient, Fault::Delay(MOMENT));
     let begun = Instant::now();
     say(&mut socket, b"slow").await;
     assert_eq!(hear(&mut socket, 4).await, b"slow");
@@ -55,11 +55,11 @@ async fn a_delay_is_at_least_what_it_says() {
 
 #[tokio::test]
 async fn a_stall_holds_everything_and_loses_nothing() {
-    for way in [Way::ToServer, Way::ToClient] {
+    for direction in [Direction::ToServer, Direction::ToClient] {
         let (relay, mut socket, _tasks) = echo().await;
-        relay.hitch(way, Hitch::Stall);
+        relay.inject(direction, Fault::Stall);
         say(&mut socket, b"held").await;
-        assert!(timeout(MOMENT, hear(&mut socket, 4)).await.is_err(), "{way:?}");
+        assert!(timeout(MOMENT, hear(&mut socket, 4)).await.is_err(), "{direction:?}");
         relay.clear();
         assert_eq!(hear(&mut socket, 4).await, b"held");
     }
@@ -68,7 +68,7 @@ async fn a_stall_holds_everything_and_loses_nothing() {
 #[tokio::test]
 async fn a_rate_is_kept() {
     let (relay, mut socket, _tasks) = echo().await;
-    relay.hitch(Way::ToClient, Hitch::Rate(1_000));
+    relay.inject(Direction::ToClient, Fault::Rate(1_000));
     let begun = Instant::now();
     say(&mut socket, &[b'x'; 500]).await;
     assert_eq!(hear(&mut socket, 500).await.len(), 500);
@@ -78,7 +78,7 @@ async fn a_rate_is_kept() {
 #[tokio::test]
 async fn a_cut_is_at_the_byte_and_again_on_the_next_connection() {
     let (relay, mut socket, _tasks) = echo().await;
-    relay.hitch(Way::ToClient, Hitch::CutAfter(3));
+    relay.inject(Direction::ToClient, Fault::CutAfter(3));
     say(&mut socket, b"seven..").await;
     assert_eq!(hear(&mut socket, 7).await, b"sev");
     let mut next = TcpStream::connect(relay.address).await.unwrap();
@@ -89,11 +89,11 @@ async fn a_cut_is_at_the_byte_and_again_on_the_next_connection() {
 #[tokio::test]
 async fn a_half_close_ends_one_direction_only() {
     let (relay, mut socket, _tasks) = echo().await;
-    relay.hitch(Way::ToServer, Hitch::Stall);
+    relay.inject(Direction::ToServer, Fault::Stall);
     say(&mut socket, b"on its way").await;
-    relay.hitch(Way::ToClient, Hitch::HalfClose);
+    relay.inject(Direction::ToClient, Fault::HalfClose);
     assert_eq!(hear(&mut socket, 1).await, b"", "the end is told");
-    relay.hitch(Way::ToServer, Hitch::None);
+    relay.inject(Direction::ToServer, Fault::None);
     say(&mut socket, b"and this is still taken").await;
 }
 

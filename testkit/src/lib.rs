@@ -37,7 +37,7 @@ pub use faketime::{clock_off_by, faketime};
 pub use files::TempFile;
 pub use issuer::{Issuer, Signs};
 pub use loads::{Crowd, Heater, Journey};
-pub use network::{Hitch, Hoard, Name, Relay, Silent, Way};
+pub use network::{Direction, Fault, Hoard, Name, Relay, Silent};
 pub use patience::{eventually, in_time};
 pub use program::{binary, root};
 pub use servers::{

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use testkit::{
-    Hitch, Join, PATIENCE, Pod, RedisServer, Relay, Way, contract::documents::elements, eventually, get,
-    post, request,
+    Direction, Fault, Join, PATIENCE, Pod, RedisServer, Relay, contract::documents::elements, eventually,
+    get, post, request,
 };
 
 use super::answers::comments;
@@ -31,7 +31,7 @@ pub(super) async fn dead_shard() {
 pub(super) async fn slow_shard() {
     let redis = RedisServer::start();
     let relay = Relay::to_port(redis.port()).await;
-    relay.hitch(Way::ToClient, Hitch::Delay(Duration::from_millis(100)));
+    relay.inject(Direction::ToClient, Fault::Delay(Duration::from_millis(100)));
     let pod = Pod::start(&[("FANFARE_SHARDS", &format!("slow=redis://{}", relay.address))]);
     eventually("the shard is up", PATIENCE, async || {
         let shard = &pod.ready().await["shards"]["slow"];

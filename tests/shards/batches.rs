@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testkit::{Hitch, Join, PATIENCE, Pod, RedisServer, Relay, Way, eventually, post, stream_for};
+use testkit::{Direction, Fault, Join, PATIENCE, Pod, RedisServer, Relay, eventually, post, stream_for};
 
 /// A pod, its shard, and the path between them.
 async fn shard_behind_a_relay() -> (Pod, Relay, RedisServer) {
@@ -39,7 +39,7 @@ async fn a_batch_of_500_to_one_stream_takes_few_round_trips() {
     let (pod, relay, redis) = shard_behind_a_relay().await;
     let stream = stream_for("far");
     let mut viewer = Join::new(&pod, &stream).open().await;
-    relay.hitch(Way::ToClient, Hitch::Delay(Duration::from_millis(20)));
+    relay.inject(Direction::ToClient, Fault::Delay(Duration::from_millis(20)));
     let line = |number: usize| json!({"stream": stream, "id": format!("n-{number}"), "kind": "comment", "body": number.to_string()});
     let batch: Vec<_> = (0..500).map(line).collect();
     redis.cli(&["CONFIG", "RESETSTAT"]);
@@ -64,7 +64,7 @@ async fn a_batch_of_500_to_one_stream_takes_few_round_trips() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_to_500_streams_is_posted_side_by_side() {
     let (pod, relay, _redis) = shard_behind_a_relay().await;
-    relay.hitch(Way::ToClient, Hitch::Delay(Duration::from_millis(20)));
+    relay.inject(Direction::ToClient, Fault::Delay(Duration::from_millis(20)));
     let stream = stream_for("wide");
     let line = |number: usize| json!({"stream": format!("{stream}-{number}"), "kind": "follow"});
     let results = post_batch(&pod, &(0..500).map(line).collect::<Vec<_>>()).await;
@@ -83,7 +83,7 @@ async fn a_batch_whose_time_is_over_tells_what_is_known() {
     };
     let batch: Vec<_> = (0..450).map(line).collect();
     // About 900 kB at 60 kB/s.
-    relay.hitch(Way::ToServer, Hitch::Rate(60_000));
+    relay.inject(Direction::ToServer, Fault::Rate(60_000));
     let results = post_batch(&pod, &batch).await;
     let posted = results.iter().take_while(|result| result["status"] == 201).count();
     assert!((1..450).contains(&posted), "{posted} posted");

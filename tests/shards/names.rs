@@ -6,7 +6,7 @@ use std::{
 };
 
 use testkit::{
-    Cluster, HEALED, Hitch, Join, Name, RedisServer, Relay, Silent, Way, checker::Drill, eventually,
+    Cluster, Direction, Fault, HEALED, Join, Name, RedisServer, Relay, Silent, checker::Drill, eventually,
     stream_for,
 };
 
@@ -62,7 +62,7 @@ async fn a_name_that_moves_is_followed_and_loses_nothing() {
     cluster.healed().await;
     // Posts are under way at any moment.
     for relay in [&first, &second] {
-        relay.hitch(Way::ToClient, Hitch::Delay(Duration::from_millis(100)));
+        relay.inject(Direction::ToClient, Fault::Delay(Duration::from_millis(100)));
     }
 
     // Nobody listens there.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use testkit::{
-    Cluster, Hitch, Join, PATIENCE, RedisServer, Relay, Way,
+    Cluster, Direction, Fault, Join, PATIENCE, RedisServer, Relay,
     checker::{Ledger, Watch},
     pause, stream_for,
 };
@@ -21,7 +21,7 @@ async fn v2_a_viewer_that_reads_a_kilobyte_a_second_is_told_what_it_misses() {
     let door = Relay::to(pod.public).await;
     let mut slow = Join::at(door.address, &stream).short_of_buffer().open().await;
     let mut quick = Join::new(pod, &stream).open().await;
-    door.hitch(Way::ToClient, Hitch::Rate(1_000));
+    door.inject(Direction::ToClient, Fault::Rate(1_000));
     let mut posts = Vec::new();
     for _ in 0..6 {
         let more = batch(pod, &stream, posts.len(), BATCH);
@@ -113,9 +113,9 @@ async fn v4_a_path_that_stutters_loses_nothing() {
     let door = Relay::to(pod.public).await;
     let mut viewer = Join::at(door.address, &stream).open().await;
     for round in 0..40 {
-        let hitch = if round % 2 == 0 { Hitch::Stall } else { Hitch::None };
-        door.hitch(Way::ToClient, hitch);
-        door.hitch(Way::ToServer, if round % 3 == 0 { Hitch::Stall } else { Hitch::None });
+        let fault = if round % 2 == 0 { Fault::Stall } else { Fault::None };
+        door.inject(Direction::ToClient, fault);
+        door.inject(Direction::ToServer, if round % 3 == 0 { Fault::Stall } else { Fault::None });
         pod.fill(&stream, 5, "").await;
         pause(Duration::from_millis(30)).await;
     }
@@ -135,7 +135,7 @@ async fn v5_a_connection_that_is_cut_at_any_byte_is_resumed() {
     let (mut frames, mut place) = (Vec::new(), None::<String>);
     // Some handshakes end within, and bring nothing.
     for bytes in (0..60).map(|round| 150 + 97 * round) {
-        door.hitch(Way::ToClient, Hitch::CutAfter(bytes));
+        door.inject(Direction::ToClient, Fault::CutAfter(bytes));
         let join = Join::at(door.address, &stream);
         let join = if let Some(place) = &place { join.after(place) } else { join };
         if let Some(mut viewer) = join.connect().await {

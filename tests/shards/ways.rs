@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use testkit::{
-    Cluster, HEALED, Hitch, Join, PATIENCE, RedisServer, Relay, Way,
+    Cluster, Direction, Fault, HEALED, Join, PATIENCE, RedisServer, Relay,
     checker::{Drill, Footprint, Ledger, Rest},
     eventually, pause,
 };
@@ -94,8 +94,8 @@ async fn r6_a_slow_way_to_a_shard_loses_nothing_and_touches_no_other() {
     let ledger = scene
         .run(async {
             for later in [25, 250, 100] {
-                for way in [Way::ToServer, Way::ToClient] {
-                    scene.way.hitch(way, Hitch::Delay(Duration::from_millis(later)));
+                for direction in [Direction::ToServer, Direction::ToClient] {
+                    scene.way.inject(direction, Fault::Delay(Duration::from_millis(later)));
                 }
                 pause(Duration::from_secs(2)).await;
             }
@@ -217,7 +217,7 @@ async fn c7_after_quiet_a_pod_holds_what_it_held_before() {
                 scene.cluster.redis(1).cli(&["CLIENT", "KILL", "TYPE", "pubsub"]);
                 scene.way.cut();
                 pause(Duration::from_millis(700)).await;
-                scene.way.hitch(Way::ToClient, Hitch::HalfClose);
+                scene.way.inject(Direction::ToClient, Fault::HalfClose);
                 pause(Duration::from_millis(700)).await;
                 scene.way.clear();
             }

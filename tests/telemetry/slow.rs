@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use testkit::{
-    Collector, Hitch, Join, Manner, Otlp, PATIENCE, Pod, RedisServer, Relay, Way, eventually, stream_for,
+    Collector, Direction, Fault, Join, Manner, Otlp, PATIENCE, Pod, RedisServer, Relay, eventually,
+    stream_for,
 };
 
 use super::push::attributes;
@@ -37,7 +38,7 @@ async fn the_span_of_a_slow_delivery_has_its_latency_and_ends_when_it_is_written
         redis.cli(&["PUBSUB", "NUMSUB", &channel]).ends_with('2').then_some(())
     })
     .await;
-    path.hitch(Way::ToClient, Hitch::Delay(DELAY));
+    path.inject(Direction::ToClient, Fault::Delay(DELAY));
     quick.post(&stream, "hi").await;
     near.comments(1).await;
     far.comments(1).await;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use testkit::{
-    Cluster, HEALED, Hitch, Join, Relay, Signal, Viewer, Way,
+    Cluster, Direction, Fault, HEALED, Join, Relay, Signal, Viewer,
     checker::{Drill, Ledger},
     eventually, pause, stream_for,
 };
@@ -90,8 +90,8 @@ async fn v3_a_viewer_whose_path_is_dead_is_gone_within_36_seconds() {
     let (cluster, stream) = (Cluster::start(1, 1, &[]).await, stream_for("half-open"));
     let door = Relay::to(cluster.pods[0].public).await;
     let _viewer = Join::at(door.address, &stream).open().await;
-    for way in [Way::ToServer, Way::ToClient] {
-        door.hitch(way, Hitch::Stall);
+    for direction in [Direction::ToServer, Direction::ToClient] {
+        door.inject(direction, Fault::Stall);
     }
     let begun = Instant::now();
     eventually("it is gone", Duration::from_secs(36), async || {

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 use testkit::{
-    Collector, Hitch, Join, Manner, Otlp, PATIENCE, Pod, RedisServer, Relay, TempFile, Way, eventually,
+    Collector, Direction, Fault, Join, Manner, Otlp, PATIENCE, Pod, RedisServer, Relay, TempFile, eventually,
     stream_for,
 };
 use tokio::net::TcpStream;
@@ -99,7 +99,7 @@ async fn tail_sampling_keeps_the_slow_deliveries() {
         redis.cli(&["PUBSUB", "NUMSUB", &format!("ff:{{{stream}}}")]).ends_with('2').then_some(())
     })
     .await;
-    path.hitch(Way::ToClient, Hitch::Delay(Duration::from_millis(800)));
+    path.inject(Direction::ToClient, Fault::Delay(Duration::from_millis(800)));
     for _ in 0..POSTS {
         quick.post(&stream, "hi").await;
     }

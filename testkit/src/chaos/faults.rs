@@ -1,9 +1,9 @@
-//! The kinds of faults, one line each in [`Fault::strike`].
+//! The kinds of faults, one line each in [`PlannedFault::strike`].
 
 use std::time::{Duration, Instant};
 
 use super::field::Field;
-use crate::{Heater, Hitch, RedisServer, Signal, Way, clock_off_by, pause};
+use crate::{Direction, Fault, Heater, RedisServer, Signal, clock_off_by, pause};
 
 /// How long a pod may take to leave; it has 500 ms to settle and 3 s to drain.
 const LEAVES: Duration = Duration::from_secs(15);
@@ -63,7 +63,7 @@ kinds! {
 
 /// One fault: its kind, where, and for how long.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fault {
+pub(super) struct PlannedFault {
     pub(super) kind: Kind,
     pub(super) shard: usize,
     pub(super) place: usize,
@@ -72,7 +72,7 @@ pub(super) struct Fault {
     pub(super) dice: u64,
 }
 
-impl Fault {
+impl PlannedFault {
     /// The shard that forgets what it acked, if one does.
     pub(super) fn forgets(&self) -> Option<usize> {
         let forgets = matches!(self.kind, Kind::RedisEmptied | Kind::RedisFlushed | Kind::RedisFailedOver);
@@ -226,17 +226,17 @@ impl Fault {
         match self.kind {
             Kind::LinkDelayed => {
                 let later = Duration::from_millis(50 + self.dice % 250);
-                link.hitch(Way::ToServer, Hitch::Delay(later));
-                link.hitch(Way::ToClient, Hitch::Delay(later));
+                link.inject(Direction::ToServer, Fault::Delay(later));
+                link.inject(Direction::ToClient, Fault::Delay(later));
             }
             Kind::LinkStalled => {
-                link.hitch(Way::ToServer, Hitch::Stall);
-                link.hitch(Way::ToClient, Hitch::Stall);
+                link.inject(Direction::ToServer, Fault::Stall);
+                link.inject(Direction::ToClient, Fault::Stall);
             }
-            Kind::LinkDeaf => link.hitch(Way::ToClient, Hitch::Stall),
-            Kind::LinkCut => link.hitch(Way::ToClient, Hitch::CutAfter(1 + few(5_000))),
-            Kind::LinkHalfClosed => link.hitch(Way::ToClient, Hitch::HalfClose),
-            Kind::LinkSlow => link.hitch(Way::ToClient, Hitch::Rate(8_000)),
+            Kind::LinkDeaf => link.inject(Direction::ToClient, Fault::Stall),
+            Kind::LinkCut => link.inject(Direction::ToClient, Fault::CutAfter(1 + few(5_000))),
+            Kind::LinkHalfClosed => link.inject(Direction::ToClient, Fault::HalfClose),
+            Kind::LinkSlow => link.inject(Direction::ToClient, Fault::Rate(8_000)),
             _ => link.cut_off(),
         }
         self.hold().await;
@@ -282,14 +282,14 @@ impl Fault {
             Kind::ViewersCut => return field.places.iter().for_each(|place| place.door.cut()),
             Kind::ViewersCutMid => {
                 let bytes = 1 + usize::try_from(self.dice % 1_000).unwrap();
-                door.hitch(Way::ToClient, Hitch::CutAfter(bytes));
+                door.inject(Direction::ToClient, Fault::CutAfter(bytes));
             }
             Kind::ViewersStalled => {
-                door.hitch(Way::ToClient, Hitch::Stall);
-                door.hitch(Way::ToServer, Hitch::Stall);
+                door.inject(Direction::ToClient, Fault::Stall);
+                door.inject(Direction::ToServer, Fault::Stall);
             }
-            Kind::ViewersSlow => door.hitch(Way::ToClient, Hitch::Rate(1_000)),
-            _ => door.hitch(Way::ToServer, Hitch::HalfClose),
+            Kind::ViewersSlow => door.inject(Direction::ToClient, Fault::Rate(1_000)),
+            _ => door.inject(Direction::ToServer, Fault::HalfClose),
         }
         self.hold().await;
         door.clear();

@@ -17,14 +17,14 @@ use std::{
 use futures_util::future::join_all;
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
+pub use self::{faults::Kind, report::Report};
 use self::{
-    faults::Fault,
+    faults::PlannedFault,
     field::Field,
     follower::{Follower, Tally},
     schedule::Schedule,
     speaker::Speaker,
 };
-pub use self::{faults::Kind, report::Report};
 use crate::{
     checker::{Ledger, Posted, Watch},
     pause, stream_for,
@@ -59,7 +59,7 @@ pub struct Plan {
 
 /// What came of a fault, or of two at once.
 struct Struck {
-    faults: Vec<Fault>,
+    faults: Vec<PlannedFault>,
     /// From its beginning until a pod told that something is wrong or was mended, or a viewer lost its socket.
     noticed: Option<Duration>,
     /// From its end until every viewer had what was posted to every stream after it.
@@ -132,7 +132,7 @@ impl Chaos {
     }
 
     /// Lets faults happen, and waits until everybody has everything again.
-    async fn strike(&mut self, faults: Vec<Fault>) -> Struck {
+    async fn strike(&mut self, faults: Vec<PlannedFault>) -> Struck {
         let lost_before = self.tally.lost.load(Relaxed);
         let before = self.field.look().await;
         let (over, told) = watch::channel(false);
@@ -157,11 +157,11 @@ impl Chaos {
         let noticed = noticed.map(|at| at.saturating_duration_since(begun));
         self.markers += 1;
         self.ledger.posts.extend(posts);
-        for shard in faults.iter().filter_map(Fault::forgets) {
+        for shard in faults.iter().filter_map(PlannedFault::forgets) {
             let streams = self.owners.iter().filter(|(_, owner)| **owner == shard);
             self.ledger.forgotten.extend(streams.map(|(stream, _)| (stream.clone(), ended)));
         }
-        if faults.iter().any(Fault::takes_pod) {
+        if faults.iter().any(PlannedFault::takes_pod) {
             self.field.restore().await;
         }
         let lost = self.tally.lost.load(Relaxed) - lost_before;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 
-use super::faults::{Fault, Kind};
+use super::faults::{Kind, PlannedFault};
 
 /// How long a fault is held, in milliseconds.
 const HOLD_MS: std::ops::Range<u64> = 1_000..4_000;
@@ -28,7 +28,7 @@ impl Schedule {
     }
 
     /// The next fault, or two at once.
-    pub(super) fn next(&mut self) -> Vec<Fault> {
+    pub(super) fn next(&mut self) -> Vec<PlannedFault> {
         let first = self.one();
         if self.rounds < 2 || self.chance.random_range(0..TOGETHER) > 0 {
             return vec![first];
@@ -40,7 +40,7 @@ impl Schedule {
         vec![first, second]
     }
 
-    fn one(&mut self) -> Fault {
+    fn one(&mut self) -> PlannedFault {
         if self.round.is_empty() {
             self.round.clone_from(&self.kinds);
             self.round.shuffle(&mut self.chance);
@@ -50,7 +50,7 @@ impl Schedule {
         let hold = Duration::from_millis(self.chance.random_range(HOLD_MS));
         let (shard, place) =
             (self.chance.random_range(0..self.shards), self.chance.random_range(0..self.pods));
-        Fault { kind, shard, place, hold, dice: self.chance.random() }
+        PlannedFault { kind, shard, place, hold, dice: self.chance.random() }
     }
 }
 

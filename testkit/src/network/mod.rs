@@ -7,5 +7,5 @@ mod silent;
 
 pub use hoard::Hoard;
 pub use names::Name;
-pub use relay::{Hitch, Relay, Way};
+pub use relay::{Direction, Fault, Relay};
 pub use silent::Silent;

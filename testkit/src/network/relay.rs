@@ -40,9 +40,9 @@ pub struct Relay {
     _tasks: JoinSet<()>,
 }
 
-/// What is done to all bytes of one direction, on every connection.
+/// A fault of all bytes of one direction, on every connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Hitch {
+pub enum Fault {
     /// Everything passes.
     #[default]
     None,
@@ -60,7 +60,7 @@ pub enum Hitch {
 
 /// A direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum Direction {
     /// From client to server.
     ToServer,
     /// From server to client.
@@ -75,17 +75,17 @@ struct Orders {
     cuts: u32,
     /// The server whose answers are held.
     held: Option<SocketAddr>,
-    to_server: Hitch,
-    to_client: Hitch,
+    to_server: Fault,
+    to_client: Fault,
 }
 
 impl Orders {
     /// What is done to what comes from a server, or goes to it.
-    fn hitch(&self, way: Way, server: SocketAddr) -> Hitch {
-        match way {
-            Way::ToServer => self.to_server,
-            Way::ToClient if self.held == Some(server) => Hitch::Stall,
-            Way::ToClient => self.to_client,
+    fn fault(&self, direction: Direction, server: SocketAddr) -> Fault {
+        match direction {
+            Direction::ToServer => self.to_server,
+            Direction::ToClient if self.held == Some(server) => Fault::Stall,
+            Direction::ToClient => self.to_client,
         }
     }
 }
@@ -109,7 +109,7 @@ impl Relay {
     async fn with_buffer(address: SocketAddr, server: SocketAddr, buffer: Option<u32>) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (to_server, to_client) = (Hitch::None, Hitch::None);
+        let (to_server, to_client) = (Fault::None, Fault::None);
         let orders = watch::Sender::new(Orders { server, cuts: 0, held: None, to_server, to_client });
         let (given, came, open) = (orders.subscribe(), Arc::default(), Arc::<AtomicU32>::default());
         let (counted, count): (Arc<Mutex<Vec<Instant>>>, _) = (Arc::clone(&came), Arc::clone(&open));
@@ -168,17 +168,17 @@ impl Relay {
     }
 
     /// Does this to everything of a direction from here on.
-    pub fn hitch(&self, way: Way, hitch: Hitch) {
-        self.orders.send_modify(|orders| match way {
-            Way::ToServer => orders.to_server = hitch,
-            Way::ToClient => orders.to_client = hitch,
+    pub fn inject(&self, direction: Direction, fault: Fault) {
+        self.orders.send_modify(|orders| match direction {
+            Direction::ToServer => orders.to_server = fault,
+            Direction::ToClient => orders.to_client = fault,
         });
     }
 
     /// Passes on everything again. What was ended stays ended.
     pub fn clear(&self) {
-        self.hitch(Way::ToServer, Hitch::None);
-        self.hitch(Way::ToClient, Hitch::None);
+        self.inject(Direction::ToServer, Fault::None);
+        self.inject(Direction::ToClient, Fault::None);
     }
 }
 
@@ -205,38 +205,38 @@ async fn pass_on(
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
-    let pipe = |way| Pipe { way, address, orders: orders.clone() };
-    let up = pipe(Way::ToServer).run(from_client, to_server);
-    let down = pipe(Way::ToClient).run(from_server, to_client);
+    let pipe = |direction| Pipe { direction, address, orders: orders.clone() };
+    let up = pipe(Direction::ToServer).run(from_client, to_server);
+    let down = pipe(Direction::ToClient).run(from_server, to_client);
     tokio::try_join!(up, down).map(drop)
 }
 
 /// One direction of a connection.
 struct Pipe {
-    way: Way,
+    direction: Direction,
     address: SocketAddr,
     orders: watch::Receiver<Orders>,
 }
 
 impl Pipe {
-    fn hitch(&mut self) -> Hitch {
-        self.orders.borrow_and_update().hitch(self.way, self.address)
+    fn fault(&mut self) -> Fault {
+        self.orders.borrow_and_update().fault(self.direction, self.address)
     }
 
     /// Passes on until the end, which it tells; an error ends the other direction too.
     async fn run(mut self, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> io::Result<()> {
         let mut bytes = vec![0; PIECE];
         // The cut that is in force, and what may pass before it.
-        let (mut cut, mut left) = (Hitch::None, 0);
+        let (mut cut, mut left) = (Fault::None, 0);
         loop {
-            let hitch = self.passable().await;
-            if hitch == Hitch::HalfClose {
+            let fault = self.passable().await;
+            if fault == Fault::HalfClose {
                 to.shutdown().await?;
                 while from.read(&mut bytes).await? > 0 {}
                 return Ok(());
             }
             let most =
-                if let Hitch::Rate(rate) = hitch { (rate as usize / 10).clamp(1, PIECE) } else { PIECE };
+                if let Fault::Rate(rate) = fault { (rate as usize / 10).clamp(1, PIECE) } else { PIECE };
             let count = tokio::select! {
                 count = from.read(&mut bytes[..most]) => count?,
                 _ = self.orders.changed() => continue,
@@ -244,20 +244,20 @@ impl Pipe {
             if count == 0 {
                 return to.shutdown().await;
             }
-            let hitch = self.passable().await;
-            if let (Hitch::CutAfter(count), true) = (hitch, cut != hitch) {
-                (cut, left) = (hitch, count);
+            let fault = self.passable().await;
+            if let (Fault::CutAfter(count), true) = (fault, cut != fault) {
+                (cut, left) = (fault, count);
             }
-            match hitch {
-                Hitch::Delay(later) => crate::pause(later).await,
-                Hitch::Rate(rate) => {
+            match fault {
+                Fault::Delay(later) => crate::pause(later).await,
+                Fault::Rate(rate) => {
                     crate::pause(Duration::from_secs_f64(count as f64 / f64::from(rate))).await;
                 }
-                Hitch::CutAfter(_) if count >= left => {
+                Fault::CutAfter(_) if count >= left => {
                     to.write_all(&bytes[..left]).await?;
                     return Err(io::ErrorKind::ConnectionAborted.into());
                 }
-                Hitch::CutAfter(_) => left -= count,
+                Fault::CutAfter(_) => left -= count,
                 _ => {}
             }
             to.write_all(&bytes[..count]).await?;
@@ -265,12 +265,12 @@ impl Pipe {
     }
 
     /// Waits as long as nothing may pass.
-    async fn passable(&mut self) -> Hitch {
+    async fn passable(&mut self) -> Fault {
         loop {
-            match self.hitch() {
+            match self.fault() {
                 // An error is the relay's end, which ends this too.
-                Hitch::Stall if self.orders.changed().await.is_ok() => {}
-                hitch => return hitch,
+                Fault::Stall if self.orders.changed().await.is_ok() => {}
+                fault => return fault,
             }
         }
     }
