@@ -3,10 +3,10 @@
 
 mod faults;
 mod field;
-mod follower;
+mod poster;
 mod report;
 mod schedule;
-mod speaker;
+mod watcher;
 
 use std::{
     collections::HashMap,
@@ -21,9 +21,9 @@ pub use self::{faults::Kind, report::Report};
 use self::{
     faults::PlannedFault,
     field::Field,
-    follower::{Follower, Tally},
+    poster::Poster,
     schedule::Schedule,
-    speaker::Speaker,
+    watcher::{Tally, Watcher},
 };
 use crate::{
     checker::{Ledger, Posted, Watch},
@@ -72,7 +72,7 @@ struct Struck {
 struct Chaos {
     field: Arc<Field>,
     tally: Arc<Tally>,
-    speaker: Speaker,
+    poster: Poster,
     owners: HashMap<String, usize>,
     ledger: Ledger,
     markers: u32,
@@ -82,9 +82,9 @@ struct Chaos {
 pub async fn run(plan: &Plan) -> Report {
     let begun = Instant::now();
     let mut chaos = Chaos::start(plan).await;
-    let mut followers = chaos.followers(plan);
+    let mut watchers = chaos.watchers(plan);
     let (over, told) = watch::channel(false);
-    let posting = JoinSet::from_iter([chaos.speaker.clone().run(plan.posts_per_second, told)]);
+    let posting = JoinSet::from_iter([chaos.poster.clone().run(plan.posts_per_second, told)]);
     let first = chaos.heal().await;
     assert!(first.is_some(), "every viewer is there: {} are not", chaos.tally.without(chaos.markers));
     println!("seed {}: {} viewers are there after {:.1?}", plan.seed, plan.viewers, begun.elapsed());
@@ -103,7 +103,7 @@ pub async fn run(plan: &Plan) -> Report {
     let took = begun.elapsed();
     over.send_replace(true);
     chaos.ledger.posts.extend(posting.join_all().await.into_iter().flatten());
-    chaos.finish(&mut followers).await;
+    chaos.finish(&mut watchers).await;
     let Chaos { tally, ledger, .. } = chaos;
     Report { seed: plan.seed, viewers: plan.viewers, took, struck, ledger, tally }
 }
@@ -116,19 +116,19 @@ impl Chaos {
         for stream in streams.iter() {
             owners.insert(stream.clone(), field.owner(stream).await);
         }
-        let speaker = Speaker { field: Arc::clone(&field), streams };
+        let poster = Poster { field: Arc::clone(&field), streams };
         // A replica that lags uses numbers again.
         let ledger = Ledger { rolled_back: true, ..Ledger::default() };
         let tally = Arc::new(Tally::of(plan.viewers));
-        Self { field, tally, speaker, owners, ledger, markers: 0 }
+        Self { field, tally, poster, owners, ledger, markers: 0 }
     }
 
-    fn followers(&self, plan: &Plan) -> JoinSet<Watch> {
-        let follower = |number: usize| {
-            let stream = &self.speaker.streams[number % self.speaker.streams.len()];
-            Follower::new(Arc::clone(&self.field), Arc::clone(&self.tally), number, stream).run()
+    fn watchers(&self, plan: &Plan) -> JoinSet<Watch> {
+        let watcher = |number: usize| {
+            let stream = &self.poster.streams[number % self.poster.streams.len()];
+            Watcher::new(Arc::clone(&self.field), Arc::clone(&self.tally), number, stream).run()
         };
-        (0..plan.viewers).map(follower).collect()
+        (0..plan.viewers).map(watcher).collect()
     }
 
     /// Lets faults happen, and waits until everybody has everything again.
@@ -197,7 +197,7 @@ impl Chaos {
                 }
             }
         };
-        let (posts, healed) = tokio::join!(self.speaker.mark(marker), timeout(PATIENCE, telling));
+        let (posts, healed) = tokio::join!(self.poster.mark(marker), timeout(PATIENCE, telling));
         (posts, healed.ok())
     }
 
@@ -205,7 +205,7 @@ impl Chaos {
     async fn tell_what_is_stuck(&self, marker: u32) {
         let mut waiting = [0; SHARDS];
         for number in self.tally.those_without(marker) {
-            waiting[self.owners[&self.speaker.streams[number % self.speaker.streams.len()]]] += 1;
+            waiting[self.owners[&self.poster.streams[number % self.poster.streams.len()]]] += 1;
         }
         println!("not healed: so many viewers of each shard's streams wait: {waiting:?}; the pods say:");
         for place in 0..PODS {
@@ -218,22 +218,22 @@ impl Chaos {
     }
 
     /// Ends the streams, waits for the viewers and then for the pods' rest.
-    async fn finish(&mut self, followers: &mut JoinSet<Watch>) {
-        self.ledger.posts.extend(self.speaker.end().await);
+    async fn finish(&mut self, watchers: &mut JoinSet<Watch>) {
+        self.ledger.posts.extend(self.poster.end().await);
         let tally = Arc::clone(&self.tally);
         let watches = &mut self.ledger.watches;
         let all = async {
-            while let Some(watch) = followers.join_next().await {
+            while let Some(watch) = watchers.join_next().await {
                 watches.push(watch.unwrap());
             }
         };
         if timeout(PATIENCE, all).await.is_err() {
             // What they miss is for the checker to tell.
             tally.stop.store(true, Relaxed);
-            while let Some(watch) = followers.join_next().await {
+            while let Some(watch) = watchers.join_next().await {
                 self.ledger.watches.push(watch.unwrap());
             }
         }
-        self.ledger.rests = self.field.rests(self.speaker.streams.len() as u64 * 100).await;
+        self.ledger.rests = self.field.rests(self.poster.streams.len() as u64 * 100).await;
     }
 }

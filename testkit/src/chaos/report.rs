@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Kind, Struck, follower::Tally};
+use super::{Kind, Struck, watcher::Tally};
 use crate::checker::{Breach, Ledger, Outcome, Posted, Rule, Told};
 
 /// A run, and what the checker needs.

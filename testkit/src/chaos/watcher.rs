@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::{field::Field, speaker};
+use super::{field::Field, poster};
 use crate::{
     Join, Viewer,
     checker::{Watch, Words},
@@ -63,7 +63,7 @@ impl Tally {
 }
 
 /// A viewer.
-pub(super) struct Follower {
+pub(super) struct Watcher {
     field: Arc<Field>,
     tally: Arc<Tally>,
     number: usize,
@@ -81,7 +81,7 @@ enum End {
     Moves(Duration),
 }
 
-impl Follower {
+impl Watcher {
     pub(super) fn new(field: Arc<Field>, tally: Arc<Tally>, number: usize, stream: &str) -> Self {
         let watch = Watch { stream: stream.to_owned(), told: Vec::new() };
         Self { field, tally, number, watch, position: None, done: false }
@@ -166,10 +166,10 @@ impl Follower {
         for comment in frame["comments"].as_array().into_iter().flatten() {
             self.tally.deliveries.fetch_add(1, Relaxed);
             let body = comment["body"].as_str().unwrap_or_default();
-            if let Some(marker) = speaker::marker_of(body) {
+            if let Some(marker) = poster::marker_of(body) {
                 self.tally.markers[self.number].fetch_max(marker, Relaxed);
             }
-            self.done |= body == speaker::last_of(&self.watch.stream);
+            self.done |= body == poster::last_of(&self.watch.stream);
         }
     }
 }

@@ -47,12 +47,12 @@ pub(super) fn marker_of(body: &str) -> Option<u32> {
 
 /// Who posts to some streams.
 #[derive(Clone)]
-pub(super) struct Speaker {
+pub(super) struct Poster {
     pub(super) field: Arc<Field>,
     pub(super) streams: Arc<Vec<String>>,
 }
 
-impl Speaker {
+impl Poster {
     /// Posts at this pace, to the streams in turn, until it is over and everything has its answer.
     pub(super) async fn run(self, posts_per_second: u64, over: watch::Receiver<bool>) -> Vec<Posted> {
         let mut pace = interval(Duration::from_micros(1_000_000 / posts_per_second));
@@ -64,10 +64,10 @@ impl Speaker {
                 posts.extend(under_way.join_next().await.into_iter().flat_map(Result::unwrap));
                 continue;
             }
-            let (speaker, stream) = (self.clone(), self.streams[number % self.streams.len()].clone());
+            let (poster, stream) = (self.clone(), self.streams[number % self.streams.len()].clone());
             under_way.spawn(async move {
                 let kind = if number.is_multiple_of(GIFTS) { "gift" } else { "comment" };
-                speaker.insist(&stream, kind, &format!("{stream} {number}")).await
+                poster.insist(&stream, kind, &format!("{stream} {number}")).await
             });
             number += 1;
             while let Some(attempts) = under_way.try_join_next() {
@@ -91,8 +91,8 @@ impl Speaker {
     async fn everywhere(&self, text: impl Fn(&str) -> String) -> Vec<Posted> {
         let mut under_way = JoinSet::new();
         for stream in self.streams.iter() {
-            let (speaker, stream, body) = (self.clone(), stream.clone(), text(stream));
-            under_way.spawn(async move { speaker.insist(&stream, "gift", &body).await });
+            let (poster, stream, body) = (self.clone(), stream.clone(), text(stream));
+            under_way.spawn(async move { poster.insist(&stream, "gift", &body).await });
         }
         under_way.join_all().await.into_iter().flatten().collect()
     }
