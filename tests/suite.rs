@@ -59,7 +59,7 @@ mod wss;
 /// The same tests on the shard in the pod's own memory, and on a Redis.
 #[path = "."]
 mod embedded {
-    pub(crate) use testkit::embedded as home;
+    pub(crate) use testkit::embedded as backend;
     // Every route of REST with its answers and errors.
     #[path = "rest/mod.rs"]
     mod rest;
@@ -69,9 +69,9 @@ mod embedded {
 }
 
 #[path = "."]
-#[expect(clippy::duplicate_mod, reason = "the same tests, at another home")]
+#[expect(clippy::duplicate_mod, reason = "the same tests, on another backend")]
 mod redis {
-    pub(crate) use testkit::on_redis as home;
+    pub(crate) use testkit::on_redis as backend;
     #[path = "rest/mod.rs"]
     mod rest;
     #[path = "watching/mod.rs"]
@@ -79,17 +79,17 @@ mod redis {
 }
 
 #[path = "."]
-#[expect(clippy::duplicate_mod, reason = "the same tests, at another home")]
+#[expect(clippy::duplicate_mod, reason = "the same tests, on another backend")]
 mod over_http2 {
-    pub(crate) use testkit::over_http2 as home;
+    pub(crate) use testkit::over_http2 as backend;
     #[path = "watching/mod.rs"]
     mod watching;
 }
 
 #[path = "."]
-#[expect(clippy::duplicate_mod, reason = "the same tests, at another home")]
+#[expect(clippy::duplicate_mod, reason = "the same tests, on another backend")]
 mod private {
-    pub(crate) use testkit::over_tls as home;
+    pub(crate) use testkit::over_tls as backend;
     #[path = "rest/mod.rs"]
     mod rest;
     #[path = "watching/mod.rs"]

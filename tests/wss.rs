@@ -1,6 +1,6 @@
 //! The public listener behind TLS: who gets in, with which versions, and what a new certificate changes.
 //!
-//! That watching, posting and REST are the same over it is shown by the tests of these, which run at this home too.
+//! That watching, posting and REST are the same over it is shown by the tests of these, which run on this backend too.
 
 use std::{
     net::SocketAddr,

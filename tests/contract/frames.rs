@@ -22,7 +22,7 @@ use super::assert_all_seen;
 const NOT_HERE: [&str; 1] =
     ["asyncapi.yaml#/components/messages/reconnect/payload/properties/reason: \"rebalance\""];
 
-/// How a home starts a pod.
+/// The function by which a backend starts a pod.
 type Start = fn(&[(&str, &str)]) -> Pod;
 
 /// Sends a text and hears until the answer is there.

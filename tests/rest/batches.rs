@@ -2,7 +2,7 @@
 
 use testkit::{Join, request, stream_for};
 
-use super::{JSON, home};
+use super::{JSON, backend};
 
 /// Ways in which a comment can be bad in a batch that can still be read, and the status of its result.
 fn bad(stream: &str) -> Vec<(String, u16)> {
@@ -61,7 +61,7 @@ fn bad(stream: &str) -> Vec<(String, u16)> {
 /// Cause: the batch was read as one JSON value, in which an item's fault is the batch's.
 #[tokio::test]
 async fn a_bad_comment_of_a_batch_is_the_fault_of_no_other() {
-    let (pod, stream) = (home::shared(), stream_for("spoiled"));
+    let (pod, stream) = (backend::shared(), stream_for("spoiled"));
     let bad = bad(&stream);
     let good = |number: usize| format!(r#"{{"stream":"{stream}","kind":"comment","body":"good {number}"}}"#);
     let mut text: Vec<u8> = b"{\"comments\":[".to_vec();

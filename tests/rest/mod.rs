@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use testkit::{Answer, Join, Peer, exchange, get, post, request, stream_for};
 
-use super::home;
+use super::backend;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -19,7 +19,7 @@ fn comments(stream: &str) -> String {
 /// README "REST": a comment is created, with its number; the history then has it.
 #[tokio::test]
 async fn a_comment_is_created() {
-    let (pod, stream) = (home::shared(), stream_for("create"));
+    let (pod, stream) = (backend::shared(), stream_for("create"));
     let path = comments(&stream);
     let gift =
         json!({"kind": "gift", "author": {"id": "u7", "name": "Rui"}, "body": " wow ", "data": {"n": 1}});
@@ -42,7 +42,7 @@ async fn a_comment_is_created() {
 /// README "REST": pages by position reach the end of the window, at most 200 at a time, and nothing twice.
 #[tokio::test]
 async fn history_is_paged_by_position() {
-    let (pod, stream) = (home::shared(), stream_for("paging"));
+    let (pod, stream) = (backend::shared(), stream_for("paging"));
     pod.fill(&stream, 333, "").await;
     let path = comments(&stream);
     let seqs = |page: &Value| -> Vec<u64> {
@@ -80,7 +80,7 @@ async fn history_is_paged_by_position() {
 /// Cause: REST was as lenient as frames, whose unknown fields come from newer clients.
 #[tokio::test]
 async fn slips_are_answered_with_what_is_known() {
-    let (pod, stream) = (home::shared(), stream_for("slips"));
+    let (pod, stream) = (backend::shared(), stream_for("slips"));
     let path = comments(&stream);
     let bodies = [
         (
@@ -131,7 +131,7 @@ async fn slips_are_answered_with_what_is_known() {
 /// README "REST": a stream without comments is empty, not unknown.
 #[tokio::test]
 async fn an_unused_stream_is_empty() {
-    let (pod, stream) = (home::shared(), stream_for("unused"));
+    let (pod, stream) = (backend::shared(), stream_for("unused"));
     let page = pod.get(&comments(&stream)).await;
     assert_eq!(
         (page.status, &page.json()["comments"], &page.json()["more"]),
@@ -144,7 +144,7 @@ async fn an_unused_stream_is_empty() {
 /// README "REST": a stream's attributes count what was posted, by kind.
 #[tokio::test]
 async fn a_stream_has_attributes() {
-    let (pod, stream) = (home::shared(), stream_for("attributes"));
+    let (pod, stream) = (backend::shared(), stream_for("attributes"));
     for kind in ["comment", "comment", "gift", "follow", "mission"] {
         assert_eq!(
             post(pod.public, &comments(&stream), &json!({"kind": kind, "body": "x", "data": {}}))
@@ -165,7 +165,7 @@ async fn a_stream_has_attributes() {
 /// README "REST": a batch has one result a comment, in their order; a bad one spoils no other.
 #[tokio::test]
 async fn a_batch_has_one_result_each() {
-    let (pod, one, two) = (home::shared(), stream_for("batch"), stream_for("batch"));
+    let (pod, one, two) = (backend::shared(), stream_for("batch"), stream_for("batch"));
     let mut viewer = Join::new(&pod, &one).open().await;
     let batch = json!({"comments": [
         {"stream": one, "kind": "comment", "body": "first", "id": "k"},
@@ -200,7 +200,7 @@ async fn a_batch_has_one_result_each() {
 /// README "REST": 500 comments, 1 MiB.
 #[tokio::test]
 async fn a_batch_has_its_limits() {
-    let (pod, stream) = (home::shared(), stream_for("limits"));
+    let (pod, stream) = (backend::shared(), stream_for("limits"));
     let line = json!({"stream": stream, "kind": "comment", "body": "x".repeat(400)});
     let many = post(pod.public, "/v1/comments", &json!({"comments": vec![line.clone(); 501]})).await;
     many.assert_problem(422, "bad_request");
@@ -217,7 +217,7 @@ async fn a_batch_has_its_limits() {
 /// README "REST": a method that a route does not have is 405, with those that it has.
 #[tokio::test]
 async fn methods_that_a_route_lacks_are_405_with_allow() {
-    let pod = home::shared();
+    let pod = backend::shared();
     let routes = [
         ("/v1/streams/a/comments", "GET,HEAD,POST", vec!["PUT", "PATCH", "DELETE"]),
         ("/v1/streams/a", "GET,HEAD", vec!["POST", "PUT", "PATCH", "DELETE"]),
@@ -241,7 +241,7 @@ async fn methods_that_a_route_lacks_are_405_with_allow() {
 /// README "Settings": what one listener serves is not there on the other; what is not built is not there at all.
 #[tokio::test]
 async fn each_listener_serves_its_own_routes_only() {
-    let pod = home::shared();
+    let pod = backend::shared();
     for path in [
         "/ready",
         "/live",
@@ -267,13 +267,13 @@ async fn each_listener_serves_its_own_routes_only() {
 /// README "REST": a body that does not come is 408 after 5 s, and the connection is not used again.
 #[tokio::test]
 async fn a_body_that_does_not_come_is_408() {
-    let pod = home::shared();
+    let pod = backend::shared();
     let begin = std::time::Instant::now();
     let head = format!("POST {} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n", comments("a"));
     let counted = format!("{head}content-length: 100\r\n\r\n{{\"kind\":");
     let chunked = format!("{head}transfer-encoding: chunked\r\n\r\n5\r\n{{\"kin");
     for answer in futures_util::future::join_all([counted, chunked].map(|bytes| async move {
-        exchange(home::shared().public, bytes.as_bytes()).await.expect("an answer")
+        exchange(backend::shared().public, bytes.as_bytes()).await.expect("an answer")
     }))
     .await
     {
@@ -287,7 +287,7 @@ async fn a_body_that_does_not_come_is_408() {
 /// The page is there in open mode, runs only what it holds, and is no place for other pages to frame.
 #[tokio::test]
 async fn the_page_is_served_in_open_mode() {
-    let pod = home::shared();
+    let pod = backend::shared();
     let page: Answer = pod.get("/").await;
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
     let policy = page.header("content-security-policy").unwrap();
@@ -299,7 +299,7 @@ async fn the_page_is_served_in_open_mode() {
 /// README "REST": both probes answer, and say what they are.
 #[tokio::test]
 async fn probes_answer() {
-    let pod = home::shared();
+    let pod = backend::shared();
     let (ready, live) = (pod.probe("/ready").await, pod.probe("/live").await);
     assert_eq!((ready.status, live.status), (200, 200));
     let ready = ready.json();
@@ -313,7 +313,7 @@ async fn probes_answer() {
 /// A client may keep its connection: requests one behind the other are answered in order, and told how long it is kept.
 #[tokio::test]
 async fn connections_are_kept_and_pipelined() {
-    let (pod, stream) = (home::shared(), stream_for("kept"));
+    let (pod, stream) = (backend::shared(), stream_for("kept"));
     let mut peer = Peer::connect(pod.public).await;
     let one = |body: &str| {
         let body = json!({"kind": "comment", "body": body}).to_string();

@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use testkit::{Join, PATIENCE, eventually, pause, stream_for};
 
-use super::home;
+use super::backend;
 
 /// README "Watching", `skipped`: who lags and catches up in time is told exactly how much it missed, and misses nothing else.
 #[tokio::test]
 async fn who_lags_is_told_exactly_what_it_missed() {
     // About 1.8 KB each, so that few posts are more than the 1 MiB of a tape: it may not take 10 s until the slow one reads.
     const COMMENTS: usize = 750;
-    let (pod, stream) = (home::shared(), stream_for("lagging"));
+    let (pod, stream) = (backend::shared(), stream_for("lagging"));
     let mut slow = Join::new(&pod, &stream).short_of_buffer().open().await;
     let mut prompt = Join::new(&pod, &stream).open().await;
     let letters = "\u{1F600}".repeat(400);
@@ -43,7 +43,7 @@ async fn who_lags_is_told_exactly_what_it_missed() {
 /// other viewer is affected.
 #[tokio::test]
 async fn g8_who_never_reads_is_closed_and_harms_nobody() {
-    let (pod, stream) = (home::start(&[]), stream_for("stuck"));
+    let (pod, stream) = (backend::start(&[]), stream_for("stuck"));
     let mut stuck = Join::new(&pod, &stream).short_of_buffer().open().await;
     let mut control = Join::new(&pod, &stream).open().await;
     pod.fill(&stream, 1_000, &"x".repeat(200)).await;

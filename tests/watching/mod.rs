@@ -9,12 +9,12 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use testkit::{Join, PATIENCE, Pod, RedisServer, Viewer, eventually, post, request, stream_for};
 
-use super::home;
+use super::backend;
 
 /// README "Watching", `hello`: first, with every field; an empty stream has no history.
 #[tokio::test]
 async fn a_fresh_viewer_is_greeted() {
-    let (pod, stream) = (home::shared(), stream_for("greeting"));
+    let (pod, stream) = (backend::shared(), stream_for("greeting"));
     let mut viewer = Join::new(&pod, &stream).named("ann").open().await;
     assert_eq!(viewer.log.len(), 1, "hello is first");
     let hello = viewer.hello().clone();
@@ -46,7 +46,7 @@ async fn a_fresh_viewer_is_greeted() {
 /// README "Watching", `comments`: history is the newest 50, in frames of at most 31 KiB, before anything live.
 #[tokio::test]
 async fn history_comes_in_pages_before_live_comments() {
-    let (pod, stream) = (home::shared(), stream_for("pages"));
+    let (pod, stream) = (backend::shared(), stream_for("pages"));
     // 400 letters of four bytes: about 1.8 KB a comment.
     pod.fill(&stream, 60, &"\u{1F600}".repeat(400)).await;
     let mut viewer = Join::new(&pod, &stream).open().await;
@@ -69,7 +69,7 @@ async fn history_comes_in_pages_before_live_comments() {
 /// The main job: a comment reaches every viewer of its stream, whoever posted it, and nobody else.
 #[tokio::test]
 async fn a_comment_reaches_every_viewer_of_its_stream_and_nobody_else() {
-    let (pod, stream, other) = (home::shared(), stream_for("here"), stream_for("there"));
+    let (pod, stream, other) = (backend::shared(), stream_for("here"), stream_for("there"));
     let mut viewers = join_all((0..20).map(|_| async { Join::new(&pod, &stream).open().await })).await;
     let mut stranger = Join::new(&pod, &other).open().await;
     let by_socket = viewers[0].say("by socket").await;
@@ -88,7 +88,7 @@ async fn a_comment_reaches_every_viewer_of_its_stream_and_nobody_else() {
 /// G13 and README "Watching": the server alone says who the author is and what kind it is.
 #[tokio::test]
 async fn a_comment_has_its_documented_form() {
-    let (pod, stream) = (home::shared(), stream_for("form"));
+    let (pod, stream) = (backend::shared(), stream_for("form"));
     let mut ann = Join::new(&pod, &stream).named("ann").open().await;
     let posted = ann
         .post(json!({"body": " hi ", "id": "mine", "author": {"id": "bob", "name": "bob"}, "at": 1}))
@@ -122,7 +122,7 @@ async fn a_comment_has_its_documented_form() {
 /// README "Watching", `viewers`: told when the number changes, at most once every 2 s.
 #[tokio::test]
 async fn viewers_are_counted() {
-    let (pod, stream) = (home::shared(), stream_for("counted"));
+    let (pod, stream) = (backend::shared(), stream_for("counted"));
     let mut first = Join::new(&pod, &stream).open().await;
     let second = Join::new(&pod, &stream).open().await;
     assert_eq!(second.hello()["viewers"], 2);
@@ -138,7 +138,7 @@ async fn viewers_are_counted() {
 /// README "Watching", `pong`: the server answers a `ping` with its time.
 #[tokio::test]
 async fn a_ping_is_answered_with_the_time() {
-    let pod = home::shared();
+    let pod = backend::shared();
     let mut viewer = Join::new(&pod, &stream_for("ping")).open().await;
     viewer.ping().await;
     let told = viewer.all("pong").next().unwrap()["server_time"].as_u64().unwrap();
@@ -149,7 +149,7 @@ async fn a_ping_is_answered_with_the_time() {
 /// G6 over WebSockets: the same id and body is one comment, another body is refused, authors never collide.
 #[tokio::test]
 async fn g6_a_repeated_post_by_socket_is_one_comment() {
-    let (pod, stream) = (home::shared(), stream_for("again"));
+    let (pod, stream) = (backend::shared(), stream_for("again"));
     let mut ann = Join::new(&pod, &stream).named("ann").open().await;
     let first = ann.post(json!({"id": "x", "body": "hi"})).await;
     drop(ann);
@@ -177,7 +177,7 @@ async fn g6_a_repeated_post_by_socket_is_one_comment() {
 /// G6 by REST, also when repeated at the same time.
 #[tokio::test]
 async fn g6_a_repeated_post_by_rest_is_one_comment() {
-    let (pod, stream) = (home::shared(), stream_for("retry"));
+    let (pod, stream) = (backend::shared(), stream_for("retry"));
     let path = format!("/v1/streams/{stream}/comments");
     let headers = [("content-type", "application/json"), ("idempotency-key", "x")];
     let body = json!({"kind": "comment", "body": "hi"}).to_string();
@@ -201,7 +201,7 @@ async fn g6_a_repeated_post_by_rest_is_one_comment() {
 /// G1: one order for all, without holes, equal to the order of the answers, under eight posters at once.
 #[tokio::test]
 async fn g1_all_viewers_see_one_order_without_holes() {
-    let (pod, stream) = (home::shared(), stream_for("order"));
+    let (pod, stream) = (backend::shared(), stream_for("order"));
     let mut viewers = join_all((0..4).map(|_| async { Join::new(&pod, &stream).open().await })).await;
     let poster = |number: usize| {
         let (pod, stream) = (&pod, &stream);
@@ -232,7 +232,7 @@ async fn g1_all_viewers_see_one_order_without_holes() {
 /// README "Settings": in open mode a viewer without a name is its session.
 #[tokio::test]
 async fn a_viewer_without_a_name_is_its_session() {
-    let (pod, stream) = (home::shared(), stream_for("nameless"));
+    let (pod, stream) = (backend::shared(), stream_for("nameless"));
     let mut viewer = Join::new(&pod, &stream).open().await;
     viewer.say("hi").await;
     viewer.comments(1).await;
@@ -277,7 +277,7 @@ async fn g6_a_guests_ids_outlive_its_socket() {
 /// C7 of the checker: when all have left, the pod has no viewer left.
 #[tokio::test]
 async fn those_who_leave_are_gone() {
-    let pod = home::start(&[]);
+    let pod = backend::start(&[]);
     let stream = stream_for("gone");
     let mut viewers = join_all((0..50).map(|_| async { Join::new(&pod, &stream).open().await })).await;
     viewers[0].say("hi").await;

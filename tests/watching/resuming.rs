@@ -6,7 +6,7 @@ use serde_json::json;
 use testkit::{Join, Pod, Viewer, stream_for};
 use tokio::time::interval;
 
-use super::home;
+use super::backend;
 
 /// The position of a viewer that has seen all of a stream so far.
 async fn head(pod: &Pod, stream: &str) -> String {
@@ -23,7 +23,7 @@ fn resumed(viewer: &Viewer) -> &str {
 /// G5: who comes back gets all that was posted meanwhile, once, and nothing that it had.
 #[tokio::test]
 async fn g5_who_resumes_gets_all_that_it_missed() {
-    let (pod, stream) = (home::shared(), stream_for("missed"));
+    let (pod, stream) = (backend::shared(), stream_for("missed"));
     let mut viewer = Join::new(&pod, &stream).open().await;
     viewer.say("one").await;
     viewer.comments(1).await;
@@ -41,7 +41,7 @@ async fn g5_who_resumes_gets_all_that_it_missed() {
 /// README "Watching", `hello`: at the newest place nothing follows but what is live.
 #[tokio::test]
 async fn who_resumes_at_the_newest_place_gets_only_live_comments() {
-    let (pod, stream) = (home::shared(), stream_for("newest"));
+    let (pod, stream) = (backend::shared(), stream_for("newest"));
     pod.fill(&stream, 3, "").await;
     let after = head(&pod, &stream).await;
     let mut viewer = Join::new(&pod, &stream).after(&after).open().await;
@@ -55,7 +55,7 @@ async fn who_resumes_at_the_newest_place_gets_only_live_comments() {
 /// G5 beyond the newest 50: the rest of the window is paged through, whether the stream is watched or not.
 #[tokio::test]
 async fn g5_who_resumes_far_back_gets_the_whole_window() {
-    let (pod, stream) = (home::shared(), stream_for("far"));
+    let (pod, stream) = (backend::shared(), stream_for("far"));
     let start = Join::new(&pod, &stream).open().await.position;
     // About 1 KB a comment: 300 KB, ten pages.
     pod.fill(&stream, 300, &"é".repeat(480)).await;
@@ -78,8 +78,10 @@ async fn g5_who_resumes_far_back_gets_the_whole_window() {
 /// README "Watching", `gap`: what is trimmed is told, at once and exactly; the rest follows.
 #[tokio::test]
 async fn what_is_trimmed_is_a_gap() {
-    let (pod, stream) =
-        (home::start(&[("FANFARE_HISTORY_COMMENTS", "10"), ("FANFARE_LINGER", "0s")]), stream_for("trimmed"));
+    let (pod, stream) = (
+        backend::start(&[("FANFARE_HISTORY_COMMENTS", "10"), ("FANFARE_LINGER", "0s")]),
+        stream_for("trimmed"),
+    );
     let mut first = Join::new(&pod, &stream).open().await;
     first.say("one").await;
     first.comments(1).await;
@@ -93,7 +95,7 @@ async fn what_is_trimmed_is_a_gap() {
     let mut viewer = Join::new(&pod, &stream).after(&after).open().await;
     viewer.until("the newest", |viewer| viewer.seqs().last() == Some(&301)).await;
     let kept = viewer.seen.len();
-    assert!((10..=10 + home::KEPT_LONGER).contains(&kept), "{kept}");
+    assert!((10..=10 + backend::KEPT_LONGER).contains(&kept), "{kept}");
     let first = viewer.seen[0].seq;
     viewer.assert_contiguous(first);
     assert_eq!((resumed(&viewer), viewer.hello()["position"].as_str()), ("gap", Some(after.as_str())));
@@ -107,7 +109,7 @@ async fn what_is_trimmed_is_a_gap() {
 /// S7 and G4: a position that this history never had is a `reset` and then what the history holds, never a crash.
 #[tokio::test]
 async fn positions_that_this_history_never_had_are_a_reset() {
-    let (pod, stream) = (home::shared(), stream_for("strange"));
+    let (pod, stream) = (backend::shared(), stream_for("strange"));
     pod.fill(&stream, 4, "").await;
     let (here, foreign) = (head(&pod, &stream).await, stream_for("foreign"));
     pod.fill(&foreign, 4, "").await;
@@ -156,7 +158,7 @@ async fn positions_that_this_history_never_had_are_a_reset() {
 #[tokio::test]
 async fn g5_a_viewer_that_reconnects_all_the_time_has_everything_once() {
     const JOINS: u64 = 100;
-    let (pod, stream) = (home::shared(), stream_for("restless"));
+    let (pod, stream) = (backend::shared(), stream_for("restless"));
     let (joined, last) = (Cell::new(0), Cell::new(0));
     // Comments go on until the viewer has come back often enough, however long a machine takes for that.
     let posting = async {

@@ -1,4 +1,4 @@
-//! Four homes for the same tests.
+//! Four backends for the same tests.
 
 /// The shard in the pod's own memory.
 pub mod embedded {
