@@ -14,7 +14,7 @@ const SOON: Duration = Duration::from_secs(40);
 
 /// Two pods, blue and green, and a second green one without viewers, which reach one Redis under names of their own; a pod
 /// with room for one viewer; and the Prometheus that scrapes them.
-struct Scene {
+struct Fixture {
     prometheus: Prometheus,
     blue: Pod,
     green: Pod,
@@ -31,7 +31,7 @@ fn burning(alert: &str) -> String {
     format!("ALERTS{{alertname=\"{alert}\", alertstate=\"firing\", burn=\"14.4\"}}")
 }
 
-impl Scene {
+impl Fixture {
     async fn open() -> Self {
         let redis = RedisServer::start();
         for user in ["blue", "green", "spare"] {
@@ -98,9 +98,9 @@ impl Scene {
 /// A shard that is slowed down on purpose burns the budgets; when it is well again, the fast alerts end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_alert_fires_in_its_trouble() {
-    let scene = Scene::open().await;
-    let prometheus = &scene.prometheus;
-    let crowd = Crowd::on(&[&scene.blue, &scene.green], 5, 2).await;
+    let fixture = Fixture::open().await;
+    let prometheus = &fixture.prometheus;
+    let crowd = Crowd::on(&[&fixture.blue, &fixture.green], 5, 2).await;
     prometheus.answers("traffic", "count(fanfare:slo_all:rate1h > 0.3) >= 6", SOON).await;
     assert_eq!(
         prometheus.ask("ALERTS{alertstate=\"firing\", severity=\"page\"}"),
@@ -109,57 +109,57 @@ async fn every_alert_fires_in_its_trouble() {
     );
 
     let deliveries = burning("FanfareDeliveryBurn");
-    scene.slow_down(Duration::from_millis(700), &deliveries).await;
-    scene.slow_down(Duration::from_millis(1_400), &burning("FanfareJoinBurn")).await;
-    scene.slow_down(Duration::from_millis(2_200), &burning("FanfarePostBurn")).await;
-    scene.redis.freeze();
-    scene.fires("FanfareShardDeaf").await;
-    scene.redis.thaw();
-    scene.ends("FanfareShardDeaf", &firing("FanfareShardDeaf")).await;
-    scene.ends("FanfareDeliveryBurn", &deliveries).await;
-    scene.ends("FanfarePostBurn", &burning("FanfarePostBurn")).await;
+    fixture.slow_down(Duration::from_millis(700), &deliveries).await;
+    fixture.slow_down(Duration::from_millis(1_400), &burning("FanfareJoinBurn")).await;
+    fixture.slow_down(Duration::from_millis(2_200), &burning("FanfarePostBurn")).await;
+    fixture.redis.freeze();
+    fixture.fires("FanfareShardDeaf").await;
+    fixture.redis.thaw();
+    fixture.ends("FanfareShardDeaf", &firing("FanfareShardDeaf")).await;
+    fixture.ends("FanfareDeliveryBurn", &deliveries).await;
+    fixture.ends("FanfarePostBurn", &burning("FanfarePostBurn")).await;
 
     // The other pod of its track hears the shard.
-    scene.redis.cli(&["ACL", "SETUSER", "spare", "off"]);
-    scene.redis.cli(&["CLIENT", "KILL", "USER", "spare"]);
-    scene.fires("FanfareShardDeafOnPod").await;
-    scene.redis.cli(&["ACL", "SETUSER", "spare", "on"]);
-    scene.ends("FanfareShardDeafOnPod", &firing("FanfareShardDeafOnPod")).await;
+    fixture.redis.cli(&["ACL", "SETUSER", "spare", "off"]);
+    fixture.redis.cli(&["CLIENT", "KILL", "USER", "spare"]);
+    fixture.fires("FanfareShardDeafOnPod").await;
+    fixture.redis.cli(&["ACL", "SETUSER", "spare", "on"]);
+    fixture.ends("FanfareShardDeafOnPod", &firing("FanfareShardDeafOnPod")).await;
 
-    scene.lose_more_than_the_history_holds().await;
-    scene.redis.cli(&["FLUSHALL"]);
-    scene.fires("FanfareHistoryReset").await;
+    fixture.lose_more_than_the_history_holds().await;
+    fixture.redis.cli(&["FLUSHALL"]);
+    fixture.fires("FanfareHistoryReset").await;
 
     // Deliveries to viewers who stop to read, and go on when the tape has left them behind.
     let mut slow = Vec::new();
     for _ in 0..5 {
-        slow.push(Join::new(&scene.blue, "slow").short_of_buffer().open().await);
+        slow.push(Join::new(&fixture.blue, "slow").short_of_buffer().open().await);
     }
-    scene.blue.fill("slow", 6_000, "").await;
+    fixture.blue.fill("slow", 6_000, "").await;
     let reads = slow.iter_mut().map(|viewer| viewer.until("a skip", |viewer| viewer.has("skipped")));
     futures_util::future::join_all(reads).await;
-    scene.fires("FanfareSkipsOverBudget").await;
-    scene.fires("FanfareManyLagging").await;
+    fixture.fires("FanfareSkipsOverBudget").await;
+    fixture.fires("FanfareManyLagging").await;
     drop(slow);
 
     // No pod is pushed to its limit here: the threshold is tested with the rules, that there is a figure, here.
     let coolest = "min by (fanfare_track) (fanfare_cpu_utilization * on (job, instance) group_left (fanfare_track) fanfare:pod:alive)";
     assert_eq!(prometheus.ask(coolest).len(), 3);
     // A pod that is full is not ready, and is the only one of its track.
-    let _last = Join::new(&scene.full, "full").open().await;
-    scene.fires("FanfareNoPodReady").await;
+    let _last = Join::new(&fixture.full, "full").open().await;
+    fixture.fires("FanfareNoPodReady").await;
 
     // A pod that is told to end pages nobody; one that is killed does, and is missed.
-    scene.blue.signal(Signal::Term);
+    fixture.blue.signal(Signal::Term);
     let gone = "absent(fanfare:pods:alive{fanfare_track=\"blue\"})";
     prometheus.answers("blue is gone", gone, SOON).await;
-    scene.green.signal(Signal::Kill);
-    scene.spare.signal(Signal::Kill);
-    scene.fires("FanfareTrackDown").await;
-    scene.fires("FanfarePodDown").await;
+    fixture.green.signal(Signal::Kill);
+    fixture.spare.signal(Signal::Kill);
+    fixture.fires("FanfareTrackDown").await;
+    fixture.fires("FanfarePodDown").await;
     let of_blue = "ALERTS{alertname=~\"FanfareNoPodReady|FanfareTrackDown\", fanfare_track=\"blue\", alertstate=\"firing\"}";
     assert_eq!(prometheus.ask(&format!("count_over_time({of_blue}[1m])")), [0.0; 0]);
     drop(crowd);
-    scene.full.signal(Signal::Kill);
-    scene.fires("FanfareNoData").await;
+    fixture.full.signal(Signal::Kill);
+    fixture.fires("FanfareNoData").await;
 }

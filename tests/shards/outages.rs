@@ -15,13 +15,13 @@ const ANSWERED: Duration = Duration::from_millis(4_500);
 const OUTAGE: Duration = Duration::from_secs(5);
 
 /// Two pods on two shards, two streams on each; the trouble is with the first.
-struct Scene {
+struct Fixture {
     cluster: Cluster,
     here: Vec<String>,
     elsewhere: Vec<String>,
 }
 
-impl Scene {
+impl Fixture {
     async fn on(servers: Vec<RedisServer>, test: &str) -> Self {
         let cluster = Cluster::on(servers, 2, &[]);
         cluster.healed().await;
@@ -77,63 +77,63 @@ impl Scene {
 /// R1, G5, G7, G10: SIGKILL of one Redis for 5 s under 200 posts/s, and restart with what it wrote.
 #[tokio::test(flavor = "multi_thread")]
 async fn r1_a_redis_that_is_killed_and_comes_back_loses_nothing() {
-    let scene = Scene::on(vec![RedisServer::durable(), RedisServer::durable()], "killed").await;
-    let ledger = scene
+    let fixture = Fixture::on(vec![RedisServer::durable(), RedisServer::durable()], "killed").await;
+    let ledger = fixture
         .run(async {
-            scene.cluster.redis(0).crash();
-            scene.cluster.until_up(0, false, NOTICED).await;
+            fixture.cluster.redis(0).crash();
+            fixture.cluster.until_up(0, false, NOTICED).await;
             pause(OUTAGE).await;
-            scene.cluster.redis(0).restart();
+            fixture.cluster.redis(0).restart();
         })
         .await;
     ledger.assert_nothing_lost();
-    scene.assert_elsewhere_untouched(&ledger);
-    scene.assert_answered(&ledger);
+    fixture.assert_elsewhere_untouched(&ledger);
+    fixture.assert_answered(&ledger);
 }
 
 /// R2, G5, G9, G10: SIGSTOP for 5 s; what was sent meanwhile may run later, and is in the stream once.
 #[tokio::test(flavor = "multi_thread")]
 async fn r2_a_redis_that_freezes_loses_nothing_and_doubles_nothing() {
-    let scene = Scene::on(vec![RedisServer::durable(), RedisServer::durable()], "frozen").await;
-    let ledger = scene
+    let fixture = Fixture::on(vec![RedisServer::durable(), RedisServer::durable()], "frozen").await;
+    let ledger = fixture
         .run(async {
             let frozen = Instant::now();
-            scene.cluster.redis(0).freeze();
-            scene.cluster.until_up(0, false, NOTICED).await;
+            fixture.cluster.redis(0).freeze();
+            fixture.cluster.until_up(0, false, NOTICED).await;
             pause(OUTAGE.saturating_sub(frozen.elapsed())).await;
-            scene.cluster.redis(0).thaw();
+            fixture.cluster.redis(0).thaw();
         })
         .await;
     ledger.assert_nothing_lost();
-    scene.assert_elsewhere_untouched(&ledger);
-    scene.assert_answered(&ledger);
+    fixture.assert_elsewhere_untouched(&ledger);
+    fixture.assert_answered(&ledger);
 }
 
 /// R3, G4: a Redis that comes back empty: every viewer gets one `reset`, before anything of the new history.
 #[tokio::test(flavor = "multi_thread")]
 async fn r3_a_redis_that_forgets_resets_every_viewer_once() {
-    let scene = Scene::on(vec![RedisServer::start(), RedisServer::start()], "empty").await;
-    let ledger = scene
+    let fixture = Fixture::on(vec![RedisServer::start(), RedisServer::start()], "empty").await;
+    let ledger = fixture
         .run(async {
-            scene.cluster.redis(0).crash();
+            fixture.cluster.redis(0).crash();
             pause(Duration::from_millis(500)).await;
-            scene.cluster.redis(0).restart();
+            fixture.cluster.redis(0).restart();
         })
         .await;
     ledger.assert_kept();
     ledger.assert_all_acked();
-    scene.assert_one_reset_each(&ledger);
-    scene.assert_elsewhere_untouched(&ledger);
+    fixture.assert_one_reset_each(&ledger);
+    fixture.assert_elsewhere_untouched(&ledger);
 }
 
 /// R4, G4: failover to a replica that lags, which gives out numbers again: every viewer gets one `reset`, and never
 /// goes on as if nothing had been.
 #[tokio::test(flavor = "multi_thread")]
 async fn r4_a_failover_to_a_lagging_replica_resets_every_viewer_once() {
-    let scene = Scene::on(vec![RedisServer::start(), RedisServer::start()], "rollback").await;
+    let fixture = Fixture::on(vec![RedisServer::start(), RedisServer::start()], "rollback").await;
     let replica = RedisServer::start();
-    let port = scene.cluster.redis(0).port().to_string();
-    let mut ledger = scene
+    let port = fixture.cluster.redis(0).port().to_string();
+    let mut ledger = fixture
         .run(async {
             replica.cli(&["REPLICAOF", "127.0.0.1", &port]);
             eventually("the replica follows", NOTICED, async || {
@@ -144,12 +144,12 @@ async fn r4_a_failover_to_a_lagging_replica_resets_every_viewer_once() {
             replica.cli(&["REPLICAOF", "NO", "ONE"]);
             // What is acked from here on is lost.
             pause(Duration::from_millis(500)).await;
-            scene.cluster.redis(0).fail_over(replica);
+            fixture.cluster.redis(0).fail_over(replica);
         })
         .await;
     ledger.rolled_back = true;
     ledger.assert_kept();
     ledger.assert_all_acked();
-    scene.assert_one_reset_each(&ledger);
-    scene.assert_elsewhere_untouched(&ledger);
+    fixture.assert_one_reset_each(&ledger);
+    fixture.assert_elsewhere_untouched(&ledger);
 }

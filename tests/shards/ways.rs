@@ -10,14 +10,14 @@ use testkit::{
 use tokio::{io::AsyncWriteExt as _, net::TcpListener, task::JoinSet};
 
 /// Two pods on two shards; the way to the first leads through the fault proxy.
-struct Scene {
+struct Fixture {
     cluster: Cluster,
     way: Relay,
     here: Vec<String>,
     elsewhere: Vec<String>,
 }
 
-impl Scene {
+impl Fixture {
     async fn new(test: &str) -> Self {
         let servers = vec![RedisServer::durable(), RedisServer::durable()];
         let way = Relay::to_port(servers[0].port()).await;
@@ -59,10 +59,10 @@ impl Scene {
 /// answers and hears nothing: that is noticed, and the subscriptions move.
 #[tokio::test(flavor = "multi_thread")]
 async fn r5_a_subscription_left_on_the_old_primary_moves_to_the_new_one() {
-    let scene = Scene::new("demoted").await;
-    let (old_port, new) = (scene.server().port().to_string(), RedisServer::durable());
+    let fixture = Fixture::new("demoted").await;
+    let (old_port, new) = (fixture.server().port().to_string(), RedisServer::durable());
     let subscribers = |of: &RedisServer| of.cli(&["CLIENT", "LIST", "TYPE", "pubsub"]).lines().count();
-    let mut ledger = scene
+    let mut ledger = fixture
         .run(async {
             new.cli(&["REPLICAOF", "127.0.0.1", &old_port]);
             eventually("the replica follows", HEALED, async || {
@@ -70,9 +70,9 @@ async fn r5_a_subscription_left_on_the_old_primary_moves_to_the_new_one() {
             })
             .await;
             new.cli(&["REPLICAOF", "NO", "ONE"]);
-            scene.way.lead_to(SocketAddr::from(([127, 0, 0, 1], new.port())));
-            scene.cluster.redis(0).cli(&["CLIENT", "KILL", "TYPE", "normal"]);
-            assert_eq!(subscribers(&scene.cluster.redis(0)), 2, "they are left behind");
+            fixture.way.lead_to(SocketAddr::from(([127, 0, 0, 1], new.port())));
+            fixture.cluster.redis(0).cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+            assert_eq!(subscribers(&fixture.cluster.redis(0)), 2, "they are left behind");
             // G9: within 3 s, here three times that.
             eventually("both subscribe to the new one", PATIENCE, async || {
                 (subscribers(&new) == 2).then_some(())
@@ -84,26 +84,26 @@ async fn r5_a_subscription_left_on_the_old_primary_moves_to_the_new_one() {
     ledger.rolled_back = true;
     ledger.assert_kept();
     ledger.assert_all_acked();
-    scene.assert_elsewhere_untouched(&ledger);
+    fixture.assert_elsewhere_untouched(&ledger);
 }
 
 /// R6, G10: half a second of latency to one shard loses nothing, and touches no other.
 #[tokio::test(flavor = "multi_thread")]
 async fn r6_a_slow_way_to_a_shard_loses_nothing_and_touches_no_other() {
-    let scene = Scene::new("slow").await;
-    let ledger = scene
+    let fixture = Fixture::new("slow").await;
+    let ledger = fixture
         .run(async {
             for later in [25, 250, 100] {
                 for direction in [Direction::ToServer, Direction::ToClient] {
-                    scene.way.inject(direction, Fault::Delay(Duration::from_millis(later)));
+                    fixture.way.inject(direction, Fault::Delay(Duration::from_millis(later)));
                 }
                 pause(Duration::from_secs(2)).await;
             }
-            scene.way.clear();
+            fixture.way.clear();
         })
         .await;
     ledger.assert_nothing_lost();
-    scene.assert_elsewhere_untouched(&ledger);
+    fixture.assert_elsewhere_untouched(&ledger);
 }
 
 /// What is no Redis may say. The lengths are promises of more than a machine holds.
@@ -134,67 +134,67 @@ async fn babbler() -> (SocketAddr, JoinSet<()>) {
 /// R12: replies that are none end the connection and nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn r12_garbage_in_the_place_of_replies_harms_nobody() {
-    let scene = Scene::new("garbage").await;
+    let fixture = Fixture::new("garbage").await;
     let (babbler, _tasks) = babbler().await;
-    let ledger = scene
+    let ledger = fixture
         .run(async {
-            scene.way.lead_to(babbler);
-            scene.way.cut();
+            fixture.way.lead_to(babbler);
+            fixture.way.cut();
             pause(Duration::from_secs(3)).await;
-            scene.way.lead_to(scene.server());
+            fixture.way.lead_to(fixture.server());
         })
         .await;
     ledger.assert_nothing_lost();
-    scene.assert_elsewhere_untouched(&ledger);
+    fixture.assert_elsewhere_untouched(&ledger);
 }
 
 /// R13, G4: a name that moves to a stranger, and back: that is another history each time, and told.
 #[tokio::test(flavor = "multi_thread")]
 async fn r13_a_name_that_moves_to_a_stranger_is_told_as_another_history() {
-    let (scene, stranger) = (Scene::new("stranger").await, RedisServer::durable());
+    let (fixture, stranger) = (Fixture::new("stranger").await, RedisServer::durable());
     let lead_to = async |server: SocketAddr| {
-        scene.way.lead_to(server);
-        scene.way.cut();
+        fixture.way.lead_to(server);
+        fixture.way.cut();
         pause(Duration::from_millis(500)).await;
-        scene.cluster.healed().await;
+        fixture.cluster.healed().await;
         pause(Duration::from_secs(1)).await;
     };
-    let mut ledger = scene
+    let mut ledger = fixture
         .run(Box::pin(async {
             lead_to(SocketAddr::from(([127, 0, 0, 1], stranger.port()))).await;
-            lead_to(scene.server()).await;
+            lead_to(fixture.server()).await;
         }))
         .await;
     ledger.rolled_back = true;
     ledger.assert_kept();
     ledger.assert_all_acked();
-    for watch in ledger.watches.iter().filter(|watch| scene.here.contains(&watch.stream)) {
+    for watch in ledger.watches.iter().filter(|watch| fixture.here.contains(&watch.stream)) {
         assert!((1..=2).contains(&watch.resets()), "{} resets for {}", watch.resets(), watch.stream);
     }
-    scene.assert_elsewhere_untouched(&ledger);
+    fixture.assert_elsewhere_untouched(&ledger);
 }
 
 /// R14, G5: with every shard down viewers keep their sockets, the pods stay ready, and nothing is lost when they are back.
 #[tokio::test(flavor = "multi_thread")]
 async fn r14_with_all_shards_down_sockets_stay_and_pods_are_ready() {
-    let scene = Scene::new("all").await;
-    let ledger = scene
+    let fixture = Fixture::new("all").await;
+    let ledger = fixture
         .run(Box::pin(async {
-            let mut viewer = Join::new(&scene.cluster.pods[0], &scene.here[0]).open().await;
+            let mut viewer = Join::new(&fixture.cluster.pods[0], &fixture.here[0]).open().await;
             for shard in 0..2 {
-                scene.cluster.redis(shard).crash();
+                fixture.cluster.redis(shard).crash();
             }
             for shard in 0..2 {
-                scene.cluster.until_up(shard, false, HEALED).await;
+                fixture.cluster.until_up(shard, false, HEALED).await;
             }
             viewer.ping().await;
-            for pod in &scene.cluster.pods {
+            for pod in &fixture.cluster.pods {
                 pod.ready().await;
             }
             for shard in 0..2 {
-                scene.cluster.redis(shard).restart();
+                fixture.cluster.redis(shard).restart();
             }
-            scene.cluster.healed().await;
+            fixture.cluster.healed().await;
             viewer.ping().await;
         }))
         .await;
@@ -205,25 +205,25 @@ async fn r14_with_all_shards_down_sockets_stay_and_pods_are_ready() {
 /// thread is left behind.
 #[tokio::test(flavor = "multi_thread")]
 async fn c7_after_quiet_a_pod_holds_what_it_held_before() {
-    let scene = Scene::new("quiet").await;
+    let fixture = Fixture::new("quiet").await;
     let mut before = Vec::new();
-    for pod in &scene.cluster.pods {
+    for pod in &fixture.cluster.pods {
         pod.deserted().await;
         before.push(Footprint::of(pod).await);
     }
-    let mut ledger = scene
+    let mut ledger = fixture
         .run(async {
             for _ in 0..3 {
-                scene.cluster.redis(1).cli(&["CLIENT", "KILL", "TYPE", "pubsub"]);
-                scene.way.cut();
+                fixture.cluster.redis(1).cli(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+                fixture.way.cut();
                 pause(Duration::from_millis(700)).await;
-                scene.way.inject(Direction::ToClient, Fault::HalfClose);
+                fixture.way.inject(Direction::ToClient, Fault::HalfClose);
                 pause(Duration::from_millis(700)).await;
-                scene.way.clear();
+                fixture.way.clear();
             }
         })
         .await;
-    for (number, (pod, before)) in scene.cluster.pods.iter().zip(before).enumerate() {
+    for (number, (pod, before)) in fixture.cluster.pods.iter().zip(before).enumerate() {
         ledger.rests.push(Rest::of(pod, &format!("pod-{number}"), before, 4).await);
     }
     ledger.assert_nothing_lost();

@@ -82,7 +82,7 @@ async fn one_hot_pod_of_three_sheds_its_excess() {
     let balancer = Balancer::of(&fleet.pods);
     let stream = stream_for("one-hot");
     let crowd = Crowd { stream: &stream, viewers: VIEWERS, posts_per_second: 5 };
-    let scene = async {
+    let trouble = async {
         let all = u64::try_from(VIEWERS).unwrap();
         fleet.until("all viewers are on one pod", Duration::from_secs(60), |pods| pods[0].1 == all).await;
         let heater = Heater::on(&fleet.pods[0]);
@@ -106,7 +106,7 @@ async fn one_hot_pod_of_three_sheds_its_excess() {
         drop(heater);
         fleet.until("ready again", Duration::from_secs(60), |pods| pods[0].0).await;
     };
-    let (ledger, journeys) = crowd.run(fleet.pods[0].public, balancer.address, scene).await;
+    let (ledger, journeys) = crowd.run(fleet.pods[0].public, balancer.address, trouble).await;
     ledger.assert_nothing_lost();
     let moves: Vec<_> = journeys.iter().map(|journey| journey.pods.len() - 1).collect();
     println!("{} of {VIEWERS} viewers moved; {} posts", moves.iter().sum::<usize>(), ledger.posts.len());
@@ -124,7 +124,7 @@ async fn of_a_hot_fleet_at_most_one_pod_leaves() {
     let balancer = Balancer::of(&fleet.pods);
     let stream = stream_for("all-hot");
     let crowd = Crowd { stream: &stream, viewers: 60, posts_per_second: 5 };
-    let scene = async {
+    let trouble = async {
         fleet
             .until("all viewers are there", Duration::from_secs(60), |pods| {
                 pods.iter().map(|(_, viewers)| viewers).sum::<u64>() == 60
@@ -157,7 +157,7 @@ async fn of_a_hot_fleet_at_most_one_pod_leaves() {
             assert_eq!(ready["hot"], true, "{ready}");
         }
     };
-    let (ledger, journeys) = crowd.run(balancer.address, balancer.address, scene).await;
+    let (ledger, journeys) = crowd.run(balancer.address, balancer.address, trouble).await;
     ledger.assert_nothing_lost();
     for journey in &journeys {
         assert_eq!((journey.pods.len(), journey.cuts, journey.asked.len()), (1, 0, 0), "{journey:?}");

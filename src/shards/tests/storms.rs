@@ -8,7 +8,7 @@ use std::{
 
 use testkit::eventually;
 
-use super::house::{House, PATIENCE};
+use super::fixture::{Fixture, PATIENCE};
 use crate::domain::StreamId;
 
 fn streams(count: usize) -> Vec<StreamId> {
@@ -20,59 +20,60 @@ fn streams(count: usize) -> Vec<StreamId> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s1_last_leaves_against_first_joins() {
     const FLAPS: usize = 100_000;
-    let house = House::open(Duration::ZERO).await;
+    let fixture = Fixture::open(Duration::ZERO).await;
     let streams = streams(40);
     let over = AtomicBool::new(false);
     let flapping = async {
         let mut held = VecDeque::new();
         for flap in 0..FLAPS {
             let stream = &streams[rand::random_range(0..streams.len())];
-            drop(house.sit(stream));
+            drop(fixture.sit(stream));
             // Now and then one stays for a while, and the keeper has the time of a post to follow.
             if flap % 25 == 0 {
-                held.push_back(house.sit(stream));
+                held.push_back(fixture.sit(stream));
                 if held.len() > 5 {
                     held.pop_front();
                 }
-                house.post(stream).await;
+                fixture.post(stream).await;
             }
         }
         over.store(true, Relaxed);
     };
     let publishing = async {
         while !over.load(Relaxed) {
-            house.post(&streams[rand::random_range(0..streams.len())]).await;
+            fixture.post(&streams[rand::random_range(0..streams.len())]).await;
         }
     };
     tokio::join!(flapping, publishing);
-    let churn = house.status().subscribe_churn;
+    let churn = fixture.status().subscribe_churn;
     assert!(churn > 100, "the subscriptions followed: {churn}");
-    let seats: Vec<_> = streams[..20].iter().map(|stream| (stream, house.sit(stream))).collect();
-    house.hears(20).await;
+    let seats: Vec<_> = streams[..20].iter().map(|stream| (stream, fixture.sit(stream))).collect();
+    fixture.hears(20).await;
     for (stream, seat) in &seats {
         seat.opened().await;
-        house.post(stream).await;
-        house.has_everything(stream, seat).await;
+        fixture.post(stream).await;
+        fixture.has_everything(stream, seat).await;
     }
     drop(seats);
-    house.hears(0).await;
-    eventually("no stream is left", PATIENCE, async || (house.hub.totals().streams == 0).then_some(())).await;
-    house.close().await;
+    fixture.hears(0).await;
+    eventually("no stream is left", PATIENCE, async || (fixture.hub.totals().streams == 0).then_some(()))
+        .await;
+    fixture.close().await;
 }
 
 /// Symptom: streams whose viewers left at once stayed in memory for ever, a new one for each name that somebody thought
 /// of. Cause: the keeper, which forgets what was unsubscribed from, had never subscribed to them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn viewers_who_leave_at_once_leave_nothing_behind() {
-    let house = House::open(Duration::ZERO).await;
-    streams(1_000).iter().for_each(|stream| drop(house.sit(stream)));
+    let fixture = Fixture::open(Duration::ZERO).await;
+    streams(1_000).iter().for_each(|stream| drop(fixture.sit(stream)));
     let stays: StreamId = "stays".parse().unwrap();
-    let seat = house.sit(&stays);
-    eventually("only what is watched", PATIENCE, async || (house.hub.totals().streams == 1).then_some(()))
+    let seat = fixture.sit(&stays);
+    eventually("only what is watched", PATIENCE, async || (fixture.hub.totals().streams == 1).then_some(()))
         .await;
-    house.post(&stays).await;
-    house.has_everything(&stays, &seat).await;
-    house.close().await;
+    fixture.post(&stays).await;
+    fixture.has_everything(&stays, &seat).await;
+    fixture.close().await;
 }
 
 /// S5: the connection is killed when half of 10,000 streams are subscribed to again, and once more; then exactly what
@@ -80,34 +81,34 @@ async fn viewers_who_leave_at_once_leave_nothing_behind() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s5_a_second_reconnect_during_resubscription() {
     const STREAMS: usize = 10_000;
-    let house = House::open(Duration::ZERO).await;
+    let fixture = Fixture::open(Duration::ZERO).await;
     let streams = streams(STREAMS + 1);
-    let mut seats: Vec<_> = streams[..STREAMS].iter().map(|stream| house.sit(stream)).collect();
-    house.hears(STREAMS).await;
+    let mut seats: Vec<_> = streams[..STREAMS].iter().map(|stream| fixture.sit(stream)).collect();
+    fixture.hears(STREAMS).await;
     for seat in &seats {
         seat.opened().await;
     }
-    let kill = || house.redis.cli(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    let kill = || fixture.redis.cli(&["CLIENT", "KILL", "TYPE", "pubsub"]);
     kill();
     for round in 0..2 {
         // On a machine that has no time for a look in between it may be all of them.
-        let some_done = async || (house.channels() > 0).then_some(());
+        let some_done = async || (fixture.channels() > 0).then_some(());
         eventually("some of them", PATIENCE, some_done).await;
         for stream in &streams[round * 50..(round + 1) * 50] {
-            house.post(stream).await;
+            fixture.post(stream).await;
         }
         kill();
     }
     // One more is watched meanwhile, and one is left.
-    seats.push(house.sit(&streams[STREAMS]));
+    seats.push(fixture.sit(&streams[STREAMS]));
     drop(seats.swap_remove(0));
-    house.hears(STREAMS).await;
-    let left = house.redis.cli(&["PUBSUB", "NUMSUB", "ff:{s0}"]);
+    fixture.hears(STREAMS).await;
+    let left = fixture.redis.cli(&["PUBSUB", "NUMSUB", "ff:{s0}"]);
     assert_eq!(left, "ff:{s0}\n0");
     for (stream, seat) in streams[1..100].iter().zip(&seats[1..]) {
-        house.has_everything(stream, seat).await;
+        fixture.has_everything(stream, seat).await;
     }
     drop(seats);
-    house.hears(0).await;
-    house.close().await;
+    fixture.hears(0).await;
+    fixture.close().await;
 }

@@ -24,14 +24,14 @@ impl Outlet for Nowhere {
     }
 }
 
-pub(super) struct House {
+pub(super) struct Fixture {
     pub(super) redis: RedisServer,
     pub(super) hub: Hub,
     pub(super) shards: Shards,
     tasks: Tasks,
 }
 
-impl House {
+impl Fixture {
     pub(super) async fn open(linger: Duration) -> Self {
         let redis = RedisServer::start();
         let addresses = parse_shards(&format!("a={}", redis.url())).unwrap();
@@ -47,9 +47,9 @@ impl House {
             linger,
         };
         let shards = Shards::start(&settings, &hub, &nudges, &tasks).unwrap();
-        let house = Self { redis, hub, shards, tasks };
-        eventually("the shard is up", PATIENCE, async || house.status().up.then_some(())).await;
-        house
+        let fixture = Self { redis, hub, shards, tasks };
+        eventually("the shard is up", PATIENCE, async || fixture.status().up.then_some(())).await;
+        fixture
     }
 
     pub(super) fn status(&self) -> ShardStatus {
