@@ -9,6 +9,8 @@ use super::{services::ServiceKeys, settings::IdentitySettings, verifier::Verifie
 /// How often it is looked whether a file has changed. Orchestrators exchange mounted files, with a new one behind the
 /// same name, which not every way of being notified survives.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The looks in a row at which a file could not be read before that is logged: 5 s.
+const LOOKS_UNTIL_TOLD: u32 = 5;
 /// The largest file of keys.
 const MAX_BYTES: usize = 1024 * 1024;
 
@@ -74,10 +76,15 @@ pub(super) async fn keep_up(settings: &IdentitySettings, exchange: impl Fn(Verif
     }
     // What was read at the start is read again once: it may have changed since.
     let mut known = Texts::default();
+    let (mut viewers, mut services) = (Absence::default(), Absence::default());
     loop {
         let texts = Texts {
-            viewers: look(settings.viewer_keys.as_deref()).await.or_else(|| known.viewers.clone()),
-            services: look(settings.service_keys.as_deref()).await.or_else(|| known.services.clone()),
+            viewers: look(VIEWER_KEYS, settings.viewer_keys.as_deref(), &mut viewers)
+                .await
+                .or_else(|| known.viewers.clone()),
+            services: look(SERVICE_KEYS, settings.service_keys.as_deref(), &mut services)
+                .await
+                .or_else(|| known.services.clone()),
         };
         if texts != known {
             match parse(settings, &texts) {
@@ -100,7 +107,26 @@ pub(super) async fn keep_up(settings: &IdentitySettings, exchange: impl Fn(Verif
     }
 }
 
-/// A file that is away for a moment, while it is exchanged, is as it was.
-async fn look(path: Option<&Path>) -> Option<Vec<u8>> {
-    tokio::fs::read(path?).await.ok()
+/// The looks in a row at which a file could not be read.
+#[derive(Default)]
+struct Absence(u32);
+
+/// A file that is away for a moment, while it is exchanged, is as it was. One that stays away is logged, since the keys that
+/// were in it count on.
+async fn look(setting: &str, path: Option<&Path>, absence: &mut Absence) -> Option<Vec<u8>> {
+    let text = tokio::fs::read(path?).await;
+    match &text {
+        Ok(_) if std::mem::take(&mut absence.0) >= LOOKS_UNTIL_TOLD => {
+            tracing::info!(file = named(setting, path), "file of keys readable again");
+        }
+        Ok(_) => {}
+        Err(error) => {
+            absence.0 = absence.0.saturating_add(1);
+            if absence.0 == LOOKS_UNTIL_TOLD {
+                let file = named(setting, path);
+                tracing::error!(file, %error, "file of keys unreadable: the keys from before it stay");
+            }
+        }
+    }
+    text.ok()
 }

@@ -113,8 +113,11 @@ impl Claims {
             return Err(BadToken::Audience);
         }
         let issued_at_ms = milliseconds(self.iat)?;
-        let ends_at_ms = terms.end_of(issued_at_ms, milliseconds(self.exp)?);
-        let begins_at_ms = self.nbf.map_or(Ok(issued_at_ms), milliseconds)?;
+        // Some issuers write "never" as the largest number that they have, and "always" as the first day of their calendar.
+        let exp = if self.exp <= NEVER { self.exp.min(MOST_SECONDS) } else { self.exp };
+        let ends_at_ms = terms.end_of(issued_at_ms, milliseconds(exp)?);
+        let begins_at_ms =
+            self.nbf.map_or(Ok(issued_at_ms), |nbf| milliseconds(nbf.clamp(0.0, MOST_SECONDS)))?;
         if ends_at_ms <= now_ms {
             return Err(BadToken::Expired);
         }
@@ -139,11 +142,14 @@ fn is_for(aud: &Value, audience: Option<&str>) -> bool {
     }
 }
 
+/// The largest number of 64 bits with a sign, which is "never" in several languages.
+const NEVER: f64 = 9_223_372_036_854_775_807.0;
+/// The latest time that is told from the one before it: milliseconds are counted exactly to here.
+const MOST_SECONDS: f64 = 9e12;
+
 /// A NumericDate (RFC 7519 section 2): seconds since the Unix epoch, perhaps with a fraction.
 fn milliseconds(seconds: f64) -> Result<u64, BadToken> {
-    /// Milliseconds are counted exactly to here.
-    const MOST_SECONDS: f64 = 9e12;
-    if (0.0..MOST_SECONDS).contains(&seconds) {
+    if (0.0..=MOST_SECONDS).contains(&seconds) {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is in range")]
         let milliseconds = (seconds * 1_000.0) as u64;
         Ok(milliseconds)

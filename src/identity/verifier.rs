@@ -86,13 +86,11 @@ impl Verifier {
         Err(refusal)
     }
 
-    /// The keys that a token with this `kid` may be signed with. Without one it is the only key; a key without one may be
-    /// any token's.
+    /// The keys that a token with this `kid` may be signed with. A token without one may be signed with any, as during a
+    /// rotation it is; a key without one may be any token's.
     fn keys_for(&self, kid: Option<&str>) -> impl Iterator<Item = &VerifyingKey> {
-        let is_only = self.keys.len() == 1;
         self.keys.iter().filter(move |key| match (&key.kid, kid) {
-            (None, _) => true,
-            (Some(_), None) => is_only,
+            (None, _) | (_, None) => true,
             (Some(own), Some(kid)) => own == kid,
         })
     }

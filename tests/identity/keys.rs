@@ -206,6 +206,21 @@ async fn a_key_without_alg_is_for_the_one_algorithm_that_its_type_allows() {
     assert!(lets_in(&pod, &stream, &newer_name).await, "RFC 9864's name of EdDSA with Ed25519");
 }
 
+/// Symptom: a new file of keys that the pod could not read was never logged, and the old signing key counted on.
+/// Cause: a file that could not be read was taken for one that is being exchanged, however long that lasted.
+#[tokio::test]
+async fn a_file_of_keys_that_stays_away_is_logged() {
+    let issuer = Issuer::create();
+    issuer.write_viewer_keys(&json!({"keys": [issuer.jwk(Signs::Es256)]}));
+    let pod = keyed(&issuer, &[]);
+    let path =
+        issuer.settings().into_iter().find(|(name, _)| *name == "FANFARE_VIEWER_KEYS").unwrap().1.to_owned();
+    fs::remove_file(&path).unwrap();
+    pod.logged(&["file of keys unreadable", "FANFARE_VIEWER_KEYS"], PATIENCE).await;
+    issuer.write_viewer_keys(&json!({"keys": [issuer.jwk(Signs::Es256)]}));
+    pod.logged(&["file of keys readable again"], PATIENCE).await;
+}
+
 /// Symptom: two keys of one `kid`, or one without, stopped the start. Cause: `kid` was taken for a unique name, which
 /// RFC 7517 section 4.5 makes neither required nor unique.
 #[tokio::test]
@@ -224,8 +239,24 @@ async fn keys_may_share_a_kid_or_have_none() {
         assert!(lets_in(&pod, &stream, &newer.token(Signs::EdDsa, &head, &claims("ann"))).await, "{head}");
         assert!(!lets_in(&pod, &stream, &issuer.token(Signs::EdDsa, &head, &claims("ann"))).await);
     }
-    let nameless = issuer.token(Signs::Es256, &json!({"alg": "ES256"}), &claims("ann"));
-    assert!(!lets_in(&pod, &stream, &nameless).await, "which of two keys it means is not said");
+    // Symptom: a second key in the file locked out all whose tokens have no `kid`, as in each rotation.
+    for (signer, is_ours) in [(&issuer, true), (&newer, true), (&Issuer::create(), false)] {
+        let nameless = signer.token(Signs::Es256, &json!({"alg": "ES256"}), &claims("ann"));
+        assert_eq!(lets_in(&pod, &stream, &nameless).await, is_ours);
+    }
+}
+
+/// Symptom: tokens of issuers that write "never" and "always" as the ends of their calendars were refused.
+/// Cause: times that cannot be counted in milliseconds, or lie before 1970, had another form.
+#[tokio::test]
+async fn a_token_without_an_end_or_a_beginning_counts_for_the_longest_life() {
+    let (issuer, stream) = (Issuer::create(), stream_for("never"));
+    let pod = keyed(&issuer, &[]);
+    for times in
+        [json!({"exp": i64::MAX}), json!({"nbf": -62_135_596_800_i64}), json!({"exp": 1e13, "nbf": 0})]
+    {
+        assert!(lets_in(&pod, &stream, &issuer.good(&claims_with("ann", &times))).await, "{times}");
+    }
 }
 
 /// Symptom: tokens of an issuer that lets them live for a month were refused. Cause: a life above
