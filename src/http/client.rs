@@ -27,8 +27,15 @@ impl FromStr for Network {
             text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
         let address: IpAddr = address.parse().map_err(|_| ())?;
         let most = if address.is_ipv4() { 32 } else { 128 };
-        let bits = bits.map_or(Ok(most), str::parse).map_err(|_| ())?;
-        if bits <= most { Ok(Self { address, bits }) } else { Err(()) }
+        let bits: u32 = bits.map_or(Ok(most), str::parse).map_err(|_| ())?;
+        // Peers are compared as IPv4 where they are that, and so is a network of ::ffff:0:0/96.
+        match (address.to_canonical(), address) {
+            (canonical @ IpAddr::V4(_), IpAddr::V6(_)) if (96..=most).contains(&bits) => {
+                Ok(Self { address: canonical, bits: bits - 96 })
+            }
+            _ if bits <= most => Ok(Self { address, bits }),
+            _ => Err(()),
+        }
     }
 }
 
@@ -68,6 +75,10 @@ impl Proxies {
             for word in value.as_bytes().rsplit(|byte| *byte == b',') {
                 if !self.trust(client) {
                     return client;
+                }
+                // An empty element says nothing (RFC 9110 section 5.6.1.2).
+                if word.trim_ascii().is_empty() {
+                    continue;
                 }
                 let Some(said) = address_of(word) else { return client };
                 client = said;
@@ -175,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_client_is_who_the_last_trusted_proxy_says() {
-        let cases: [(&str, &[&str], &str); 20] = [
+        let cases: [(&str, &[&str], &str); 21] = [
             ("198.51.100.1", &[], "198.51.100.1"),
             ("198.51.100.1", &["203.0.113.5"], "198.51.100.1"),
             ("10.1.2.3", &[], "10.1.2.3"),
@@ -187,6 +198,7 @@ mod tests {
             ("10.1.2.3", &["10.9.9.9", "203.0.113.5"], "203.0.113.5"),
             ("10.1.2.3", &["10.0.0.1, 10.0.0.2"], "10.0.0.1"),
             ("10.1.2.3", &[""], "10.1.2.3"),
+            ("10.1.2.3", &["203.0.113.5,, "], "203.0.113.5"),
             ("10.1.2.3", &["unknown"], "10.1.2.3"),
             ("10.1.2.3", &["203.0.113.5, garbage"], "10.1.2.3"),
             ("10.1.2.3", &["203.0.113.5, garbage, 10.9.9.9"], "10.9.9.9"),
@@ -205,6 +217,12 @@ mod tests {
             assert_eq!(wrong.parse::<Proxies>(), Err(wrong.to_owned()));
         }
         assert!("0.0.0.0/0".parse::<Proxies>().unwrap().trust("203.0.113.5".parse().unwrap()));
+        let mapped: Proxies = "::ffff:10.0.0.0/104".parse().unwrap();
+        assert_eq!(
+            mapped,
+            "10.0.0.0/8".parse().unwrap(),
+            "symptom: it was accepted, and no peer was ever in it"
+        );
     }
 
     #[test]
