@@ -75,6 +75,11 @@ impl Faults {
                 self.0.push(format!("{name}: the file names no shard"));
                 Vec::new()
             }
+            // Nor a list of which only the separators are left.
+            Ok(text) if !text.is_empty() && parse_shards(&text).is_ok_and(|shards| shards.is_empty()) => {
+                self.0.push(format!("{name}: the list names no shard; leave it out for the embedded one"));
+                Vec::new()
+            }
             Ok(text) => parse_shards(&text).unwrap_or_else(|wrong| {
                 self.0.extend(wrong.into_iter().map(|fault| format!("{name}: {fault}")));
                 Vec::new()

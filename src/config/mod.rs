@@ -257,6 +257,9 @@ mod tests {
         let Err(BadConfig(faults)) = check(&["--shards-file=/dev/null"]) else { panic!("accepted") };
         assert_eq!(faults, ["FANFARE_SHARDS_FILE: /dev/null: the file names no shard"]);
         assert_eq!(check(&["--shards="]).unwrap().shards.shards, []);
+        // A template whose names are empty: each pod would have been alone on an embedded shard.
+        let Err(BadConfig(faults)) = check(&["--shards= ,"]) else { panic!("accepted") };
+        assert_eq!(faults, ["FANFARE_SHARDS: the list names no shard; leave it out for the embedded one"]);
         let Err(BadConfig(faults)) = check(&["--shards-file=/dev/null", "--shards=a=redis://h"]) else {
             panic!("accepted")
         };

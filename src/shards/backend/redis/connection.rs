@@ -36,6 +36,9 @@ pub(in crate::shards) enum BadUrl {
     /// The operator wrote something else wrong.
     #[error("a shard's URL has the form redis://[user:password@]host[:port][/database]")]
     Form,
+    /// The Redis client sends the user and the password with its greeting, in one line that has no quotes.
+    #[error("a shard's user and password hold no space, quote or control character")]
+    Credentials,
     /// The machine's root certificates cannot be read.
     #[error("rediss:// needs the system's root certificates, and they cannot be read")]
     Certificates,
@@ -56,6 +59,11 @@ impl Address {
             ErrorKind::Tls => BadUrl::Certificates,
             _ => BadUrl::Form,
         })?;
+        let breaks_line =
+            |text: &str| text.contains(|c: char| c.is_whitespace() || c.is_control() || "\"'".contains(c));
+        if [&config.username, &config.password].into_iter().flatten().any(|text| breaks_line(text)) {
+            return Err(BadUrl::Credentials);
+        }
         config.version = RespVersion::RESP3;
         // Database 0 is where a connection begins: no SELECT, which the ACL then need not allow.
         config.database = config.database.filter(|database| *database != 0);
