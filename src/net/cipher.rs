@@ -11,7 +11,7 @@ pub(super) const RECORD_BYTES: usize = 16 * 1024;
 
 /// The session of one socket.
 ///
-/// The TLS listener bounds what it keeps encrypted at [`RECORD_BYTES`].
+/// The TLS listener bounds what it keeps encrypted at one record, 16 KiB.
 #[derive(Debug)]
 pub struct Cipher {
     /// Guards the session: held for one read or write, never over an await.

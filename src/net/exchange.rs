@@ -158,7 +158,7 @@ impl RequestProgress {
     }
 }
 
-/// A connection as hyper reads and writes it: a head that has begun must end within [`HEAD_DEADLINE`].
+/// A connection as hyper reads and writes it: a head that has begun must end within 5 s.
 ///
 /// hyper has one deadline for the wait before a head and for the head itself.
 pub struct RequestStream {
