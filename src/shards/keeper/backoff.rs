@@ -8,7 +8,7 @@ use crate::shards::backend::pause::Pauses;
 
 /// Pauses after failures.
 #[derive(Debug, Default)]
-pub(in crate::shards) struct Backoff {
+pub(super) struct Backoff {
     pauses: Pauses,
     until: Option<Instant>,
 }
@@ -16,19 +16,19 @@ pub(in crate::shards) struct Backoff {
 impl Backoff {
     /// Records a failure; those that come during the pause which it begins belong to it. `random` is a number from 0
     /// to 1.
-    pub(in crate::shards) fn on_failure(&mut self, now: Instant, random: f64) {
+    pub(super) fn on_failure(&mut self, now: Instant, random: f64) {
         if !self.is_backing_off(now) {
             self.until = Some(now + self.pauses.next(Duration::ZERO, random));
         }
     }
 
     /// Records a success.
-    pub(in crate::shards) fn on_success(&mut self) {
+    pub(super) fn on_success(&mut self) {
         *self = Self::default();
     }
 
     /// Returns whether the pause goes on.
-    pub(in crate::shards) fn is_backing_off(&self, now: Instant) -> bool {
+    pub(super) fn is_backing_off(&self, now: Instant) -> bool {
         self.until.is_some_and(|until| now < until)
     }
 }

@@ -18,7 +18,7 @@ use crate::{
 
 impl Keeper {
     /// Tells viewers how many they are, where that changed, and begins to tell the shard.
-    pub(in crate::shards) fn census_round(&mut self, moment: &Moment<'_>) {
+    pub(super) fn census_round(&mut self, moment: &Moment<'_>) {
         let mut changed = Vec::new();
         for (stream, state) in self.streams.iter_mut() {
             let viewers = (moment.viewers_here)(stream).saturating_add(state.elsewhere.unwrap_or(0));
@@ -34,14 +34,14 @@ impl Keeper {
     }
 
     /// Makes the next call of the census, if it is due.
-    pub(in crate::shards) fn count(&mut self, moment: &Moment<'_>) {
+    pub(super) fn count(&mut self, moment: &Moment<'_>) {
         let call = self.census.next_call(moment.viewers_here, moment.now);
         self.commands.extend(call.map(ShardCall::Count).map(Command::Call));
     }
 
     /// Streams that are about to be opened are counted first, on the same connection: a viewer that waits for one is
     /// greeted with how many watch it on other pods.
-    pub(in crate::shards) fn count_before_opening(&mut self, granted: &[StreamId], moment: &Moment<'_>) {
+    pub(super) fn count_before_opening(&mut self, granted: &[StreamId], moment: &Moment<'_>) {
         let opens =
             |stream: &&StreamId| self.streams.get(stream).is_none_or(|state| state.chain.head().is_none());
         let opening: Vec<_> = granted.iter().filter(opens).cloned().collect();
@@ -49,12 +49,7 @@ impl Keeper {
         self.commands.extend(calls.into_iter().map(ShardCall::Count).map(Command::Call));
     }
 
-    pub(in crate::shards) fn counted(
-        &mut self,
-        call: Call,
-        answer: Result<Counted, Unavailable>,
-        now: Instant,
-    ) {
+    pub(super) fn counted(&mut self, call: Call, answer: Result<Counted, Unavailable>, now: Instant) {
         for (stream, viewers) in self.census.answered(call, answer, now) {
             // What comes as a message is newer than any answer that may come after it.
             if let Some(state) = self.streams.get_mut(&stream)
@@ -70,7 +65,7 @@ impl Keeper {
     }
 
     /// The shard tells how many watch streams on other pods.
-    pub(in crate::shards) fn elsewhere(&mut self, told: Vec<(StreamId, u64)>) {
+    pub(super) fn elsewhere(&mut self, told: Vec<(StreamId, u64)>) {
         for (stream, viewers) in told {
             let Some(state) = self.streams.get_mut(&stream) else { continue };
             if self.census.believes(&stream, viewers, state.elsewhere.unwrap_or(0)) {

@@ -14,15 +14,15 @@ use crate::{
 
 impl Keeper {
     /// Doubts the streams that were quiet for long enough, and all of them now and then.
-    pub(in crate::shards) fn audit(&mut self, now: Instant) {
+    pub(super) fn audit(&mut self, now: Instant) {
         while let Some(stream) = self.comparisons.next_audit(now) {
             let Some(state) = self.streams.get_mut(&stream) else { continue };
-            let quiet_at = state.spoke.map_or(now, |spoke| spoke + QUIET);
-            if quiet_at > now {
-                self.comparisons.audits.push_back((quiet_at, stream));
-            } else {
-                state.is_audited = false;
-                self.doubt([stream]);
+            match state.spoke {
+                Some(spoke) if spoke + QUIET > now => self.comparisons.audit(stream, spoke),
+                _ => {
+                    state.is_audited = false;
+                    self.doubt([stream]);
+                }
             }
         }
         if self.comparisons.all_are_due(now) {
@@ -34,18 +34,18 @@ impl Keeper {
     }
 
     /// Notes streams whose head is to be compared with the shard's.
-    pub(in crate::shards) fn doubt(&mut self, streams: impl IntoIterator<Item = StreamId>) {
+    pub(super) fn doubt(&mut self, streams: impl IntoIterator<Item = StreamId>) {
         for stream in streams {
             if let Some(state) = self.streams.get_mut(&stream)
                 && !std::mem::replace(&mut state.is_doubted, true)
             {
-                self.comparisons.due.push_back(stream);
+                self.comparisons.push(stream);
             }
         }
     }
 
     /// Begins to compare some of the doubted streams, unless some are being compared.
-    pub(in crate::shards) fn compare(&mut self) {
+    pub(super) fn compare(&mut self) {
         let Some(streams) = self.comparisons.begin() else { return };
         for stream in &streams {
             if let Some(state) = self.streams.get_mut(stream) {
@@ -55,13 +55,13 @@ impl Keeper {
         self.commands.push_back(Command::Call(ShardCall::Heads(streams)));
     }
 
-    pub(in crate::shards) fn compared(
+    pub(super) fn compared(
         &mut self,
         streams: Vec<StreamId>,
         heads: Result<Vec<Option<Position>>, Unavailable>,
         moment: &Moment<'_>,
     ) {
-        self.comparisons.is_under_way = false;
+        self.comparisons.end();
         let Ok(heads) = heads else {
             self.reads.on_failure(moment.now, moment.random);
             self.doubt(streams);

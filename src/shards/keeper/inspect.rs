@@ -7,7 +7,7 @@ use crate::domain::StreamId;
 
 impl Keeper {
     /// Describes a stream.
-    pub(in crate::shards) fn inspect(&self, stream: &StreamId, now: Instant) -> StreamInspection {
+    pub(super) fn inspect(&self, stream: &StreamId, now: Instant) -> StreamInspection {
         let (subscription, lingers_until) = self.interest.subscription(stream);
         let state = self.streams.get(stream);
         StreamInspection {
