@@ -186,15 +186,7 @@ impl Crate {
         if let Some(import) = import {
             return self.resolve(module, &import.path);
         }
-        // What begins with another name is of another crate; to look that up in all of them would take for ever.
-        let is_near = |first: &String| {
-            ["crate", "fanfare", "self", "super"].contains(&first.as_str())
-                || self.modules.contains_key(&[&module[..], std::slice::from_ref(first)].concat())
-        };
-        let all = found
-            .uses
-            .iter()
-            .filter(|import| import.name.is_none() && import.path.first().is_some_and(is_near));
+        let all = found.uses.iter().filter(|import| import.name.is_none());
         child.or_else(|| {
             all.filter_map(|import| self.resolve(module, &import.path)).find_map(|target| match target {
                 Target::Module(other) => self.named(&other, name, is_last),
