@@ -49,6 +49,27 @@ async fn r2_freezes_of_1_5_and_30_seconds_lose_nothing() {
     }
 }
 
+/// G10: while one shard is frozen for 5 s, no post to the other fails or waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn g10_no_post_to_another_shard_notices_a_freeze() {
+    let cluster = Cluster::start(2, 2, &[]).await;
+    let here = cluster.streams_of(0, "frozen", 2).await;
+    let elsewhere = cluster.streams_of(1, "frozen", 2).await;
+    let freeze = async {
+        pause(Duration::from_secs(1)).await;
+        cluster.redis(0).freeze();
+        pause(Duration::from_secs(5)).await;
+        cluster.redis(0).thaw();
+        cluster.healed().await;
+    };
+    let ledger = drill(&cluster, &[here.as_slice(), &elsewhere].concat(), freeze).await;
+    ledger.assert_nothing_lost();
+    assert!(ledger.attempts(&here).0 > 0, "no post met the freeze");
+    let (failed, slowest) = ledger.attempts(&elsewhere);
+    println!("SIGSTOP of another shard: {failed} attempts unanswered, the slowest took {slowest:.2?}");
+    assert!(failed == 0 && slowest < Duration::from_secs(1), "{failed} failed, {slowest:?}");
+}
+
 /// R8: a hundred CLIENT KILLs within a minute.
 #[tokio::test(flavor = "multi_thread")]
 async fn r8_a_hundred_kills_within_a_minute_lose_nothing() {
