@@ -53,7 +53,7 @@ impl Rig {
         let (hub, lanes) = Hub::new(Fanout::new(1, Duration::ZERO), nudges.clone(), sli.clone());
         lanes.into_iter().for_each(|lane| tasks.core("lane", lane.run()));
         let settings = ShardSettings {
-            shards: list,
+            list,
             ring_epoch: 1,
             pod: "bench".to_owned(),
             history_comments: 500,

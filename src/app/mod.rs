@@ -69,7 +69,7 @@ impl App {
         let (tasks, release) = (Tasks::default(), Release::default());
         let readiness = Readiness::new(config.readiness);
         let gate = readiness.gate();
-        let nudges = Nudges::new(&config.shards.shards);
+        let nudges = Nudges::new(&config.shards.list);
         let hub = start_hub(config.fanout_window, nudges.clone(), sli.clone(), &tasks);
         let shards = Shards::start(&config.shards, &hub, &nudges, &tasks)?;
         let (posting, limits) = (Posting::new(shards.clone(), sli.clone()), Limits::new(config.edge.limits));
@@ -89,7 +89,7 @@ impl App {
         sli.look_at(figures(&gate, &hub, &shards));
         tasks.core("lag", watch_lag(sli.clone(), gate.clone()));
         keep_up(&identity, &shards, &tasks);
-        tasks.core("shards file", shards.clone().follow_file(config.shards_file, config.shards.shards));
+        tasks.core("shards file", shards.clone().follow_file(config.shards_file, config.shards.list));
         let ops_router = http::ops_router(Ops {
             gate: gate.clone(),
             hub: hub.clone(),

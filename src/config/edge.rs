@@ -62,7 +62,7 @@ pub struct Edge {
 
 impl EdgeFlags {
     /// Checks them, with the files that they name.
-    pub(super) fn check(self, faults: &mut Faults) -> Edge {
+    pub(super) fn check(self, demo: bool, faults: &mut Faults) -> Edge {
         Edge {
             tls: faults.tls(self.tls_cert, self.tls_key),
             origins: faults.origins(&self.origins),
@@ -72,7 +72,7 @@ impl EdgeFlags {
                 idle: faults.duration("FANFARE_KEEP_ALIVE", &self.keep_alive, 1, 3_600),
                 head_bytes: faults.number("FANFARE_HEAD_BYTES", &self.head_bytes, 8_192..=65_536),
             },
-            demo: false,
+            demo,
         }
     }
 }

@@ -151,7 +151,7 @@ impl Flags {
             },
             identity,
             shards: ShardSettings {
-                shards: faults.shards(self.shards, self.shards_file.clone()),
+                list: faults.shards(self.shards, self.shards_file.clone()),
                 ring_epoch: faults.number("FANFARE_RING_EPOCH", &self.ring_epoch, 1..=u64::from(u32::MAX)),
                 pod: faults.name("FANFARE_POD", self.pod.unwrap_or_else(host_name)),
                 history_comments: faults.number(
@@ -167,7 +167,7 @@ impl Flags {
             fanout_window: faults.duration("FANFARE_FANOUT_WINDOW", &self.fanout_window, 0, 1),
             readiness: self.ready.check(&mut faults),
             objectives: self.objectives.check(&mut faults),
-            edge: Edge { demo: demo || !has_keys, ..self.edge.check(&mut faults) },
+            edge: self.edge.check(demo || !has_keys, &mut faults),
             exit: ExitTimes {
                 settle: faults.duration("FANFARE_SETTLE", &self.settle, 0, 600),
                 drain: faults.duration("FANFARE_DRAIN", &self.drain, 0, 3_600),
@@ -256,7 +256,7 @@ mod tests {
     fn a_file_that_names_no_shard_is_a_fault() {
         let Err(BadConfig(faults)) = check(&["--shards-file=/dev/null"]) else { panic!("accepted") };
         assert_eq!(faults, ["FANFARE_SHARDS_FILE: /dev/null: the file names no shard"]);
-        assert_eq!(check(&["--shards="]).unwrap().shards.shards, []);
+        assert_eq!(check(&["--shards="]).unwrap().shards.list, []);
         // A template whose names are empty: each pod would have been alone on an embedded shard.
         let Err(BadConfig(faults)) = check(&["--shards= ,"]) else { panic!("accepted") };
         assert_eq!(faults, ["FANFARE_SHARDS: the list names no shard; leave it out for the embedded one"]);

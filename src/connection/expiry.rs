@@ -53,7 +53,7 @@ struct TokenExpiry {
     only_end: bool,
     /// When the viewer was warned last, of this end or of an earlier token's.
     warned_at: Option<Instant>,
-    /// None: the pass has no end.
+    /// `None`: the token has no end.
     due: Option<Instant>,
 }
 
@@ -62,7 +62,7 @@ struct TokenExpiry {
 pub(super) enum ExpiryEvent {
     /// Nothing yet.
     Wait,
-    /// To tell the viewer that the pass ends after so many milliseconds.
+    /// To tell the viewer that the token ends after so many milliseconds.
     Expiring(u64),
     /// It has ended.
     Over,
@@ -75,7 +75,7 @@ impl TokenExpiry {
         expiry
     }
 
-    /// Goes on with the pass of a refresh. A token that is shown again is not warned of again.
+    /// Goes on with the token of a refresh. A token that is shown again is not warned of again.
     fn renew(&mut self, old: &VerifiedToken, new: &VerifiedToken, now: Instant) {
         if !new.has_times_of(old) {
             self.plan(new.time_left(), new.life(), now);

@@ -22,7 +22,7 @@ pub enum After {
 pub struct Request {
     /// The stream.
     pub stream: StreamId,
-    /// Who watches; another pass may take its place while the socket lives.
+    /// Who watches; another token may take its place while the socket lives.
     pub verified: VerifiedToken,
     /// With whom else its frames and posts are counted.
     pub keys: RateKeys,

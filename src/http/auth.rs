@@ -144,7 +144,7 @@ pub(super) fn may_watch(viewer: &Viewer, stream: &StreamId) -> Result<(), Proble
     Ok(())
 }
 
-/// The pass of a viewer's handshake, whose token comes in one of three ways.
+/// The verified token of a viewer's handshake, which comes in one of three ways.
 ///
 /// # Errors
 /// None came, or several did: which of them counts would be a guess.

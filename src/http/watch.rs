@@ -83,10 +83,10 @@ pub(super) async fn watch(State(api): State<Api>, request: Request) -> Result<Re
     Ok(answer)
 }
 
-/// The session, and a guest's secret of it, beside the pass.
+/// The session, and a guest's secret of it, beside the token.
 type OpenToken = (EntryId, Option<SessionSecret>, VerifiedToken);
 
-/// A pass where there are no keys. A viewer without a name is a guest, who shows the secret of an earlier socket's session
+/// The stand-in for a token where there are no keys. A viewer without a name is a guest, who shows the secret of an earlier socket's session
 /// to be the same one.
 fn open_pass(name: Option<&str>, secret: Option<&str>) -> Result<OpenToken, Problem> {
     let name = name.filter(|name| !name.is_empty());

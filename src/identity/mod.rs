@@ -66,7 +66,7 @@ impl Identity {
         self.0.settings.is_open()
     }
 
-    /// Makes a pass of a token.
+    /// Verifies a token.
     ///
     /// # Errors
     /// [`BadToken`]: whoever sent it is nobody.
@@ -83,13 +83,13 @@ impl Identity {
         services.find(key)
     }
 
-    /// Records that a user's passes up to a time no longer count; by this pod's clock, in milliseconds since the Unix
+    /// Records that a user's tokens up to a time no longer count; by this pod's clock, in milliseconds since the Unix
     /// epoch.
     pub fn revoke(&self, user: &str, at_ms: u64) {
         self.0.revocations.note(user, at_ms, now_ms().saturating_sub(self.revocations_kept_ms()));
     }
 
-    /// Whether the pass no longer counts because its user was revoked.
+    /// Whether the token no longer counts because its user was revoked.
     #[must_use]
     pub fn is_revoked(&self, verified: &VerifiedToken) -> bool {
         self.0.revocations.concern(verified)

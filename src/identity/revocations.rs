@@ -59,13 +59,13 @@ impl Revocations {
         &self.places[hash % PLACES]
     }
 
-    /// Returns whether the pass may be from before its user's revocation, or of that moment.
+    /// Returns whether the token may be from before its user's revocation, or of that moment.
     pub(super) fn concern(&self, verified: &VerifiedToken) -> bool {
         let users = self.users.read();
         users.get(&verified.viewer().author.id).is_some_and(|at_ms| verified.may_be_from_before(*at_ms))
     }
 
-    /// Returns once a user at the pass's place was revoked since the call.
+    /// Returns once a user at the token's place was revoked since the call.
     pub(super) fn news<'a>(&'a self, verified: &VerifiedToken) -> Notified<'a> {
         self.place(&verified.viewer().author.id).notified()
     }

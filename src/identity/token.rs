@@ -104,7 +104,7 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// A pass of what a good signature stands under, at a time in milliseconds since the Unix epoch.
+    /// Verifies claims that a good signature stands under, at a time in milliseconds since the Unix epoch.
     pub(super) fn verified(self, now_ms: u64, terms: &Terms) -> Result<VerifiedToken, BadToken> {
         if terms.issuer.as_ref().is_some_and(|issuer| self.iss != **issuer) {
             return Err(BadToken::Issuer);

@@ -48,7 +48,7 @@ impl VerifiedToken {
         Some(Duration::from_millis(ends_at_ms.saturating_sub(now_ms())))
     }
 
-    /// The token's whole life, from its issue to its end; zero for a pass that does not end by itself.
+    /// The token's whole life, from its issue to its end; zero for one that does not end by itself.
     #[must_use]
     pub fn life(&self) -> Duration {
         let ends_at_ms = self.0.ends_at_ms.unwrap_or(0);

@@ -53,7 +53,7 @@ impl Verifier {
         &self.passed_over
     }
 
-    /// Makes a pass of a token, at a time in milliseconds since the Unix epoch.
+    /// Verifies a token at a time in milliseconds since the Unix epoch.
     pub(super) fn check(&self, token: &str, now_ms: u64) -> Result<VerifiedToken, BadToken> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(BadToken::TooLong);

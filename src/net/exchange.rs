@@ -300,7 +300,7 @@ impl HttpBody for Inbound {
     }
 }
 
-/// The client's wish for its connection after a request (RFC 9112 section 9.3).
+/// The persistence that the client asks of its connection after a request (RFC 9112 section 9.3).
 #[derive(Debug, Clone, Copy)]
 struct Persistence {
     version: Version,

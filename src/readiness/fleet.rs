@@ -5,7 +5,7 @@ use serde::Serialize;
 /// Who agrees with the other pods: at most max(1, 30 %) of a track's live pods refuse for their load at once, and none
 /// while the others are hot too.
 pub trait Fleet: Send + Sync + 'static {
-    /// Tells how this pod fares and asks for what it wishes, in one step; none if nobody answers.
+    /// Tells how this pod fares and makes the pod's request, in one step; none if nobody answers.
     fn beat(&self, beat: &Heartbeat) -> impl Future<Output = Option<FleetView>> + Send;
 }
 
@@ -39,7 +39,7 @@ pub enum LeaseRequest {
     Gone,
 }
 
-/// The fleet's answer to a wish.
+/// The fleet's answer to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LeaseDecision {

@@ -53,7 +53,7 @@ impl Meter {
         });
         let now = LoadCounters { at, cpu_time, used_s, throttled: limits.throttled };
         self.marks.push_back(now);
-        // The first mark stays as old as the window.
+        // The first counters stay as old as the window.
         while self.marks.get(1).is_some_and(|next| at.saturating_duration_since(next.at) >= WINDOW) {
             self.marks.pop_front();
         }

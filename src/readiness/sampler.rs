@@ -155,7 +155,7 @@ async fn sample(mut readiness: Readiness, tasks: Tasks, load: watch::Sender<f64>
     }
 }
 
-/// Tells the fleet how the pod fares, again and again and whenever its wish changes.
+/// Tells the fleet how the pod fares, again and again and whenever its request changes.
 struct HeartbeatTask {
     gate: Gate,
     load: watch::Receiver<f64>,

@@ -111,12 +111,12 @@ impl Shards {
         tasks: &Tasks,
     ) -> Result<Self, String> {
         let mut shards = Vec::new();
-        if settings.shards.is_empty() {
+        if settings.list.is_empty() {
             let keep = Keep { comments: settings.history_comments, ttl: settings.history_ttl };
             let (embedded, events) = Embedded::new(keep);
             shards.push(("embedded".to_owned(), Shard::Embedded(embedded), events));
         }
-        for address in &settings.shards {
+        for address in &settings.list {
             let (link, heard, upkeep) = Link::start(LinkSettings {
                 shard: address.name.clone(),
                 url: address.url.clone(),

@@ -8,7 +8,7 @@ use crate::shards::routing::address::ShardAddress;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardSettings {
     /// The shards; none for the embedded one.
-    pub shards: Vec<ShardAddress>,
+    pub list: Vec<ShardAddress>,
     /// Counts the changes of the list: shards refuse posts of pods that know an older one than they have seen.
     pub ring_epoch: u64,
     /// This pod's name.

@@ -121,7 +121,7 @@ async fn dwelt(load: &mut watch::Receiver<f64>, dwell: Duration, holds: impl Fn(
     }
 }
 
-/// Returns when the fleet has allowed the pod to leave, in an answer to that wish.
+/// Returns when the fleet has allowed the pod to leave, in an answer to that request.
 async fn granted(reply: &mut watch::Receiver<Option<FleetReply>>, asked: Instant) {
     let allows = |reply: &Option<FleetReply>| {
         reply.is_some_and(|reply| reply.verdict == LeaseDecision::Leave && reply.at >= asked)

@@ -49,7 +49,7 @@ impl SimulatedPod {
         let nudged = Nudged::default();
         let (hub, mut lanes) = Hub::new(Fanout::new(1, Duration::ZERO), nudged.clone(), sli);
         let settings = ShardSettings {
-            shards: Vec::new(),
+            list: Vec::new(),
             ring_epoch: 1,
             pod: "pod".into(),
             history_comments: 0,

@@ -39,7 +39,7 @@ impl Fixture {
         let (hub, lanes) = Hub::new(Fanout::new(1, Duration::ZERO), nudges.clone(), Sli::default());
         lanes.into_iter().for_each(|lane| tasks.core("lane", lane.run()));
         let settings = ShardSettings {
-            shards: addresses,
+            list: addresses,
             ring_epoch: 1,
             pod: "pod-1".into(),
             history_comments: 500,

@@ -74,7 +74,7 @@ impl Machine {
     fn new() -> Self {
         let (now, stats) = (Instant::now(), Arc::new(KeeperStats::default()));
         let settings = ShardSettings {
-            shards: Vec::new(),
+            list: Vec::new(),
             ring_epoch: 1,
             pod: "pod".into(),
             history_comments: 500,

@@ -40,7 +40,7 @@ impl Rig {
         let (hub, lanes) = Hub::new(Fanout::new(1, Duration::ZERO), nudges.clone(), Sli::default());
         lanes.into_iter().for_each(|lane| tasks.core("lane", lane.run()));
         let settings = ShardSettings {
-            shards: Vec::new(),
+            list: Vec::new(),
             ring_epoch: 1,
             pod: "test".into(),
             history_comments: 500,
