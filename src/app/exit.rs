@@ -55,16 +55,16 @@ impl Pod {
     }
 
     async fn phases(&self, cause: ExitCause) {
-        tracing::info!(viewers = self.tasks.sockets(), "exit: announcing");
         self.gate.close(Reason::Draining);
         self.ending.announce();
+        tracing::info!(viewers = self.tasks.sockets(), "exit: announcing");
         // Posts, history and handshakes are served meanwhile: a balancer that has not noticed yet still sends them.
         select! {
             () = sleep(self.exit.settle) => {}
             () = self.tasks.sockets_gone(), if cause == ExitCause::Typed => {}
         }
-        tracing::info!(viewers = self.tasks.sockets(), "exit: refusing new connections, releasing viewers");
         self.ending.refuse();
+        tracing::info!(viewers = self.tasks.sockets(), "exit: refusing new connections, releasing viewers");
         self.release.drain();
         release_evenly(&self.tasks, &self.release, self.exit.drain).await;
         // A request that is under way is answered.

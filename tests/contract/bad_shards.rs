@@ -23,7 +23,11 @@ pub(super) async fn dead_shard() {
     let batch = post(pod.public, "/v1/comments", &json!({"comments": [comment]})).await;
     assert_eq!(batch.json()["results"][0]["status"], 503);
     let _viewer = Join::new(&pod, "a").connect().await.expect("a socket");
-    assert!(pod.probe("/debug/streams/a").await.json()["tape"].is_null());
+    eventually("a stream that is not open yet", PATIENCE, async || {
+        let explained = pod.probe("/debug/streams/a").await;
+        (explained.status == 200).then(|| assert!(explained.json()["tape"].is_null(), "{explained:?}"))
+    })
+    .await;
     assert!(pod.probe("/status").await.json()["shards"][0]["waste"].is_null());
 }
 

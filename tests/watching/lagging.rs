@@ -67,6 +67,8 @@ async fn g8_who_never_reads_is_closed_and_harms_nobody() {
         (pod.probe("/ready").await.json()["viewers"] == 1).then_some(())
     })
     .await;
-    // The close frame waits in the kernel's buffer for the viewer to read on, and is given up after seconds.
-    assert!(matches!(stuck.until_closed().await, None | Some(3008)), "{:?}", stuck.closed);
+    // The close frame waits in the kernel's buffer for the viewer to read on, and is given up after seconds: with a
+    // reset, or with nothing, if the kernel gave up before the viewer read.
+    while stuck.try_read(Duration::from_secs(30)).await == Some(true) {}
+    assert!(matches!(stuck.closed, None | Some(None | Some(3008))), "{:?}", stuck.closed);
 }
