@@ -432,8 +432,8 @@ redis.register_function{ function_name = 'fanfare_beat', callback = beat, flags 
 --
 -- A pod that crashed is counted until its lease ends, while its viewers are back on other pods; and pods report a viewer
 -- that moves between them at different times. So a total that exceeds the peak is first held in ff:peaks, lowered to each
--- smaller total that follows, and becomes the peak once every pod with viewers in the stream has renewed its lease. A
--- present total that is higher still is the next one.
+-- smaller total that follows and by what each pod that crashed had, and becomes the peak once every pod with viewers in the
+-- stream has renewed its lease. A present total that is higher still is the next one.
 --
 -- A pod that says nothing for so long does not count any more, nor does one whose end is too far away, since the clock
 -- was put back: whoever calls next takes its streams out and tells the others.
@@ -501,9 +501,9 @@ local function tell(streams, living, changed, asks)
   return totals
 end
 
--- Lowers the unconfirmed peaks of the streams to their totals. Starts one for each stream without any that `starts`
--- names, as 'since when, TTL'.
-local function note_totals(streams, totals, starts)
+-- Lowers the unconfirmed peaks of the streams to their totals, and by what a dead pod had (`dead`), since others may have
+-- gained as much meanwhile. Starts one for each stream without any that `starts` names, as 'since when, TTL'.
+local function note_totals(streams, totals, starts, dead)
   local known, noted = redis.call('HMGET', PENDING, unpack(streams)), {}
   for index, stream in ipairs(streams) do
     local total = totals[index] or 0
@@ -511,7 +511,7 @@ local function note_totals(streams, totals, starts)
     rest = rest or starts[index]
     if rest then
       noted[#noted + 1] = stream
-      noted[#noted + 1] = string.format('%d %d %s', math.min(viewers or total, total), total, rest)
+      noted[#noted + 1] = string.format('%d %d %s', math.max(0, math.min((viewers or total) - (dead[index] or 0), total)), total, rest)
     end
   end
   if #noted > 0 then
@@ -585,8 +585,9 @@ local function take_out(key, dead, living)
     local name = audience_of(pod)
     local streams = room > 0 and redis.call('HRANDFIELD', name, room) or {}
     if #streams > 0 then
+      local viewers = redis.call('HMGET', name, unpack(streams))
       redis.call('HDEL', name, unpack(streams))
-      note_totals(streams, tell(streams, living), {})
+      note_totals(streams, tell(streams, living), {}, viewers)
       room = room - #streams
     end
     local more = redis.call('HLEN', name)
@@ -637,7 +638,7 @@ local function remember(streams, totals, users, now, ttl_ms, keeps)
       redis.call('PEXPIRE', users_key, ttl_ms)
     end
   end
-  note_totals(streams, totals, starts)
+  note_totals(streams, totals, starts, {})
 end
 
 -- Sets how many viewers a pod has in the streams. Returns which of them changed.

@@ -60,16 +60,24 @@ async fn a_server_that_weakens_the_promises_is_seen() {
     assert_gauge(pod, "a", "memory_nearly_full", 1).await;
 }
 
-/// Symptom: a server in cluster mode and a replica seemed to be shards that are up. Cause: as above; what breaks every
-/// promise has to look like a dead shard, with the reason.
+/// Symptom: a server in cluster mode, a replica, and a server that refuses every function seemed to be shards that are up.
+/// Cause: as above, and the heart sent nothing but what such a server takes; what breaks every promise has to look like a
+/// dead shard, with the reason.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_can_be_no_shard_is_down_with_the_reason() {
     let in_cluster = RedisServer::with(&["--appendonly", "yes", "--cluster-enabled", "yes"]);
     // Nobody listens on port 1.
     let replica = RedisServer::with(&["--appendonly", "yes", "--replicaof", "127.0.0.1", "1"]);
-    let cluster = Cluster::on(vec![in_cluster, replica], 1, &[]);
+    let denying = RedisServer::durable();
+    assert_eq!(denying.cli(&["ACL", "SETUSER", "default", "-fcall"]), "OK");
+    let cluster = Cluster::on(vec![in_cluster, replica, denying], 1, &[]);
     let pod = &cluster.pods[0];
-    for (number, name, reason) in [(0, "cluster", "cluster mode"), (1, "replica", "is a replica")] {
+    let broken = [
+        (0, "cluster", "cluster mode"),
+        (1, "replica", "is a replica"),
+        (2, "refuses_functions", "refuses every function"),
+    ];
+    for (number, name, reason) in broken {
         let shard = until(pod, number, &[name]).await;
         assert!(shard["reason"].as_str().is_some_and(|told| told.contains(reason)), "{shard}");
         assert_eq!(shard["up"], false, "{shard}");
@@ -77,13 +85,21 @@ async fn a_server_that_can_be_no_shard_is_down_with_the_reason() {
         let line = pod.logged(&["shard outage began", reason], SEEN).await;
         assert!(line.contains(&format!("\"shard\":\"{}\"", Cluster::name(number))), "{line}");
     }
-    // Of both shards, whichever owns which.
+    // Of all shards, whichever owns which.
     for _ in 0..8 {
         let path = format!("/v1/streams/{}/comments", stream_for("broken"));
         let refused = post(pod.public, &path, &json!({"kind": "comment", "body": "x"})).await;
         refused.assert_problem(503, "shard_unavailable");
     }
     assert_eq!(cluster.redis(1).cli(&["REPLICAOF", "NO", "ONE"]), "OK");
-    until(pod, 1, &[]).await;
-    eventually("the shard is up", SEEN, async || (shard(pod, 1).await["up"] == true).then_some(())).await;
+    assert_eq!(cluster.redis(2).cli(&["ACL", "SETUSER", "default", "+fcall"]), "OK");
+    for number in [1, 2] {
+        until(pod, number, &[]).await;
+        eventually("the shard is up", SEEN, async || (shard(pod, number).await["up"] == true).then_some(()))
+            .await;
+    }
+    // The library is lost and may not be loaded again: that is seen while the connection lasts.
+    assert_eq!(cluster.redis(2).cli(&["ACL", "SETUSER", "default", "-function|load"]), "OK");
+    assert_eq!(cluster.redis(2).cli(&["FUNCTION", "FLUSH"]), "OK");
+    assert_eq!(until(pod, 2, &["refuses_functions"]).await["up"], false);
 }

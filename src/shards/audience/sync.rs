@@ -22,6 +22,10 @@ pub(in crate::shards) const ROUND: Duration = Duration::from_secs(2);
 pub(in crate::shards) const STREAMS: usize = 200;
 /// About the most users in one call.
 pub(in crate::shards) const USERS: usize = 2_000;
+/// From this time between two ticks on, this pod stood still: its numbers may be of viewers who left meanwhile.
+const STOOD_STILL: Duration = Duration::from_secs(1);
+/// How long after that nothing is told, so that the pod takes note of who left.
+pub(in crate::shards) const RECOVERS: Duration = Duration::from_millis(500);
 /// How long numbers that get smaller are not believed after a shard forgot this pod: it forgot the others as well, and
 /// they come back within this time. It is the longest pause between connections, a round, and what a busy machine adds,
 /// and less than a pod that is gone may be counted for.
@@ -41,8 +45,11 @@ pub(in crate::shards) struct AudienceSync {
     keeps: bool,
     /// Whether a call is under way that [`Self::next_call`] gave.
     busy: bool,
-    /// After a call that failed.
+    /// After a call that failed, or after this pod stood still.
     rests_until: Instant,
+    /// The last tick, and whether this pod had stood still before it.
+    ticked_at: Instant,
+    stood_still: bool,
     settled_at: Option<Instant>,
     /// How many calls in a row had no answer: one may have said that the shard forgot this pod.
     unanswered: u32,
@@ -79,12 +86,25 @@ impl AudienceSync {
             keeps: false,
             busy: false,
             rests_until: now,
+            ticked_at: now,
+            stood_still: false,
             settled_at: None,
             unanswered: 0,
             begun: 0,
             over: 0,
             parked: HashMap::new(),
         }
+    }
+
+    /// Looks whether this pod stood still since the last tick: then it tells nothing until it knows who left meanwhile.
+    pub(in crate::shards) fn tick(&mut self, now: Instant) {
+        let stands_still = now.saturating_duration_since(self.ticked_at) >= STOOD_STILL;
+        self.ticked_at = now;
+        // Once in a row: who always stands still counts all the same.
+        if stands_still && !self.stood_still {
+            self.rests_until = self.rests_until.max(now + RECOVERS);
+        }
+        self.stood_still = stands_still;
     }
 
     /// Whether a round is due.
@@ -153,7 +173,8 @@ impl AudienceSync {
         Some(Call { counts, keeps, is_extra: false })
     }
 
-    /// Calls out of turn for streams that are just being opened: who joins is told at once how many watch elsewhere.
+    /// Calls out of turn for streams that are just being opened, or watched again: who joins is told at once how many
+    /// watch elsewhere.
     pub(in crate::shards) fn extra_calls(
         &mut self,
         streams: &[StreamId],

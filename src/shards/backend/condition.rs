@@ -12,6 +12,9 @@ pub enum Condition {
     Replica,
     /// The server evicts keys when its memory is full, and with them histories and the ids of posts.
     Evicts,
+    /// The server refuses every function: it lacks them and does not let the pod load them, or denies the pod's user the
+    /// call.
+    RefusesFunctions,
     /// The server has no append-only file: a crash loses what was acknowledged.
     NoAof,
     /// Nine tenths of `maxmemory` are used: posts are refused, or keys evicted, when it is full.
@@ -20,8 +23,14 @@ pub enum Condition {
 
 impl Condition {
     /// Every condition, in the order of its bit in [`Conditions`].
-    pub(in crate::shards) const ALL: [Self; 5] =
-        [Self::Cluster, Self::Replica, Self::Evicts, Self::NoAof, Self::MemoryNearlyFull];
+    pub(in crate::shards) const ALL: [Self; 6] = [
+        Self::Cluster,
+        Self::Replica,
+        Self::Evicts,
+        Self::RefusesFunctions,
+        Self::NoAof,
+        Self::MemoryNearlyFull,
+    ];
 
     /// Its name in `/status` and in the metrics.
     pub(in crate::shards) const fn name(self) -> &'static str {
@@ -29,6 +38,7 @@ impl Condition {
             Self::Cluster => "cluster",
             Self::Replica => "replica",
             Self::Evicts => "evicts",
+            Self::RefusesFunctions => "refuses_functions",
             Self::NoAof => "no_aof",
             Self::MemoryNearlyFull => "memory_nearly_full",
         }
@@ -40,6 +50,9 @@ impl Condition {
             Self::Cluster => "the server is in cluster mode; a shard is a single primary",
             Self::Replica => "the server is a replica; a shard's address leads to a primary",
             Self::Evicts => "the server may evict keys; maxmemory-policy has to be noeviction",
+            Self::RefusesFunctions => {
+                "the server refuses every function; its user needs FCALL, and FUNCTION where nothing else loads the library"
+            }
             Self::NoAof => "the server has no append-only file; a crash loses acknowledged posts",
             Self::MemoryNearlyFull => "90 % of maxmemory are used; posts are refused when it is full",
         }
@@ -47,7 +60,7 @@ impl Condition {
 
     /// Returns whether nothing that is promised can be kept.
     pub(in crate::shards) const fn breaks(self) -> bool {
-        matches!(self, Self::Cluster | Self::Replica)
+        matches!(self, Self::Cluster | Self::Replica | Self::RefusesFunctions)
     }
 }
 

@@ -45,7 +45,12 @@ impl Keeper {
         let opens =
             |stream: &&StreamId| self.streams.get(stream).is_none_or(|state| state.chain.head().is_none());
         let opening: Vec<_> = granted.iter().filter(opens).cloned().collect();
-        let calls = self.census.extra_calls(&opening, moment.viewers_here);
+        self.count_out_of_turn(&opening, moment);
+    }
+
+    /// Tells the shard who watches these streams, and so has it tell how many watch them on other pods.
+    pub(super) fn count_out_of_turn(&mut self, streams: &[StreamId], moment: &Moment<'_>) {
+        let calls = self.census.extra_calls(streams, moment.viewers_here);
         self.commands.extend(calls.into_iter().map(ShardCall::Count).map(Command::Call));
     }
 

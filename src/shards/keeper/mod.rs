@@ -106,6 +106,10 @@ impl Keeper {
     /// Looks whether a stream is watched: the hub asked for it.
     pub(in crate::shards) fn look(&mut self, stream: &StreamId, moment: &Moment<'_>) {
         let is_watched = (moment.viewers_here)(stream) > 0;
+        if is_watched && self.interest.subscription(stream).1.is_some() {
+            // While nobody watched here, the shard told nothing of those who watch elsewhere.
+            self.count_out_of_turn(std::slice::from_ref(stream), moment);
+        }
         if !self.interest.look(stream, is_watched, moment.now, moment.random) {
             // Its viewers came and went between two looks: nothing was subscribed to, and no linger will end.
             self.commands.push_back(Command::Retire(stream.clone()));
@@ -271,6 +275,7 @@ impl Keeper {
         let notice = if is_up { self.outage.is_over(now) } else { self.outage.goes_on(now) };
         self.commands.extend(notice.map(Command::LogOutage));
         self.audit(now);
+        self.census.tick(now);
         if self.census.is_due(now) {
             self.census_round(moment);
         }

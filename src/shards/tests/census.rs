@@ -9,7 +9,7 @@ use crate::{
     shards::{
         audience::{
             pending_users::PendingUsers,
-            sync::{AudienceSync, Call, ROUND, STREAMS, USERS},
+            sync::{AudienceSync, Call, RECOVERS, ROUND, STREAMS, USERS},
         },
         backend::types::{Counted, Unavailable},
     },
@@ -256,4 +256,31 @@ fn streams_that_are_opened_are_counted_out_of_turn() {
         pod.answer(call, false);
     }
     assert_eq!(pod.tells(), [], "the round has nothing to add");
+}
+
+/// Symptom: a pod that stood still for some seconds raised `peak_viewers` by the viewers who had left it for another pod.
+/// Cause: its first call said that they were there still, and so confirmed the other pod's gain.
+#[test]
+fn a_pod_that_stood_still_first_takes_note_of_who_left() {
+    let mut pod = Pod::with(STREAM, 2);
+    assert_eq!(pod.tells(), told(STREAM, 2, 0));
+    pod.round();
+    pod.census.tick(pod.now);
+    assert_eq!(pod.call(), None, "the round came two seconds after the last tick");
+    pod.viewers.clear();
+    pod.now += RECOVERS;
+    pod.census.tick(pod.now);
+    pod.round();
+    assert_eq!(pod.call().map(|call| call.counts[0].viewers), Some(0));
+}
+
+/// A pod whose every tick is late is counted all the same.
+#[test]
+fn a_pod_that_always_stands_still_tells_what_it_has() {
+    let mut pod = Pod::with(STREAM, 2);
+    for _ in 0..2 {
+        pod.round();
+        pod.census.tick(pod.now);
+    }
+    assert!(pod.call().is_some());
 }

@@ -202,6 +202,17 @@ fn a_read_of_an_earlier_stream_of_the_name_is_ignored() {
     assert_eq!(machine.stats.resets.load(Relaxed), 0);
 }
 
+/// Symptom: after the last viewers of two pods had left together, the next one was told for up to seven seconds that
+/// somebody watched elsewhere. Cause: the shard tells a pod nothing of a stream that nobody watches there, and the pod asked
+/// in its next round.
+#[test]
+fn a_stream_that_is_watched_again_while_it_lingers_is_counted_at_once() {
+    let mut machine = Machine::new();
+    machine.open_at(Position::start_of(Epoch::random()));
+    assert!(machine.look(0).is_empty());
+    assert_eq!(machine.look(1), ["count 1"]);
+}
+
 #[test]
 fn a_stream_that_is_watched_again_before_the_hub_forgot_it_is_looked_at_again() {
     let mut machine = Machine::new();

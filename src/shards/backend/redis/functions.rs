@@ -78,16 +78,27 @@ impl Library {
     }
 
     /// Loads the library if the server has none, or an older one that lacks the functions which are called only when
-    /// nothing can be loaded any more. A pod that may not load it leaves that to the deployment.
-    pub(super) async fn offer(&self, client: &Client) {
+    /// nothing can be loaded any more. A pod that may not load it leaves that to the deployment. Returns whether the
+    /// server refuses every function all the same; none if it does not say.
+    pub(super) async fn offer(&self, client: &Client) -> Option<bool> {
         let args = vec!["LOAD", SOURCE];
         if let Err(error) = Box::pin(client.custom::<Value, _>(command("FUNCTION"), args)).await {
             debug!(shard = self.shard, %error, "functions not loaded, or already there");
-            let no_heads = call_of("fanfare_peek_heads", &[], Vec::new());
-            let asked = Box::pin(client.custom::<Value, _>(command("FCALL"), no_heads)).await;
-            if matches!(&asked, Err(error) if remedy(error) == Remedy::LoadFunctions) {
-                self.renew(client).await;
-            }
+        }
+        self.is_refused(client).await
+    }
+
+    /// Returns whether the server refuses every function, where that can only be changed by a person; none if it does not
+    /// say. Functions that are missing are loaded first.
+    pub(super) async fn is_refused(&self, client: &Client) -> Option<bool> {
+        let mut result = call_one(client).await;
+        if matches!(&result, Err(error) if remedy(error) == Remedy::LoadFunctions) {
+            self.renew(client).await;
+            result = call_one(client).await;
+        }
+        match result {
+            Ok(_) => Some(false),
+            Err(error) => matches!(remedy(&error), Remedy::LoadFunctions | Remedy::Fatal).then_some(true),
         }
     }
 
@@ -102,6 +113,12 @@ impl Library {
             }
         }
     }
+}
+
+/// Calls a function that reads one key, which nobody writes.
+async fn call_one(client: &Client) -> Result<Value, Error> {
+    let args = call_of("fanfare_peek_heads", &["ff:{}".to_owned()], Vec::new());
+    Box::pin(client.custom(command("FCALL"), args)).await
 }
 
 /// A wire on which functions are called.

@@ -18,7 +18,10 @@ use super::{
     primary::Primary,
     supervisor::{ConnectionEpoch, Duty},
 };
-use crate::shards::backend::{clock::Clock, condition::Condition};
+use crate::shards::backend::{
+    clock::Clock,
+    condition::{Condition, Conditions},
+};
 
 /// What a heart sends.
 pub(super) enum HeartbeatKind {
@@ -49,7 +52,9 @@ impl HeartbeatKind {
                 liveness.probe_taken();
                 if liveness.is_info_due() {
                     let before = liveness.conditions();
-                    liveness.note_info(&ServerInfo::of(client).await?);
+                    let refuses = library.is_refused(client).await;
+                    let refuses = refuses.unwrap_or_else(|| before.has(Condition::RefusesFunctions));
+                    liveness.note_info(&ServerInfo::of(client).await?, refuses);
                     library.log_conditions(before, liveness.conditions());
                 }
                 Ok(())
@@ -57,14 +62,14 @@ impl HeartbeatKind {
         }
     }
 
-    /// Records the account of the server that posts go to, or that it gave none.
+    /// Records the account of the server that posts go to, or that it gave none, and whether it refuses every function.
     ///
     /// # Errors
     /// The condition with which the server can be no shard.
-    fn meet(&self, info: Option<&ServerInfo>) -> Result<(), Condition> {
+    fn meet(&self, info: Option<&ServerInfo>, refuses_functions: bool) -> Result<(), Condition> {
         let Self::Probe { liveness, library, .. } = self else { return Ok(()) };
         let before = liveness.conditions();
-        liveness.note_info(info.unwrap_or(&ServerInfo::default()));
+        liveness.note_info(info.unwrap_or(&ServerInfo::default()), refuses_functions);
         library.log_conditions(before, liveness.conditions());
         liveness.conditions().breaking().map_or(Ok(()), Err)
     }
@@ -122,7 +127,7 @@ pub(super) struct Answering {
 }
 
 impl Answering {
-    /// Looks at the server before anybody uses the connection.
+    /// Looks at the server before anybody uses the connection, and loads the functions where it lacks them.
     ///
     /// # Errors
     /// The server does not answer, or the connection is for posts and the server can be no shard: the reason, in words.
@@ -133,7 +138,12 @@ impl Answering {
             // Whoever may not ask does without.
             Err(_) => None,
         };
-        self.beat.meet(info.as_ref()).map_err(|condition| condition.text().to_owned())?;
+        let can_be_shard =
+            info.as_ref().is_none_or(|info| info.conditions(Conditions::default()).breaking().is_none());
+        let refuses = if can_be_shard { self.library.offer(client).await } else { None };
+        self.beat
+            .meet(info.as_ref(), refuses == Some(true))
+            .map_err(|condition| condition.text().to_owned())?;
         Ok(info)
     }
 }
@@ -150,7 +160,6 @@ impl Duty for Answering {
             Ok(info) => info,
             Err(cause) => return cause,
         };
-        self.library.offer(&client).await;
         if let HeartbeatKind::Look { clock } = &self.beat {
             // Whoever reads a time of this server knows its clock.
             clock.forget_looks();

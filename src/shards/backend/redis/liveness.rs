@@ -8,7 +8,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::info::ServerInfo;
-use crate::shards::backend::condition::Conditions;
+use crate::shards::backend::condition::{Condition, Conditions};
 
 /// How long a shard may be silent on a connection before the connection is made anew.
 ///
@@ -105,9 +105,10 @@ impl Liveness {
         self.beats.fetch_add(1, Relaxed) % INFO_EVERY == INFO_EVERY - 1
     }
 
-    /// Records a server's account of itself.
-    pub(super) fn note_info(&self, info: &ServerInfo) {
-        self.conditions.store(info.conditions(self.conditions()).0, Relaxed);
+    /// Records a server's account of itself, and whether it refuses every function.
+    pub(super) fn note_info(&self, info: &ServerInfo, refuses_functions: bool) {
+        let conditions = info.conditions(self.conditions());
+        self.conditions.store(conditions.with(Condition::RefusesFunctions, refuses_functions).0, Relaxed);
         if let Some((clients, most)) = info.clients {
             self.clients.store(clients, Relaxed);
             self.max_clients.store(most, Relaxed);

@@ -133,6 +133,23 @@ async fn a_peak_counts_once_every_pod_has_renewed_its_lease() {
     assert_eq!(pods.server.cli(&["EXISTS", "ff:peaks"]), "0", "nothing is left to confirm");
 }
 
+/// Symptom: `peak_viewers` was too high for ever after two pods crashed one after the other. Cause: the second renewed its
+/// lease with the viewers of the first, and when the first was taken out a third had as many more.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_crashes_within_a_lease_raise_no_peak() {
+    let pods = Pods::start(3).await;
+    pods.tell(0, &[count("a", 10, &[])]).await;
+    pods.tell(1, &[count("a", 10, &[])]).await;
+    pods.tell(1, &[]).await;
+    pods.tell(2, &[count("a", 10, &[])]).await;
+    for crashed in [0, 1] {
+        pods.expire(crashed);
+        pods.tell(2, &[]).await;
+        pods.tell(2, &[]).await;
+        assert_eq!(pods.audience(2, "a").await.1, 10, "ten who moved twice; pod {crashed} is taken out");
+    }
+}
+
 /// A pod that says nothing for 12 s counts no more: whoever calls next takes it out, so much at once, and the others
 /// are told of each stream.
 #[tokio::test(flavor = "multi_thread")]

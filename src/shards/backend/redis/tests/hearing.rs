@@ -1,6 +1,7 @@
 //! What a link hears, and what a grant is worth.
 
 use super::*;
+use crate::shards::backend::condition::Condition;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_posted_is_heard_after_the_grant_in_order_and_as_the_history_holds_it() {
@@ -98,9 +99,9 @@ async fn the_users_that_we_ship_can_do_what_they_must_and_no_more() {
         assert_eq!(server.cli(&[&["ACL", "SETUSER"], &words[..]].concat()), "OK", "{line}");
     }
     let mut kept = keep(server.url_of("fanfare", "CHANGE-ME-POD"), "pod-1");
-    kept.wait_up().await;
-    kept.connected().await;
     let stream = stream("s");
+    let refused = async || kept.link.health().conditions.has(Condition::RefusesFunctions).then_some(());
+    eventually("no functions", 3 * SOON, refused).await;
     assert!(kept.link.publish(&stream, a_post("no functions")).await.is_err());
     let as_user = |user: &str, password: &str, args: &[&str]| {
         server.cli(&[&["--user", user, "--pass", password, "--no-auth-warning"], args].concat())
@@ -109,6 +110,8 @@ async fn the_users_that_we_ship_can_do_what_they_must_and_no_more() {
     let load = ["FUNCTION", "LOAD", "REPLACE", source];
     assert!(as_user("fanfare", "CHANGE-ME-POD", &load).starts_with("NOPERM"));
     assert_eq!(as_user("fanfare-deploy", "CHANGE-ME-DEPLOY", &load), "fanfare");
+    kept.wait_up().await;
+    kept.connected().await;
     for forbidden in
         [&["EVAL", "return 1", "0"][..], &["GET", "other"], &["PUBLISH", "other", "x"], &["KEYS", "*"]]
     {
