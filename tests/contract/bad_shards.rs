@@ -52,9 +52,11 @@ pub(super) async fn slow_shard() {
 /// Shards whose servers weaken or break the promises.
 pub(super) async fn weak_shards() {
     // Nobody listens on port 1.
-    let servers: [&[&str]; 3] = [&[], &["--cluster-enabled", "yes"], &["--replicaof", "127.0.0.1", "1"]];
+    let servers: [&[&str]; 4] = [&[], &["--cluster-enabled", "yes"], &["--replicaof", "127.0.0.1", "1"], &[]];
     let servers = servers.map(RedisServer::with);
-    let list = ["a", "b", "c"].iter().zip(&servers).map(|(name, server)| format!("{name}={}", server.url()));
+    assert_eq!(servers[3].cli(&["ACL", "SETUSER", "default", "-fcall"]), "OK");
+    let list =
+        ["a", "b", "c", "d"].iter().zip(&servers).map(|(name, server)| format!("{name}={}", server.url()));
     let pod = Pod::start(&[("FANFARE_SHARDS", &list.collect::<Vec<_>>().join(","))]);
     let told = async || pod.ready().await["shards"].to_string();
     eventually("the first is up", PATIENCE, async || told().await.contains("\"no_aof\"").then_some(())).await;
@@ -63,7 +65,7 @@ pub(super) async fn weak_shards() {
     }
     eventually("every condition is told", PATIENCE, async || {
         let told = told().await;
-        let all = ["evicts", "memory_nearly_full", "cluster", "replica"];
+        let all = ["evicts", "memory_nearly_full", "cluster", "replica", "refuses_functions"];
         all.iter().all(|condition| told.contains(&format!("\"{condition}\""))).then_some(())
     })
     .await;
