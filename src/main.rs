@@ -9,7 +9,7 @@ use std::{
 
 use fanfare::{
     app::{Addresses, App, ExitCause, Pod, ServingMode},
-    config::{CommandLine, Tool},
+    config::{CommandLine, Tool, unknown_settings},
     telemetry::{PodIdentity, Telemetry, VERSION_AND_BUILD},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,6 +34,9 @@ fn main() -> ExitCode {
         Ok(telemetry) => telemetry,
         Err(error) => return fail(USAGE, &error),
     };
+    for variable in unknown_settings() {
+        tracing::warn!(variable, "no setting has this name, see --help");
+    }
     let sli = telemetry.sli();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

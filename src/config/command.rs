@@ -1,6 +1,6 @@
 //! The command line: reads flags and variables, and says of each setting where it was typed.
 
-use std::{env, ffi::OsString};
+use std::{collections::HashSet, env, ffi::OsString};
 
 use clap::{
     ArgMatches, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
@@ -67,6 +67,27 @@ impl CommandLine {
         typed.add(&command, &matches);
         Ok((Self::from_arg_matches(&matches)?, typed))
     }
+}
+
+/// The variables of the environment that look like settings and are none: maybe mistyped.
+#[must_use]
+pub fn unknown_settings() -> Vec<String> {
+    unknown_among(env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
+}
+
+fn unknown_among(names: impl Iterator<Item = String>) -> Vec<String> {
+    let command = CommandLine::command();
+    let all = std::iter::once(&command).chain(command.get_subcommands());
+    let known: HashSet<_> =
+        all.flat_map(Command::get_arguments).filter_map(|arg| arg.get_env()?.to_str()).collect();
+    // Kubernetes gives each container the addresses of the namespace's Services, and ours is called fanfare.
+    let is_of_service =
+        |name: &str| name.contains("_SERVICE_") || name.contains("_PORT_") || name.ends_with("_PORT");
+    let mut unknown: Vec<_> = names
+        .filter(|name| name.starts_with("FANFARE_") && !known.contains(name.as_str()) && !is_of_service(name))
+        .collect();
+    unknown.sort_unstable();
+    unknown
 }
 
 /// A variable that is there and empty is unset, as templates of deployments leave them. The name stays for `--help`.
@@ -146,6 +167,25 @@ mod tests {
         ] {
             assert_eq!(typed.in_words_of_user(error), words);
         }
+    }
+
+    /// Symptom: a pod with a mistyped variable served with the default, and said nothing. Cause: only known names were read.
+    #[test]
+    fn a_mistyped_variable_is_found_and_those_of_services_are_not() {
+        let names = [
+            "PATH",
+            "FANFARE_SHARDS",
+            "FANFARE_VIEWER_KEYS",
+            "FANFARE_SHARD",
+            "FANFARE_SERVICE_HOST",
+            "FANFARE_SERVICE_PORT_HTTP",
+            "FANFARE_PORT",
+            "FANFARE_PORT_8080_TCP_ADDR",
+            "FANFARE_BLUE_SERVICE_HOST",
+            "FANFARE_DRIAN",
+        ];
+        let unknown = unknown_among(names.into_iter().map(str::to_owned));
+        assert_eq!(unknown, ["FANFARE_DRIAN", "FANFARE_SHARD"]);
     }
 
     #[test]

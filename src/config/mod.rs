@@ -17,7 +17,7 @@ use crate::{
     shards::ShardSettings,
     telemetry::{Objectives, VERSION_AND_BUILD},
 };
-pub use command::{CommandLine, Tool, Typed};
+pub use command::{CommandLine, Tool, Typed, unknown_settings};
 pub use edge::Edge;
 use edge::EdgeFlags;
 pub use faults::BadConfig;

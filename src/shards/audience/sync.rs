@@ -47,9 +47,7 @@ pub(in crate::shards) struct AudienceSync {
     busy: bool,
     /// After a call that failed, or after this pod stood still.
     rests_until: Instant,
-    /// The last tick, and whether this pod had stood still before it.
-    ticked_at: Instant,
-    stood_still: bool,
+    standstill: Standstill,
     settled_at: Option<Instant>,
     /// How many calls in a row had no answer: one may have said that the shard forgot this pod.
     unanswered: u32,
@@ -58,6 +56,24 @@ pub(in crate::shards) struct AudienceSync {
     over: u64,
     /// Smaller numbers of viewers elsewhere that came while calls were under way, and how many had been begun then.
     parked: HashMap<StreamId, Parked>,
+}
+
+/// Whether this pod stood still: its process or its machine was stopped, or had no processor.
+struct Standstill {
+    ticked_at: Instant,
+    /// Whether it had stood still before the last tick.
+    is_noted: bool,
+}
+
+impl Standstill {
+    /// Takes note of a tick. Returns whether the pod stood still before it, and not before the last one: who always stands
+    /// still counts all the same.
+    fn begins(&mut self, now: Instant) -> bool {
+        let stood_still = now.saturating_duration_since(self.ticked_at) >= STOOD_STILL;
+        self.ticked_at = now;
+        let was_noted = std::mem::replace(&mut self.is_noted, stood_still);
+        stood_still && !was_noted
+    }
 }
 
 /// A number that waits for the answer to a call, which may say that the shard forgot the pods.
@@ -86,8 +102,7 @@ impl AudienceSync {
             keeps: false,
             busy: false,
             rests_until: now,
-            ticked_at: now,
-            stood_still: false,
+            standstill: Standstill { ticked_at: now, is_noted: false },
             settled_at: None,
             unanswered: 0,
             begun: 0,
@@ -98,13 +113,9 @@ impl AudienceSync {
 
     /// Looks whether this pod stood still since the last tick: then it tells nothing until it knows who left meanwhile.
     pub(in crate::shards) fn tick(&mut self, now: Instant) {
-        let stands_still = now.saturating_duration_since(self.ticked_at) >= STOOD_STILL;
-        self.ticked_at = now;
-        // Once in a row: who always stands still counts all the same.
-        if stands_still && !self.stood_still {
+        if self.standstill.begins(now) {
             self.rests_until = self.rests_until.max(now + RECOVERS);
         }
-        self.stood_still = stands_still;
     }
 
     /// Whether a round is due.
