@@ -22,8 +22,9 @@ async fn an_outage_is_a_line_when_it_begins_and_one_when_it_ends() {
     let _viewers = [Join::new(pod, &stream).open().await, Join::new(pod, &stream).open().await];
     let before = pod.log_lines().len();
     cluster.redis(0).crash();
-    let began = parsed(&pod.logged(&["shard outage began"], HEALED).await);
-    let expected = json!({"shard": "a", "streams": 1, "viewers": 2, "level": "ERROR"});
+    // A shard that was not up at once on a busy machine had its own line, before there were viewers.
+    let began = parsed(&pod.logged(&["shard outage began", "\"streams\":1"], HEALED).await);
+    let expected = json!({"shard": "a", "viewers": 2, "level": "ERROR"});
     for (field, value) in expected.as_object().unwrap() {
         assert_eq!(&began[field], value, "{began}");
     }

@@ -35,8 +35,9 @@ impl RedisServer {
         let name = format!("fanfare-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).unwrap();
-        // A port that was free just now; another process may take it first, hence the attempts.
-        for _ in 0..5 {
+        // A port that was free just now; another process may take it first, and one of a cluster needs the port 10,000
+        // above as well: hence the attempts.
+        for _ in 0..20 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let options: Vec<String> = options.iter().map(ToString::to_string).collect();
             let child = spawn(port, &folder, &options);
