@@ -510,8 +510,9 @@ local function note_totals(streams, totals, starts, dead)
     local viewers, rest = string.match(known[index] or '', '^(%d+) %d+ (%d+ %d+)$')
     rest = rest or starts[index]
     if rest then
+      local unconfirmed = math.min((viewers or total) - (dead[index] or 0), total)
       noted[#noted + 1] = stream
-      noted[#noted + 1] = string.format('%d %d %s', math.max(0, math.min((viewers or total) - (dead[index] or 0), total)), total, rest)
+      noted[#noted + 1] = string.format('%d %d %s', math.max(unconfirmed, 0), total, rest)
     end
   end
   if #noted > 0 then

@@ -81,8 +81,13 @@ fn unknown_among(names: impl Iterator<Item = String>) -> Vec<String> {
     let known: HashSet<_> =
         all.flat_map(Command::get_arguments).filter_map(|arg| arg.get_env()?.to_str()).collect();
     // Kubernetes gives each container the addresses of the namespace's Services, and ours is called fanfare.
-    let is_of_service =
-        |name: &str| name.contains("_SERVICE_") || name.contains("_PORT_") || name.ends_with("_PORT");
+    let is_port = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
+    let is_of_service = |name: &str| {
+        name.ends_with("_SERVICE_HOST")
+            || name.contains("_SERVICE_PORT")
+            || name.ends_with("_PORT")
+            || name.split("_PORT_").skip(1).any(is_port)
+    };
     let mut unknown: Vec<_> = names
         .filter(|name| name.starts_with("FANFARE_") && !known.contains(name.as_str()) && !is_of_service(name))
         .collect();
@@ -183,9 +188,10 @@ mod tests {
             "FANFARE_PORT_8080_TCP_ADDR",
             "FANFARE_BLUE_SERVICE_HOST",
             "FANFARE_DRIAN",
+            "FANFARE_SERVICE_KEY",
         ];
         let unknown = unknown_among(names.into_iter().map(str::to_owned));
-        assert_eq!(unknown, ["FANFARE_DRIAN", "FANFARE_SHARD"]);
+        assert_eq!(unknown, ["FANFARE_DRIAN", "FANFARE_SERVICE_KEY", "FANFARE_SHARD"]);
     }
 
     #[test]

@@ -101,5 +101,6 @@ async fn a_server_that_can_be_no_shard_is_down_with_the_reason() {
     // The library is lost and may not be loaded again: that is seen while the connection lasts.
     assert_eq!(cluster.redis(2).cli(&["ACL", "SETUSER", "default", "-function|load"]), "OK");
     assert_eq!(cluster.redis(2).cli(&["FUNCTION", "FLUSH"]), "OK");
-    assert_eq!(until(pod, 2, &["refuses_functions"]).await["up"], false);
+    until(pod, 2, &["refuses_functions"]).await;
+    eventually("the shard is down", SEEN, async || (shard(pod, 2).await["up"] == false).then_some(())).await;
 }
