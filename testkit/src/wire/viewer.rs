@@ -135,6 +135,13 @@ impl Join {
         self
     }
 
+    /// Asks for a receive buffer of so many bytes, which the kernel then neither grows nor shrinks. Linux takes twice
+    /// as many, for its own overhead.
+    pub const fn with_receive_buffer(mut self, bytes: u32) -> Self {
+        self.receive_buffer = Some(bytes);
+        self
+    }
+
     /// Reads at most so many bytes a second.
     pub const fn reading(mut self, bytes_a_second: usize) -> Self {
         self.reads = Some(bytes_a_second);
