@@ -29,9 +29,12 @@ pub enum BadToken {
     /// Its signature is not of its key.
     #[error("the token's signature is wrong")]
     Signature,
-    /// A claim is absent, or has not its documented form.
-    #[error("a claim of the token is absent or has another form")]
-    Claims,
+    /// What it says is no object, or one with a claim twice.
+    #[error("the token's payload is no JSON object with each claim once")]
+    Payload,
+    /// The claim of this name is absent, or has not its documented form.
+    #[error("the token's {0} is absent or has another form")]
+    Claim(&'static str),
     /// It is of another issuer.
     #[error("the token's iss is not this server's issuer")]
     Issuer,
@@ -86,21 +89,19 @@ impl Terms {
 }
 
 /// The claims that count; each comes once, and others are ignored.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 pub(super) struct Claims {
-    #[serde(default)]
     iss: Value,
-    #[serde(default)]
     aud: Value,
-    sub: String,
+    sub: Value,
     /// Any value but a text is no name.
-    #[serde(default)]
     name: Value,
-    iat: f64,
-    exp: f64,
-    nbf: Option<f64>,
-    streams: Vec<String>,
-    rights: Vec<String>,
+    iat: Value,
+    exp: Value,
+    nbf: Value,
+    streams: Value,
+    rights: Value,
 }
 
 impl Claims {
@@ -112,22 +113,28 @@ impl Claims {
         if !is_for(&self.aud, terms.audience.as_deref()) {
             return Err(BadToken::Audience);
         }
-        let issued_at_ms = milliseconds(self.iat)?;
+        let issued_at_ms = milliseconds("iat", number("iat", &self.iat)?)?;
+        let exp = number("exp", &self.exp)?;
         // Some issuers write "never" as the largest number that they have, and "always" as the first day of their calendar.
-        let exp = if self.exp <= NEVER { self.exp.min(MOST_SECONDS) } else { self.exp };
-        let ends_at_ms = terms.end_of(issued_at_ms, milliseconds(exp)?);
-        let begins_at_ms =
-            self.nbf.map_or(Ok(issued_at_ms), |nbf| milliseconds(nbf.clamp(0.0, MOST_SECONDS)))?;
+        let exp = if exp <= NEVER { exp.min(MOST_SECONDS) } else { exp };
+        let ends_at_ms = terms.end_of(issued_at_ms, milliseconds("exp", exp)?);
+        let begins_at_ms = match &self.nbf {
+            Value::Null => issued_at_ms,
+            nbf => milliseconds("nbf", number("nbf", nbf)?.clamp(0.0, MOST_SECONDS))?,
+        };
+        let (streams, rights) = (texts("streams", &self.streams)?, texts("rights", &self.rights)?);
+        let streams = StreamPatterns::parse(&streams).map_err(|_| BadToken::Claim("streams"))?;
+        let Value::String(sub) = self.sub else { return Err(BadToken::Claim("sub")) };
+        let rights = rights.into_iter().filter_map(Right::named).collect();
+        // Of the two only the sub can be at fault: without a usable name, the sub is the name.
+        let viewer =
+            Viewer::vouched(sub, self.name.as_str(), rights, streams).map_err(|_| BadToken::Claim("sub"))?;
         if ends_at_ms <= now_ms {
             return Err(BadToken::Expired);
         }
         if issued_at_ms.max(begins_at_ms) > now_ms + LEEWAY_MS {
             return Err(BadToken::NotYet);
         }
-        let rights = self.rights.iter().filter_map(|name| Right::named(name)).collect();
-        let streams = StreamPatterns::parse(&self.streams).map_err(|_| BadToken::Claims)?;
-        let viewer =
-            Viewer::vouched(self.sub, self.name.as_str(), rights, streams).map_err(|_| BadToken::Claims)?;
         Ok(VerifiedToken::of_token(viewer, issued_at_ms, ends_at_ms))
     }
 }
@@ -147,13 +154,59 @@ const NEVER: f64 = 9_223_372_036_854_775_807.0;
 /// The latest time that is told from the one before it: milliseconds are counted exactly to here.
 const MOST_SECONDS: f64 = 9e12;
 
-/// A NumericDate (RFC 7519 section 2): seconds since the Unix epoch, perhaps with a fraction.
-fn milliseconds(seconds: f64) -> Result<u64, BadToken> {
+/// The claim of this name, a NumericDate (RFC 7519 section 2): seconds since the Unix epoch, perhaps with a fraction.
+fn number(claim: &'static str, value: &Value) -> Result<f64, BadToken> {
+    value.as_f64().ok_or(BadToken::Claim(claim))
+}
+
+/// The claim of this name, a list of texts.
+fn texts<'a>(claim: &'static str, value: &'a Value) -> Result<Vec<&'a str>, BadToken> {
+    let list = value.as_array().and_then(|list| list.iter().map(Value::as_str).collect());
+    list.ok_or(BadToken::Claim(claim))
+}
+
+fn milliseconds(claim: &'static str, seconds: f64) -> Result<u64, BadToken> {
     if (0.0..=MOST_SECONDS).contains(&seconds) {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is in range")]
         let milliseconds = (seconds * 1_000.0) as u64;
         Ok(milliseconds)
     } else {
-        Err(BadToken::Claims)
+        Err(BadToken::Claim(claim))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+
+    /// Symptom: a backend's engineer was told "a claim of the token is absent or has another form", and not which.
+    #[test]
+    fn a_claim_of_another_form_is_named() {
+        let terms = Terms { lifetime_ms: 60_000, ..Terms::default() };
+        let verify = |claim: &str, value: Value| {
+            let mut claims =
+                json!({"sub": "u1", "iat": 1, "exp": 60, "streams": ["*"], "rights": ["watch"], "nbf": null});
+            claims[claim] = value;
+            from_value::<Claims>(claims).unwrap().verified(2_000, &terms).map(|_| ())
+        };
+        assert_eq!(verify("name", json!(7)), Ok(()), "any value but a text is no name");
+        let cases = [
+            ("sub", json!(7)),
+            ("sub", json!("")),
+            ("iat", json!("now")),
+            ("iat", json!(-1)),
+            ("exp", Value::Null),
+            ("exp", json!(1e300)),
+            ("nbf", json!("later")),
+            ("streams", json!("*")),
+            ("streams", json!(["a*b"])),
+            ("rights", json!(["watch", 1])),
+        ];
+        for (claim, value) in cases {
+            let told = format!("the token's {claim} is absent or has another form");
+            assert_eq!(verify(claim, value.clone()).unwrap_err().to_string(), told, "{value}");
+        }
     }
 }

@@ -66,7 +66,7 @@ impl Verifier {
             return Err(BadToken::Form);
         }
         self.check_signature(&header, message, signature)?;
-        let claims: Claims = decoded(claims).ok_or(BadToken::Claims)?;
+        let claims: Claims = decoded(claims).ok_or(BadToken::Payload)?;
         claims.verified(now_ms, &self.terms)
     }
 
