@@ -79,3 +79,16 @@ async fn a_pod_that_dies_is_missing_from_its_track_and_one_that_leaves_is_not() 
     let missing = cluster.pods[0].log_lines().iter().filter(|line| line.contains("pod missing")).count();
     assert_eq!(missing, 1);
 }
+
+/// Symptom: a shard without replicas was down for "connection discarded after an error reply", and nobody was told which.
+/// Cause: whoever gave the connection up kept the reply to itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_given_up_says_for_which_reply() {
+    let cluster = Cluster::start(1, 1, &[("RUST_LOG", "fanfare=debug")]).await;
+    let pod = &cluster.pods[0];
+    cluster.redis(0).cli(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    let comment = json!({"kind": "comment", "body": "x"});
+    post(pod.public, "/v1/streams/refused/comments", &comment).await.assert_problem(503, "shard_unavailable");
+    let ended = parsed(&pod.logged(&["connection ended", "given up"], HEALED).await);
+    assert!(ended["cause"].as_str().is_some_and(|cause| cause.contains("NOREPLICAS")), "{ended}");
+}

@@ -192,8 +192,8 @@ impl FunctionCaller {
             }
             Err(error) => {
                 match remedy(&error) {
-                    Remedy::Reconnect => life.give_up(),
-                    Remedy::FindPrimary if self.writes => life.give_up(),
+                    Remedy::Reconnect => life.give_up(&error),
+                    Remedy::FindPrimary if self.writes => life.give_up(&error),
                     _ => {}
                 }
                 self.log_refusal(&error);

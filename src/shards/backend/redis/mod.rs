@@ -253,7 +253,7 @@ impl Link {
                 // Anything but silence is an error reply, after which the answers on this connection are one off.
                 if !matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Backpressure) {
                     tracing::warn!(shard = self.0.shard, %error, ?interest, "subscription change refused");
-                    life.give_up();
+                    life.give_up(&error);
                 }
                 Unavailable
             })?;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use fred::clients::Client;
 use parking_lot::Mutex;
 use tokio::{
-    sync::{Notify, watch},
+    sync::{SetOnce, watch},
     time::{Instant, sleep, timeout},
 };
 use tracing::debug;
@@ -37,20 +37,22 @@ pub(super) struct ConnectionEpoch {
     pub(super) id: ConnectionId,
     /// The connection.
     pub(super) client: Client,
-    unusable: Arc<Notify>,
+    /// Why it was given up.
+    given_up: Arc<SetOnce<String>>,
 }
 
 impl ConnectionEpoch {
-    /// Ends this life, and with it every command in flight: the next one begins after a pause.
-    pub(super) fn give_up(&self) {
-        self.unusable.notify_one();
+    /// Ends this life for a reason, and with it every command in flight: the next one begins after a pause.
+    pub(super) fn give_up(&self, cause: impl ToString) {
+        // Of several reasons the first is the one that counts.
+        let _ = self.given_up.set(cause.to_string());
     }
 
     /// Waits until the connection is gone, by itself or because somebody gave it up.
     pub(super) async fn over(&self, router: &mut Router) -> String {
         tokio::select! {
             error = router.ended() => error.to_string(),
-            () = self.unusable.notified() => "connection discarded after an error reply".to_owned(),
+            cause = self.given_up.wait() => format!("connection given up: {cause}"),
         }
     }
 }
@@ -197,7 +199,7 @@ impl Upkeep {
         let Self { dialer, lives, last_error, .. } = self;
         let (shard, purpose) = (dialer.shard.clone(), dialer.purpose);
         let (address, peer) = (connection.address.clone(), connection.peer);
-        let life = ConnectionEpoch { id, client: connection.client.clone(), unusable: Arc::default() };
+        let life = ConnectionEpoch { id, client: connection.client.clone(), given_up: Arc::default() };
         let lend = |life: ConnectionEpoch| {
             debug!(shard, ?purpose, %peer, "connected");
             lives.send_replace(Some(life));
@@ -216,9 +218,8 @@ impl Upkeep {
             never = drain => never,
             // A connection outlives a change of its password, and not one of its host.
             next = Box::pin(dialer.redial(&address, peer, began)) => {
-                given_up.give_up();
-                serving.await;
-                ("the shard has moved".to_owned(), Some(next))
+                given_up.give_up("the shard has moved");
+                (serving.await, Some(next))
             }
         };
         // The next one is being prepared meanwhile, and this one answers until that is lent. Messages stop, however.
