@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde_json::Value;
-use testkit::Pod;
+use testkit::{Authority, Pod};
 
 use crate::local::{get, program};
 
@@ -112,6 +112,21 @@ fn a_server_that_is_not_trusted_is_not_measured() {
         assert!(said.contains(why), "{why}: {said}");
         assert_eq!((&report["join_failures"][why], &report["posts"]["offered"]), (&8.into(), &0.into()));
     }
+}
+
+/// Symptom: a server with a certificate that signed itself, as `openssl req -x509` makes it, was explained with
+/// `Other(OtherError(CaUsedAsEndEntity))`. Cause: the library has no words for what it only passes on.
+#[test]
+fn a_server_with_an_authoritys_own_certificate_is_explained() {
+    let authority = Authority::create();
+    let (certificate, key) = (authority.file("ca.pem"), authority.file("ca.key"));
+    let pod = Pod::start(&[("FANFARE_TLS_CERT", &certificate), ("FANFARE_TLS_KEY", &key)]);
+    let flags = format!("run --url wss://{} --ca {certificate} {SHAPE}", pod.public);
+    let output = Command::new(program()).args(flags.split_whitespace()).output().unwrap();
+    let (said, _) = texts(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let why = "the server's certificate is an authority's own: give the server one with CA:FALSE";
+    assert!(said.contains(why), "{said}");
 }
 
 /// REST posts check the certificate as viewers do.

@@ -304,8 +304,8 @@ async fn the_command_makes_tokens_for_development() {
     assert_eq!(elsewhere.err().flatten().unwrap().status, 403);
     for (wrong, fault) in [
         (&["--sub=u7", "--lives=2d"][..], "lives longer"),
-        (&["--sub=", "--lives=1h"], "a claim"),
-        (&["--sub=u7", "--streams=a*b"], "a claim"),
+        (&["--sub=", "--lives=1h"], "the token's sub"),
+        (&["--sub=u7", "--streams=a*b"], "the token's streams"),
         (&["--sub=u7", "--kid=ES256"], "no such secret"),
         (&["--sub=u7", "--rights=rule"], "rule"),
     ] {

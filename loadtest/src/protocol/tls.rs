@@ -113,6 +113,10 @@ fn of_certificate(fault: &CertificateError) -> String {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "the server's certificate is not valid yet".to_owned()
         }
+        // The library passes this one on without a name of its own.
+        CertificateError::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
+            "the server's certificate is an authority's own: give the server one with CA:FALSE".to_owned()
+        }
         other => format!("the server's certificate: {other}"),
     }
 }
