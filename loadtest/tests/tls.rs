@@ -129,6 +129,16 @@ fn a_server_with_an_authoritys_own_certificate_is_explained() {
     assert!(said.contains(why), "{said}");
 }
 
+/// Symptom: with ws:// where wss:// was meant, "cut in the handshake: unexpected end of file" was all that was told.
+#[test]
+fn a_server_that_speaks_tls_is_guessed_where_the_url_has_none() {
+    let private = Private::new();
+    let (output, report) = private.run(&format!("--url ws://{} {SHAPE}", private.0.public));
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let why = "the server ended the connection without an answer: is its URL wss://?";
+    assert_eq!(report["join_failures"][why], 8, "{report}");
+}
+
 /// REST posts check the certificate as viewers do.
 #[test]
 fn rest_posts_to_a_server_that_is_not_trusted_are_explained() {

@@ -20,6 +20,9 @@ use super::{
     wire::{HandshakeError, Key},
 };
 
+/// What the record of a TLS alert begins with (RFC 8446 section 5.1); no answer in HTTP does.
+const TLS_ALERT: u8 = 21;
+
 /// Why there is no connection.
 #[derive(Debug)]
 pub(crate) enum DialError {
@@ -28,6 +31,8 @@ pub(crate) enum DialError {
     Tls(String),
     /// The connection ended during the handshake.
     Cut(io::ErrorKind),
+    /// A connection without TLS ended without an answer, or with a TLS alert, as servers that speak TLS end it.
+    Unanswered,
     Handshake(HandshakeError),
     TimedOut(&'static str),
     /// The connection ended before `hello`, for this reason.
@@ -40,6 +45,9 @@ impl fmt::Display for DialError {
             Self::Connect(kind) => write!(f, "connect: {kind}"),
             Self::Tls(reason) => f.write_str(reason),
             Self::Cut(kind) => write!(f, "cut in the handshake: {kind}"),
+            Self::Unanswered => {
+                f.write_str("the server ended the connection without an answer: is its URL wss://?")
+            }
             Self::Handshake(error) => error.fmt(f),
             Self::TimedOut(stage) => write!(f, "no {stage} in time"),
             Self::Dropped(reason) => write!(f, "dropped before hello: {reason}"),
@@ -133,7 +141,11 @@ async fn shake_hands(stream: &mut Stream, upgrade: Upgrade<'_>) -> Result<Vec<u8
             return Ok(answer.split_off(length));
         }
         if stream.read_buf(&mut answer).await.map_err(cut)? == 0 {
-            return Err(DialError::Cut(io::ErrorKind::UnexpectedEof));
+            let perhaps_tls = matches!(answer.first(), None | Some(&TLS_ALERT));
+            return Err(match stream {
+                Stream::Plain(_) if perhaps_tls => DialError::Unanswered,
+                _ => DialError::Cut(io::ErrorKind::UnexpectedEof),
+            });
         }
     }
 }
