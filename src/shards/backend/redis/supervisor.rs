@@ -43,7 +43,7 @@ pub(super) struct ConnectionEpoch {
 
 impl ConnectionEpoch {
     /// Ends this life for a reason, and with it every command in flight: the next one begins after a pause.
-    pub(super) fn give_up(&self, cause: impl ToString) {
+    pub(super) fn give_up(&self, cause: &impl ToString) {
         // Of several reasons the first is the one that counts.
         let _ = self.given_up.set(cause.to_string());
     }
@@ -218,7 +218,7 @@ impl Upkeep {
             never = drain => never,
             // A connection outlives a change of its password, and not one of its host.
             next = Box::pin(dialer.redial(&address, peer, began)) => {
-                given_up.give_up("the shard has moved");
+                given_up.give_up(&"the shard has moved");
                 (serving.await, Some(next))
             }
         };
