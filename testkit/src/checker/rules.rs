@@ -136,18 +136,24 @@ pub(super) fn c3(ledger: &Ledger) -> Vec<Breach> {
     breaches
 }
 
-/// All viewers agree on what is at a place. After a rollback a number may be used again, under another id.
+/// All viewers agree on what is at a place. After a rollback a number may be used again, under another id; what viewers
+/// have since their last reset is of one history all the same.
 pub(super) fn c4(ledger: &Ledger) -> Vec<Breach> {
-    let mut contents: HashMap<(&str, &Place, &str), (&str, &str)> = HashMap::new();
     let mut breaches = Vec::new();
+    let (mut all, mut present) = (HashMap::new(), HashMap::new());
     for watch in &ledger.watches {
-        for (at, id, body) in watch.comments() {
-            let distinct = if ledger.rolled_back { id } else { "" };
-            let known = *contents.entry((&watch.stream, at, distinct)).or_insert((id, body));
+        let mut enter = |contents: &mut HashMap<_, _>, (at, id, body), distinct| {
+            let known = *contents.entry((watch.stream.as_str(), at, distinct)).or_insert((id, body));
             if known != (id, body) {
                 let what = format!("{at:?} of {} is {known:?} and {:?}", watch.stream, (id, body));
                 breaches.push(breach(Rule::C4, what));
             }
+        };
+        for (at, id, body) in watch.comments() {
+            enter(&mut all, (at, id, body), if ledger.rolled_back { id } else { "" });
+        }
+        for comment in comments(watch.present()) {
+            enter(&mut present, comment, "");
         }
     }
     breaches

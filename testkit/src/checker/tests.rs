@@ -119,9 +119,12 @@ fn c4_viewers_that_disagree_are_rejected() {
     let mut other = comments(1..=8);
     other["comments"][4]["id"] = "another".into();
     other["comments"][4]["body"] = "text 9".into();
-    let mut ledger = ledger(&[at("hello", EPOCH, 0), other]);
+    let mut ledger = ledger(&[at("hello", EPOCH, 0), other.clone()]);
     assert!(rejecting(&ledger).contains(&Rule::C4));
     ledger.rolled_back = true;
+    assert!(rejecting(&ledger).contains(&Rule::C4), "a rollback is told");
+    let again = [at("hello", EPOCH, 0), other, at("reset", EPOCH, 0), comments(1..=8)];
+    ledger.watches[1] = Watch::of("s", &again);
     assert!(!rejecting(&ledger).contains(&Rule::C4), "a rollback uses numbers again");
 }
 
