@@ -120,7 +120,8 @@ impl<'a> FrameReader<'a> {
                 }
                 Ok(Message::Ping(_) | Message::Frame(_)) => Incoming::Control,
                 Ok(Message::Close(_)) => {
-                    // The next read only queues the answer.
+                    // Nothing of the stream follows the answer, which the next read only queues.
+                    self.frames.get_ref().seat.end_stream();
                     let _ = self.frames.read();
                     Incoming::Bye
                 }

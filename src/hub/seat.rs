@@ -148,12 +148,16 @@ impl Seat {
         self.core.woken.notified()
     }
 
-    /// Ends the stream's frames and drops own ones that wait; those pushed later still go out, such as a close.
-    pub fn stop(&self) {
+    /// Ends the stream's frames; own ones still go out, such as a close.
+    pub fn end_stream(&self) {
         self.core.aside.store(true, Ordering::Relaxed);
-        let mut out = self.core.out.lock();
-        out.phase = Phase::Closing;
-        out.drop_own();
+        self.core.out.lock().phase = Phase::Closing;
+    }
+
+    /// Ends the stream's frames and drops own ones that wait; those pushed later still go out.
+    pub fn stop(&self) {
+        self.end_stream();
+        self.core.out.lock().drop_own();
     }
 }
 

@@ -1,10 +1,11 @@
 //! Frames that break RFC 6455, or that Fanfare does not take, and odd ones that are right.
 
 use futures_util::future::join_all;
+use serde_json::json;
 use testkit::{
     Heard, Peer, Pod, RawFrame,
     opcode::{BINARY, CLOSE, CONTINUATION, PING, PONG},
-    over_tls,
+    over_tls, post,
 };
 
 use super::Control;
@@ -257,6 +258,35 @@ fn cases() -> Vec<Case> {
 
 pub(super) fn names() -> Vec<String> {
     cases().into_iter().map(|case| case.name).collect()
+}
+
+/// RFC 6455, 5.5.1: nothing follows a close frame.
+///
+/// Symptom: a comment or a number of viewers behind the answer to a viewer's close, which strict clients log as an error.
+/// Cause: the answer ended the viewer's task, while its lane wrote on.
+#[tokio::test]
+async fn nothing_follows_the_answer_to_a_close() {
+    let control = Control::begin("farewell").await;
+    let comments = vec![json!({"stream": control.stream, "kind": "comment", "body": "hi"}); 100];
+    let comments = json!({"comments": comments});
+    let busy = async {
+        loop {
+            post(control.pod.public, "/v1/comments", &comments).await;
+        }
+    };
+    let farewells = async {
+        for round in 0..100 {
+            let mut peer = Peer::watch(&control.pod, &control.stream).await;
+            peer.hear_until(|heard| matches!(heard, Heard::Text(text) if text.contains("viewers"))).await;
+            peer.send(&RawFrame::close(1000, "").bytes()).await;
+            assert!(matches!(peer.hear_until(|_| false).await, Heard::Close(Some(1000), _)), "{round}");
+            assert_eq!(peer.hear().await, Heard::End, "{round}");
+        }
+    };
+    tokio::select! {
+        () = farewells => {}
+        () = busy => {}
+    }
 }
 
 /// Frames may come in any pieces; half a frame and then a cut is no message.
