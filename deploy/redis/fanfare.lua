@@ -4,12 +4,19 @@
 -- A stream has, all under the name ff:{stream} (KEYS[1]), which is also the channel its entries are published on:
 --
 --   <name>:m          string, "meta": epoch, last seq, last id ("~" before the first), when the TTLs are due again (s),
---                     the newest idempotency generation and the one before it, and " kind=count" for each kind but
---                     comment: what is left of seq. One string, since a hash costs a post 7 look-ups more
+--                     the newest idempotency generation and the one before it, " @<timeline>", for each former
+--                     timeline " ^<timeline>=<its last seq here>", and " kind=count" for each kind but comment: what is
+--                     left of seq. One string, since a hash costs a post 7 look-ups more
 --   <name>:h          stream, the history: the entry numbered n has the id n-0 and one field e, the envelope
 --   <name>:i:<gen>    hash, idempotency: owner, newline, post id -> digest, seq, id, epoch. A generation lasts 10
 --                     minutes of the shard's time and is asked for as long again: hash fields do not expire in Redis 7.0
 --   ff:ring           string, shared by all streams: the newest ring epoch that this shard has seen
+--   ff:timeline       string, shared by all streams: the timeline of the process that took the last post
+--
+-- A timeline is what one process of the shard writes. After a restart or a failover the first post begins another one,
+-- and each stream's meta notes where its own went over to it: a replica that lagged gives numbers again which viewers
+-- have seen, and once these entries are trimmed only the timeline tells which ones a viewer has. The first timeline of
+-- an epoch is not named, neither in envelopes nor in positions: there it is "~".
 --
 -- Scripts are not rolled back, so each write here is ordered by what its loss would do. Meta is the commit: an entry is
 -- in the stream if and only if its seq is at most meta's. What the history holds beyond was left by a call that failed
@@ -23,6 +30,11 @@ local SEQ_END = 9007199254740992
 -- in a node of a stream.
 local TRIM_EVERY = 16
 local RING_KEY = 'ff:ring'
+local TIMELINE_KEY = 'ff:timeline'
+-- So many former timelines of a stream are remembered.
+local MOST_FORMER = 8
+-- Raised with each change that pods need: they load the library in place of one with a lower number.
+local LIBRARY_VERSION = 2
 local META = '^(%S+) (%d+) (%S+) (%d+) (%d+) (%d+)(.*)$'
 
 -- The whole part of a number, in digits.
@@ -46,12 +58,57 @@ local function metas_of(names)
   return redis.call('MGET', unpack(keys))
 end
 
--- The epoch, last seq (a number), last id and counts in a meta; nothing where there is none, or a broken one.
+-- The epoch, last seq (a number), last id, and the timelines and counts in a meta; nothing where there is none, or a
+-- broken one.
 local function head_in(meta)
-  local epoch, seq, id, _, _, _, counts = string.match(meta or '', META)
+  local epoch, seq, id, _, _, _, rest = string.match(meta or '', META)
   if epoch then
-    return epoch, tonumber(seq), id ~= '~' and id or '', counts
+    return epoch, tonumber(seq), id ~= '~' and id or '', rest
   end
+end
+
+-- The timeline of this process, which no other one has: a variable of the library lives as long as the process, and is
+-- not replicated. The key, which is, tells whether another process has taken posts since.
+local timeline_here
+
+-- This process's timeline; it takes over, under a name made of a random epoch, if another one took the last post.
+local function timeline_of(stored, candidate)
+  if not timeline_here or stored ~= timeline_here then
+    local name = string.sub(candidate, 1, 6)
+    redis.call('SET', TIMELINE_KEY, name)
+    timeline_here = name
+  end
+  return timeline_here
+end
+
+-- The former timelines in the rest of a meta, each as its word.
+local function former_in(rest)
+  local former = {}
+  for word in string.gmatch(rest, ' (%^%S+)') do
+    former[#former + 1] = word
+  end
+  return former
+end
+
+-- The rest of a meta whose last entry, with this seq, is of another timeline than the one given, on the latter.
+local function branched(rest, timeline, last)
+  local before = string.match(rest, '^ @(%S+)')
+  if not before then
+    -- A library from before timelines wrote it.
+    return ' @' .. timeline .. rest
+  end
+  local former = former_in(rest)
+  former[#former + 1] = '^' .. (#former == 0 and '~' or before) .. '=' .. last
+  if #former > MOST_FORMER then
+    table.remove(former, 1)
+  end
+  return ' @' .. timeline .. ' ' .. table.concat(former, ' ') .. (string.match(rest, ' %l.*$') or '')
+end
+
+-- The timelines of a stream as fanfare_read answers them: '@<timeline> ^<former>=<end> ...'; nothing if it has but one.
+local function timelines_in(rest)
+  local former = former_in(rest)
+  return former[1] and string.match(rest, '@%S+') .. ' ' .. table.concat(former, ' ')
 end
 
 -- What a former epoch left behind would answer for the new one.
@@ -104,12 +161,12 @@ local function generations_of(generation, newest, before)
   return found
 end
 
--- The counts with one more of this kind.
-local function counted(counts, kind)
-  local more, found = string.gsub(counts, ' (' .. kind .. ')=(%d+)', function(name, count)
+-- The rest of a meta with one more of this kind.
+local function counted(rest, kind)
+  local more, found = string.gsub(rest, ' (' .. kind .. ')=(%d+)', function(name, count)
     return ' ' .. name .. '=' .. whole(count + 1)
   end)
-  return found > 0 and more or counts .. ' ' .. kind .. '=1'
+  return found > 0 and more or rest .. ' ' .. kind .. '=1'
 end
 
 -- Takes out of the history what calls that failed before their commit left from this seq on, and its memory of them.
@@ -141,15 +198,15 @@ local function publish(keys, args)
   local name, ring, id, kind, ttl_ms, key = keys[1], args[1], args[3], args[4], args[8], args[9]
   local meta_key = name .. ':m'
   -- One call for both: a call costs more than what most of them do.
-  local stored = redis.call('MGET', RING_KEY, meta_key)
+  local stored = redis.call('MGET', RING_KEY, meta_key, TIMELINE_KEY)
   local newest_ring = stored[1]
   if newest_ring ~= ring and newest_ring and tonumber(newest_ring) > tonumber(ring) then
     return redis.error_reply('FFRING a newer list of shards is in force: ' .. newest_ring)
   end
 
-  local epoch, last, previous, due, newest, before, counts
+  local epoch, last, previous, due, newest, before, rest
   if stored[2] then
-    epoch, last, previous, due, newest, before, counts = string.match(stored[2], META)
+    epoch, last, previous, due, newest, before, rest = string.match(stored[2], META)
   end
   local now = redis.call('TIME')
   local second = now[1]
@@ -161,9 +218,12 @@ local function publish(keys, args)
       return digest == args[10] and { 'duplicate', seq, first_id } or { 'reused' }
     end
   end
+  local timeline = timeline_of(stored[3], args[2])
   if not epoch then
     forget(name)
-    epoch, last, previous, due, newest, before, counts = args[2], 0, '~', 0, 0, 0, ''
+    epoch, last, previous, due, newest, before, rest = args[2], 0, '~', 0, 0, 0, ' @' .. timeline
+  elseif string.sub(rest, 3, 8) ~= timeline then
+    rest = branched(rest, timeline, last)
   end
   local number = last + 1
   if number >= SEQ_END then
@@ -174,7 +234,8 @@ local function publish(keys, args)
   local at = second .. string.sub('00000' .. now[2], -6, -4)
   -- One expression: Lua joins it without a table, and without the strings between.
   local envelope = '1 ' .. ring .. ' ' .. epoch .. ' ' .. seq .. ' ' .. id .. ' ' .. previous .. ' ' .. at .. ' '
-    .. args[5] .. ' ' .. kind .. trace_of(keys[2]) .. '\n' .. args[6]
+    .. args[5] .. ' ' .. kind .. (string.byte(rest, 10) == 94 and ' timeline=' .. timeline or '') .. trace_of(keys[2])
+    .. '\n' .. args[6]
   local history = name .. ':h'
   local added = append(history, seq, args[7], envelope)
   if added.err and string.find(added.err, 'equal or smaller', 1, true) then
@@ -194,9 +255,9 @@ local function publish(keys, args)
     end
   end
   if kind ~= 'comment' then
-    counts = counted(counts, kind)
+    rest = counted(rest, kind)
   end
-  local tail = ' ' .. newest .. ' ' .. before .. counts
+  local tail = ' ' .. newest .. ' ' .. before .. rest
   -- The TTLs are set again when a sixteenth of them is gone: a call fewer for most posts.
   if tonumber(second) < tonumber(due) then
     redis.call('SET', meta_key, epoch .. ' ' .. seq .. ' ' .. id .. ' ' .. due .. tail, 'KEEPTTL')
@@ -212,9 +273,12 @@ local function publish(keys, args)
   return { 'ok', seq, id }
 end
 
--- The answer to a read: the head, and of the entries after a seq so many of the newest, the newest first.
-local function window_of(name, epoch, seq, id, after, newest)
+-- The answer to a read: the head, its timelines if they are asked for, and of the entries after a seq so many of the
+-- newest, the newest first.
+local function window_of(name, head, after, newest, timelines)
+  local epoch, seq, id, rest = unpack(head)
   local answer = { epoch, whole(seq), id }
+  answer[4] = timelines and timelines_in(rest)
   if tonumber(newest) > 0 and tonumber(after) < seq then
     local from, to = whole(seq) .. '-0', whole(after + 1) .. '-0'
     for _, entry in ipairs(redis.call('XREVRANGE', name .. ':h', from, to, 'COUNT', newest)) do
@@ -252,29 +316,32 @@ local function publish_all(keys, args)
   return answers
 end
 
--- fanfare_read ff:{stream} <after seq> <how many of the newest> <candidate epoch> <TTL, ms>
--- answers {epoch, seq, id, newest envelope, the one before it, ...}; a stream without an epoch gets the candidate, so
--- that whoever watches an empty stream sees it when the shard is wiped.
+-- fanfare_read ff:{stream} <after seq> <how many of the newest> <candidate epoch> <TTL, ms> [timelines]
+-- answers {epoch, seq, id, newest envelope, the one before it, ...}, and before the first envelope the timelines if the
+-- stream has several and they are asked for: '@<timeline> ^<former one, or ~>=<its last seq here> ...', the oldest first.
+-- A stream without an epoch gets the candidate, so that whoever watches an empty stream sees it when the shard is wiped.
 local function read(keys, args)
   local name = keys[1]
-  local epoch, seq, id = head_in(metas_of(keys)[1])
-  if not epoch then
+  local stored = redis.call('MGET', name .. ':m', TIMELINE_KEY)
+  local head = { head_in(stored[1]) }
+  if not head[1] then
     forget(name)
-    epoch, seq, id = args[3], 0, ''
-    redis.call('SET', name .. ':m', epoch .. ' 0 ~ 0 0 0')
+    head = { args[3], 0, '', ' @' .. timeline_of(stored[2], args[3]) }
+    redis.call('SET', name .. ':m', args[3] .. ' 0 ~ 0 0 0' .. head[4])
   end
   keep(name, args[4])
-  return window_of(name, epoch, seq, id, args[1], args[2])
+  return window_of(name, head, args[1], args[2], args[5])
 end
 
--- fanfare_peek ff:{stream} <after seq> <how many of the newest> <candidate epoch> answers as fanfare_read does and
--- writes nothing, for a Redis that refuses writes: the candidate of a stream without an epoch is answered, not kept.
+-- fanfare_peek ff:{stream} <after seq> <how many of the newest> <candidate epoch> [timelines] answers as fanfare_read
+-- does and writes nothing, for a Redis that refuses writes: the candidate of a stream without an epoch is answered, not
+-- kept.
 local function peek(keys, args)
-  local epoch, seq, id = head_in(metas_of(keys)[1])
-  if not epoch then
+  local head = { head_in(metas_of(keys)[1]) }
+  if not head[1] then
     return { args[3], '0', '' }
   end
-  return window_of(keys[1], epoch, seq, id, args[1], args[2])
+  return window_of(keys[1], head, args[1], args[2], args[4])
 end
 
 -- The heads of streams: {epoch, seq, id} for each, or {} where it has no history. Without a TTL nothing is written.
@@ -303,12 +370,12 @@ end
 -- fanfare_tally ff:{stream} <kind> ... answers how many entries of each kind the stream took, or {} where it has no
 -- history.
 local function tally(keys, args)
-  local _, seq, _, counts = head_in(metas_of(keys)[1])
+  local _, seq, _, rest = head_in(metas_of(keys)[1])
   if not seq then
     return {}
   end
   local of = { comment = seq }
-  for kind, count in string.gmatch(counts, ' (%l+)=(%d+)') do
+  for kind, count in string.gmatch(rest, ' (%l+)=(%d+)') do
     of[kind] = count
     of.comment = of.comment - count
   end
@@ -342,6 +409,11 @@ local function revoked(keys, args)
   return answer
 end
 
+-- fanfare_version ff:{} answers the library's version; one without this function is version 1.
+local function version()
+  return LIBRARY_VERSION
+end
+
 -- Reading goes on when memory is full: it writes nothing that grows, but for a new stream's epoch. Where Redis refuses
 -- every function that may write (a replica, too few replicas, a disk that fails), pods call fanfare_peek and its like.
 redis.register_function('fanfare_publish', publish)
@@ -351,6 +423,7 @@ redis.register_function{ function_name = 'fanfare_peek_heads', callback = peek_h
 redis.register_function{ function_name = 'fanfare_read', callback = read, flags = { 'allow-oom' } }
 redis.register_function{ function_name = 'fanfare_heads', callback = heads, flags = { 'allow-oom' } }
 redis.register_function{ function_name = 'fanfare_tally', callback = tally, flags = { 'no-writes' } }
+redis.register_function{ function_name = 'fanfare_version', callback = version, flags = { 'no-writes' } }
 redis.register_function('fanfare_revoke', revoke)
 redis.register_function{ function_name = 'fanfare_revoked', callback = revoked, flags = { 'no-writes' } }
 

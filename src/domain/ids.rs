@@ -80,6 +80,13 @@ pub struct EntryId([u8; 16]);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epoch([u8; 8]);
 
+/// The random name of a branch of an epoch: 6 URL-safe characters (36 random bits).
+///
+/// Another one begins with the first post that another process of the shard takes: it was started again, or a replica
+/// took over. If that process did not know the newest entries, it gives their numbers again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Timeline([u8; 6]);
+
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 fn is_url_safe(byte: u8) -> bool {
@@ -149,6 +156,7 @@ macro_rules! random_ascii {
 
 random_ascii!(EntryId, 16, "an entry id");
 random_ascii!(Epoch, 8, "an epoch");
+random_ascii!(Timeline, 6, "a timeline");
 
 #[cfg(test)]
 mod tests {

@@ -14,7 +14,7 @@ mod rules;
 mod scope;
 
 pub use comment::{Author, Comment, Draft, Kind};
-pub use ids::{BadId, EntryId, Epoch, PostId, StreamId};
+pub use ids::{BadId, EntryId, Epoch, PostId, StreamId, Timeline};
 pub use json::{Object, object, optional_object, read_object};
 pub use planted::PlantedFault;
 pub use position::{BadPosition, Position};

@@ -25,6 +25,8 @@ pub enum PlantedFault {
     KeeperTrustsResubscription,
     /// A viewer's place is known by its number alone.
     TapeIgnoresIds,
+    /// A trimmed place is taken for one of this history, whichever timeline it is on.
+    HistoryIgnoresTimelines,
 }
 
 #[cfg(feature = "simulation")]
@@ -39,7 +41,7 @@ mod switch {
 
     impl PlantedFault {
         /// Every fault.
-        pub const ALL: [Self; 11] = [
+        pub const ALL: [Self; 12] = [
             Self::TapeIgnoresIds,
             Self::ChainTakesAnySuccessor,
             Self::ChainHidesGap,
@@ -51,6 +53,7 @@ mod switch {
             Self::InterestForgetsReturn,
             Self::KeeperForgetsFailedReads,
             Self::KeeperTrustsResubscription,
+            Self::HistoryIgnoresTimelines,
         ];
 
         /// Plants a fault on this thread; none takes it away.

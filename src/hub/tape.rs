@@ -219,7 +219,11 @@ impl Tape {
         });
         let slot = newer.max(present);
         let here = self.position_at(slot);
-        let is_gap = |slot: &Slot| matches!(slot.item.content, Content::Gap { .. });
+        let is_gap = |slot: &Slot| {
+            // On another timeline the place may be one of those that were lost: the shard knows.
+            let is_timeline = slot.item.position.timeline == position.timeline;
+            matches!(slot.item.content, Content::Gap { .. }) && is_timeline
+        };
         if position.seq == here.seq {
             let is_same = here.id == position.id || PlantedFault::TapeIgnoresIds.is_planted();
             if is_same { Located::Here(self.mark_before(slot)) } else { Located::Elsewhere }

@@ -10,12 +10,13 @@
 //! small script can join. A later minor version adds words at the end of the line, which are ignored here; a later
 //! major version begins with another number, and is counted and left alone.
 //!
-//! One such word is known: `trace=<traceparent>`, on an entry whose post is traced.
+//! Two such words are known: `trace=<traceparent>`, on an entry whose post is traced, and `timeline=<timeline>`, on an
+//! entry that is not of its epoch's first timeline.
 
 use bytes::Bytes;
 
 use crate::{
-    domain::{Comment, EntryId, Epoch, Kind, Position},
+    domain::{Comment, EntryId, Epoch, Kind, Position, Timeline},
     telemetry::Traceparent,
 };
 
@@ -24,6 +25,8 @@ pub const ENVELOPE_VERSION: &str = "1";
 
 /// What the word begins with that names the span of the post.
 const TRACE: &str = "trace=";
+/// What the word begins with that names the timeline.
+const TIMELINE: &str = "timeline=";
 
 /// The part of a comment's JSON object that is known before the shard gave it a place: no braces, no `seq`, no `at`.
 ///
@@ -72,6 +75,8 @@ pub struct Entry {
     pub id: EntryId,
     /// The id of the entry before it; none for the first of an epoch.
     pub previous: Option<EntryId>,
+    /// The timeline that the entry is on; none for the first one of its epoch.
+    pub timeline: Option<Timeline>,
     /// The shard's time, in milliseconds since the Unix epoch.
     pub at_ms: u64,
     /// When the poster's pod accepted it, in milliseconds since the Unix epoch.
@@ -99,13 +104,14 @@ impl Entry {
     /// The place right after this entry.
     #[must_use]
     pub const fn position(&self) -> Position {
-        Position::after(self.epoch, self.seq, self.id)
+        Position::after(self.epoch, self.seq, self.id).on(self.timeline)
     }
 
-    /// The place right before this entry.
+    /// The place right before this entry, on its timeline.
     #[must_use]
     pub const fn before(&self) -> Position {
-        Position { epoch: self.epoch, seq: self.seq.saturating_sub(1), id: self.previous }
+        let Self { epoch, seq, previous, timeline, .. } = *self;
+        Position { epoch, seq: seq.saturating_sub(1), id: previous, timeline }
     }
 
     /// Writes the envelope.
@@ -113,9 +119,10 @@ impl Entry {
     pub fn encode(&self, kind: &str) -> Bytes {
         let previous = self.previous.as_ref().map_or("~", EntryId::as_str);
         let Self { ring_epoch, epoch, seq, id, at_ms, accepted_at_ms, fragment, .. } = self;
+        let timeline = self.timeline.map(|timeline| format!(" {TIMELINE}{timeline}")).unwrap_or_default();
         let trace = self.trace.map(|trace| format!(" {TRACE}{trace}")).unwrap_or_default();
         let mut text = format!(
-            "{ENVELOPE_VERSION} {ring_epoch} {epoch} {seq} {id} {previous} {at_ms} {accepted_at_ms} {kind}{trace}\n"
+            "{ENVELOPE_VERSION} {ring_epoch} {epoch} {seq} {id} {previous} {at_ms} {accepted_at_ms} {kind}{timeline}{trace}\n"
         )
         .into_bytes();
         text.extend_from_slice(&fragment.0);
@@ -158,6 +165,7 @@ impl Entry {
                 "~" => None,
                 id => Some(id.parse().ok()?),
             },
+            timeline: None,
             at_ms: words.next()?.parse().ok()?,
             accepted_at_ms: words.next()?.parse().ok()?,
             priority: false,
@@ -167,7 +175,13 @@ impl Entry {
         // The kind is in the fragment too.
         entry.priority = words.next()? != Kind::Comment.name();
         // A trace that cannot be read is no reason to lose the comment.
-        entry.trace = words.find_map(|word| word.strip_prefix(TRACE)).and_then(|trace| trace.parse().ok());
+        for word in words {
+            if let Some(trace) = word.strip_prefix(TRACE) {
+                entry.trace = trace.parse().ok();
+            } else if let Some(timeline) = word.strip_prefix(TIMELINE) {
+                entry.timeline = Some(timeline.parse().ok()?);
+            }
+        }
         Some(entry)
     }
 }
@@ -214,6 +228,16 @@ mod tests {
         assert_eq!(Entry { trace: None, ..entry }, Entry::decode(&golden()).unwrap());
         let unreadable = String::from_utf8(traced.to_vec()).unwrap().replace("-01\n", "-00\n");
         assert_eq!(Entry::decode(&unreadable.into()), Entry::decode(&golden()));
+    }
+
+    #[test]
+    fn the_golden_envelope_on_a_timeline_reads_and_writes_back() {
+        let later = Bytes::from_static(include_bytes!("golden/1.2-timeline.txt"));
+        let entry = Entry::decode(&later).unwrap();
+        assert_eq!(entry.encode("gift"), later);
+        assert_eq!(entry.position().to_string(), "abcdefgh.7.ABCDEFGHIJKLMNOP.zyxwvu");
+        assert_eq!(entry.before().to_string(), "abcdefgh.6.QRSTUVWXYZabcdef.zyxwvu");
+        assert_eq!(Entry { trace: None, timeline: None, ..entry }, Entry::decode(&golden()).unwrap());
     }
 
     #[test]

@@ -30,6 +30,7 @@ fn entry(seq: u64) -> Entry {
         seq,
         id: "ABCDEFGHIJKLMNOP".parse().unwrap(),
         previous: (seq > 1).then(|| "ponmlkjihgfedcba".parse().unwrap()),
+        timeline: None,
         at_ms: 100,
         accepted_at_ms: 99,
         priority: false,

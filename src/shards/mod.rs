@@ -179,12 +179,12 @@ impl Shards {
     pub async fn past(&self, stream: &StreamId, after: &Position) -> Result<Past, Unavailable> {
         let asked = Instant::now();
         let ShardMember { shard, shared_reads, .. } = self.of(stream);
-        if let Some(past) = shared_reads.get(shard, stream, None).await?.past(after) {
+        let past = shared_reads.get(shard, stream, None).await?.past(after);
+        if !matches!(past, Past::Elsewhere(_)) {
             return Ok(past);
         }
         // The viewer may have seen what came after that read began.
-        let slice = shared_reads.get(shard, stream, Some(asked)).await?;
-        Ok(slice.past(after).unwrap_or_else(|| Past::Elsewhere(slice.start())))
+        Ok(shared_reads.get(shard, stream, Some(asked)).await?.past(after))
     }
 
     /// A page of history of at most `limit` comments and 31 KiB: the newest, or those after a position.

@@ -79,6 +79,17 @@ fn a_place_within_a_gap_is_before_the_gap() {
     }
 }
 
+/// It may be one of those that a shard lost when another process took over: only the shard knows.
+#[test]
+fn a_place_within_a_gap_is_looked_up_where_timelines_differ() {
+    let rig = Rig::new(1);
+    let viewer = rig.sit();
+    let timeline = Some(crate::domain::Timeline::random());
+    rig.deliver(comments('a', 1..=2).chain([Item::gap(3, at(('a', 6)).on(timeline))]));
+    assert_eq!(located(&viewer, &at(('a', 4)).on(timeline)), Ok(1));
+    assert_eq!(located(&viewer, &at(('a', 4))), Err(Located::Older));
+}
+
 #[test]
 fn only_the_present_history_is_searched() {
     let rig = Rig::new(1);

@@ -16,12 +16,12 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{
     cardinality::Cardinality,
     types::{
-        Audience, AudienceCount, ConnectionId, Counted, Event, Events, HistorySlice, KindCounts,
-        MOST_REVOCATIONS, Post, Revocation, SliceRange,
+        Audience, AudienceCount, ConnectionId, Counted, Event, Events, FormerTimeline, HistorySlice,
+        KindCounts, MOST_FORMER, MOST_REVOCATIONS, Post, Revocation, SliceRange,
     },
 };
 use crate::{
-    domain::{Accepted, Epoch, Kind, Position, PublishError, StreamId, now_ms},
+    domain::{Accepted, Epoch, Kind, Position, PublishError, StreamId, Timeline, now_ms},
     protocol::Entry,
 };
 
@@ -73,6 +73,9 @@ struct Store {
 #[derive(Clone)]
 struct Record {
     head: Position,
+    former: Vec<FormerTimeline>,
+    /// Whether another process wrote this: the next post begins a timeline.
+    is_inherited: bool,
     entries: VecDeque<Entry>,
     tally: KindCounts,
     /// The most viewers at once.
@@ -126,7 +129,8 @@ impl Embedded {
         let record = store.record(stream, Epoch::random(), &self.0.keep, Instant::now());
         let after = record.entries.partition_point(|entry| entry.seq <= span.after_seq);
         let start = after.max(record.entries.len().saturating_sub(span.newest));
-        HistorySlice { head: record.head, entries: record.entries.range(start..).cloned().collect() }
+        let entries = record.entries.range(start..).cloned().collect();
+        HistorySlice { head: record.head, former: record.former.clone(), entries }
     }
 
     pub(in crate::shards) fn heads(&self, streams: &[StreamId]) -> Vec<Option<Position>> {
@@ -202,10 +206,12 @@ impl Embedded {
 
 #[cfg(feature = "simulation")]
 impl Embedded {
-    /// A shard of its own with the same histories.
+    /// Another process with the same histories.
     pub(in crate::shards) fn copy(&self) -> (Self, Events) {
         let (copy, events) = Self::new(self.0.keep);
-        *copy.0.store.lock() = self.0.store.lock().clone();
+        let mut store = self.0.store.lock().clone();
+        store.records.values_mut().for_each(|record| record.is_inherited = true);
+        *copy.0.store.lock() = store;
         (copy, events)
     }
 }
@@ -245,6 +251,8 @@ impl Record {
     fn new(epoch: Epoch, now: Instant) -> Self {
         Self {
             head: Position::start_of(epoch),
+            former: Vec::new(),
+            is_inherited: false,
             entries: VecDeque::new(),
             tally: KindCounts::default(),
             peak: 0,
@@ -268,6 +276,8 @@ impl Record {
         self.peak = 0;
         self.bytes -= freed;
         self.head = Position::start_of(epoch);
+        self.former.clear();
+        self.is_inherited = false;
         self.tally = KindCounts::default();
         freed
     }
@@ -301,12 +311,18 @@ impl Record {
 
     /// Appends the comment and drops what is over the limit; returns its envelope and its place.
     fn append(&mut self, post: Post, most: usize) -> (Bytes, Accepted) {
+        if std::mem::take(&mut self.is_inherited) {
+            self.former.push(FormerTimeline { timeline: self.head.timeline, end: self.head.seq });
+            self.former.drain(..self.former.len().saturating_sub(MOST_FORMER));
+            self.head.timeline = Some(Timeline::random());
+        }
         let entry = Entry {
             ring_epoch: post.ring_epoch,
             epoch: self.head.epoch,
             seq: self.head.seq + 1,
             id: post.id,
             previous: self.head.id,
+            timeline: self.head.timeline,
             at_ms: now_ms(),
             accepted_at_ms: post.accepted_at_ms,
             priority: post.kind != Kind::Comment,

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::condition::Conditions;
 use crate::{
-    domain::{EntryId, Epoch, IdempotencyKey, Kind, Position, Publication, StreamId},
+    domain::{EntryId, Epoch, IdempotencyKey, Kind, Position, Publication, StreamId, Timeline},
     protocol::{Entry, Fragment},
     telemetry::Traceparent,
 };
@@ -63,9 +63,23 @@ impl Post {
 pub(in crate::shards) struct HistorySlice {
     /// The place after the newest entry of the stream.
     pub(in crate::shards) head: Position,
+    /// The timelines that led to `head`'s, the newest last, at most [`MOST_FORMER`].
+    pub(in crate::shards) former: Vec<FormerTimeline>,
     /// Entries in ascending order without holes, of `head`'s epoch; the last one is at `head`.
     pub(in crate::shards) entries: Vec<Entry>,
 }
+
+/// A timeline that the present one goes on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::shards) struct FormerTimeline {
+    /// Its name; none for the first one of the epoch.
+    pub(in crate::shards) timeline: Option<Timeline>,
+    /// The number of its last entry that is in this history. What it had beyond was lost.
+    pub(in crate::shards) end: u64,
+}
+
+/// How many former timelines a shard remembers; whoever comes with a trimmed place of an older one is told `reset`.
+pub(in crate::shards) const MOST_FORMER: usize = 8;
 
 /// Which part of a history to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What a stream's history says about a position, and pages of it.
 
 use crate::{
-    domain::Position,
+    domain::{PlantedFault, Position, Timeline},
     protocol::{Entry, Page, Resumed, SharedFrame},
 };
 
@@ -38,9 +38,8 @@ enum Found<'a> {
     Here(&'a [Entry]),
     /// The position is before the oldest entry of the window.
     Trimmed,
+    /// The position is of another history, or newer than all that was read.
     Elsewhere,
-    /// The position is newer than all that was read.
-    Ahead,
 }
 
 impl HistorySlice {
@@ -49,16 +48,24 @@ impl HistorySlice {
         self.entries.first().map_or(self.head, Entry::before)
     }
 
+    /// The number of a timeline's last entry in this history; none for a timeline that did not lead here.
+    fn end_of(&self, timeline: Option<Timeline>) -> Option<u64> {
+        let former =
+            || self.former.iter().find(|former| former.timeline == timeline).map(|former| former.end);
+        if timeline == self.head.timeline { Some(self.head.seq) } else { former() }
+    }
+
     fn find(&self, position: &Position) -> Found<'_> {
-        if position.epoch != self.head.epoch {
+        if position.epoch != self.head.epoch || position.seq > self.head.seq {
             return Found::Elsewhere;
-        }
-        if position.seq > self.head.seq {
-            return Found::Ahead;
         }
         let start = self.start();
         if position.seq < start.seq {
-            return Found::Trimmed;
+            // The entry that would tell is gone: the timeline does.
+            let is_of_this = position.seq == 0
+                || self.end_of(position.timeline).is_some_and(|end| position.seq <= end)
+                || PlantedFault::HistoryIgnoresTimelines.is_planted();
+            return if is_of_this { Found::Trimmed } else { Found::Elsewhere };
         }
         let newer = self.entries.partition_point(|entry| entry.seq <= position.seq);
         let here =
@@ -66,18 +73,22 @@ impl HistorySlice {
         if here == *position { Found::Here(&self.entries[newer..]) } else { Found::Elsewhere }
     }
 
-    /// What follows a position; none if the position is newer than all that was read.
-    pub(in crate::shards) fn past(&self, position: &Position) -> Option<Past> {
+    /// Whether a position is a place of this history, of which the entry may be trimmed.
+    pub(in crate::shards) fn holds(&self, position: &Position) -> bool {
+        !matches!(self.find(position), Found::Elsewhere)
+    }
+
+    /// What follows a position.
+    pub(in crate::shards) fn past(&self, position: &Position) -> Past {
         let newer = match self.find(position) {
-            Found::Elsewhere => return Some(Past::Elsewhere(self.start())),
-            Found::Ahead => return None,
-            Found::Trimmed => return Some(Past::Trimmed(position.seq + 1, self.start())),
+            Found::Elsewhere => return Past::Elsewhere(self.start()),
+            Found::Trimmed => return Past::Trimmed(position.seq + 1, self.start()),
             Found::Here(newer) => newer,
         };
         let mut page = Page::default();
         newer.iter().take_while(|entry| page.push_entry(entry)).for_each(drop);
         let end = page.position();
-        Some(page.finish().zip(end).map_or(Past::End, |(frame, end)| Past::Page(frame, end)))
+        page.finish().zip(end).map_or(Past::End, |(frame, end)| Past::Page(frame, end))
     }
 
     /// A page of at most `limit` comments: the newest, or those after a position.
@@ -87,7 +98,7 @@ impl HistorySlice {
             None => (newest(), Resumed::Fresh),
             Some(Found::Here(newer)) => (newer, Resumed::All),
             Some(Found::Trimmed) => (&self.entries[..], Resumed::Gap),
-            Some(Found::Elsewhere | Found::Ahead) => (&self.entries[..], Resumed::Reset),
+            Some(Found::Elsewhere) => (&self.entries[..], Resumed::Reset),
         };
         let mut page = Page::default();
         entries.iter().take(limit).take_while(|entry| page.push_entry(entry)).for_each(drop);

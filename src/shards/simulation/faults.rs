@@ -56,7 +56,7 @@ impl SimulatedWorld {
         let server = &mut self.net.servers[shard];
         server.crash();
         match how {
-            Return::Whole => {}
+            Return::Whole => server.restart(),
             Return::Empty => server.wipe(),
             Return::Copy => server.fail_over(),
         }

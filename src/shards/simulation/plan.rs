@@ -146,16 +146,6 @@ impl Shape {
         PlanStep::Post(random.random_range(0..self.streams), random.random_range(0..self.pods))
     }
 
-    /// What a shard that loses something remembers.
-    ///
-    /// It goes back to its copy only if nothing is trimmed: a viewer that was away meanwhile, and comes back when more was
-    /// posted than the history holds, is told `gap` and not `reset`. Numbers are used again in the same epoch, and the
-    /// ids that would tell are trimmed.
-    fn loss(&self, random: &mut SmallRng) -> Return {
-        let is_copy = self.history_comments == WHOLE && random.random_bool(0.8);
-        if is_copy { Return::Copy } else { Return::Empty }
-    }
-
     fn trouble(&self, (viewer, pod): (usize, usize), random: &mut SmallRng) -> PlanStep {
         let shard = random.random_range(0..self.shards);
         let long = [20, 300, 1_200, 4_000, 12_000][random.random_range(0..5)];
@@ -168,7 +158,10 @@ impl Shape {
             13 | 14 => PlanStep::LoseCalls(pod, shard, long),
             15 => PlanStep::Freeze(shard, long / 2),
             16 => PlanStep::Crash(shard, long / 4, Return::Whole),
-            17 => PlanStep::Crash(shard, long / 4, self.loss(random)),
+            17 => {
+                let is_copy = random.random_bool(0.8);
+                PlanStep::Crash(shard, long / 4, if is_copy { Return::Copy } else { Return::Empty })
+            }
             18 => PlanStep::Replicate(shard),
             19 => PlanStep::RefuseWrites(shard, long),
             20 => PlanStep::Slow(shard, long),

@@ -61,6 +61,11 @@ impl SimulatedShard {
         self.counts.clear();
     }
 
+    /// Starts another process with everything.
+    pub(super) fn restart(&mut self) {
+        self.store = self.store().copy();
+    }
+
     /// Goes back to the copy.
     pub(super) fn fail_over(&mut self) {
         self.store = self.copy.0.copy();

@@ -168,7 +168,7 @@ impl SimulatedViewer {
             Way::Closed | Way::Live => return Need::Nothing,
         };
         let Some(slice) = slice else { return Need::Time };
-        let past = slice.past(&place).unwrap_or_else(|| Past::Elsewhere(slice.start()));
+        let past = slice.past(&place);
         if begins {
             match &past {
                 Past::End | Past::Page(..) => self.hello(place, "all"),

@@ -44,6 +44,7 @@ fn entry(epoch: Epoch, seq: u64, previous: Option<EntryId>) -> Entry {
         seq,
         id,
         previous,
+        timeline: None,
         at_ms: 0,
         accepted_at_ms: 0,
         priority: false,
@@ -140,7 +141,7 @@ impl Machine {
         assert_eq!(self.look(1), ["subscribe 1"]);
         let granted = Completion::Subscribed(streams, Ok(ConnectionId(1)));
         let read = self.read(|keeper, moment| keeper.completed(granted, moment)).unwrap();
-        let slice = HistorySlice { head, entries: Vec::new() };
+        let slice = HistorySlice { head, former: Vec::new(), entries: Vec::new() };
         assert_eq!(self.completed(Completion::Read(read, Ok(slice))), ["open 0"]);
     }
 }
@@ -159,7 +160,7 @@ fn a_stream_is_subscribed_to_counted_read_and_opened_in_this_order() {
     // What comes during the read waits for it.
     let first = entry(epoch, 1, None);
     assert_eq!(machine.message(&first), ["measure"]);
-    let slice = HistorySlice { head: Position::start_of(epoch), entries: Vec::new() };
+    let slice = HistorySlice { head: Position::start_of(epoch), former: Vec::new(), entries: Vec::new() };
     assert_eq!(machine.completed(Completion::Read(read, Ok(slice))), ["open 1"]);
     let second = entry(epoch, 2, Some(first.id));
     assert_eq!(machine.message(&second), ["measure", "deliver 1"]);
@@ -197,7 +198,8 @@ fn a_read_of_an_earlier_stream_of_the_name_is_ignored() {
     assert_eq!(machine.completed(unsubscribed), ["retire"]);
     machine.words(|keeper, moment| keeper.retired(&stream, true, moment));
     machine.open_at(Position::start_of(epoch));
-    let slice = HistorySlice { head: Position::start_of(Epoch::random()), entries: Vec::new() };
+    let slice =
+        HistorySlice { head: Position::start_of(Epoch::random()), former: Vec::new(), entries: Vec::new() };
     assert!(machine.completed(Completion::Read(late, Ok(slice))).is_empty());
     assert_eq!(machine.stats.resets.load(Relaxed), 0);
 }
@@ -230,7 +232,7 @@ fn a_message_costs_no_allocation_but_those_of_its_entry_and_item() {
     let (mut machine, mut chain, epoch) = (Machine::new(), Chain::default(), Epoch::random());
     machine.open_at(Position::start_of(epoch));
     chain.check();
-    chain.settle(&HistorySlice { head: Position::start_of(epoch), entries: Vec::new() });
+    chain.settle(&HistorySlice { head: Position::start_of(epoch), former: Vec::new(), entries: Vec::new() });
     let mut previous = None;
     let payloads: Vec<_> = (1..=2 * MESSAGES)
         .map(|seq| {

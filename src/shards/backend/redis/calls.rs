@@ -23,6 +23,9 @@ use crate::{
     },
 };
 
+/// Asks for the timelines of a history as well.
+const TIMELINES: &str = "timelines";
+
 /// Each answers within about a second, or says [`Unavailable`].
 impl Link {
     /// Gives a comment its place, in one atomic step.
@@ -113,10 +116,15 @@ impl Link {
         let args = || {
             let mut args = part(&candidate);
             args.push(self.0.history_ttl_ms.into());
+            args.push(TIMELINES.into());
             call_of("fanfare_read", &keys, args)
         };
         // Not kept by the shard, and so the same one each time: else each look at an empty stream were a reset.
-        let read_only = || call_of("fanfare_peek", &keys, part(&self.0.unkept_epoch));
+        let read_only = || {
+            let mut args = part(&self.0.unkept_epoch);
+            args.push(TIMELINES.into());
+            call_of("fanfare_peek", &keys, args)
+        };
         replies::slice(self.0.reading.read(args, read_only).await?)
     }
 

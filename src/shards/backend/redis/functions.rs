@@ -33,6 +33,8 @@ use crate::shards::backend::{
 
 /// The functions' source, which a deployment may load instead of the pods.
 const SOURCE: &str = include_str!("../../../../deploy/redis/fanfare.lua");
+/// The library's version, as its `LIBRARY_VERSION` says.
+const VERSION: i64 = 2;
 /// How often the library is loaded at most.
 const AT_MOST_EVERY: Duration = Duration::from_secs(1);
 /// Refusals that follow each other within this time belong together: one line when they begin, and one when they end.
@@ -77,13 +79,19 @@ impl Library {
         }
     }
 
-    /// Loads the library if the server has none, or an older one that lacks the functions which are called only when
-    /// nothing can be loaded any more. A pod that may not load it leaves that to the deployment. Returns whether the
-    /// server refuses every function all the same; none if it does not say.
+    /// Loads the library if the server has none or an older one: what a later version adds to an answer is missed by
+    /// nobody, and some functions are called only when nothing can be loaded any more. A pod that may not load it leaves
+    /// that to the deployment. Returns whether the server refuses every function all the same; none if it does not say.
     pub(super) async fn offer(&self, client: &Client) -> Option<bool> {
         let args = vec!["LOAD", SOURCE];
         if let Err(error) = Box::pin(client.custom::<Value, _>(command("FUNCTION"), args)).await {
             debug!(shard = self.shard, %error, "functions not loaded, or already there");
+        }
+        match call_one(client, "fanfare_version").await.map(|version| version.as_i64()) {
+            Ok(Some(VERSION..)) => {}
+            Ok(_) => self.renew(client).await,
+            Err(error) if remedy(&error) == Remedy::LoadFunctions => self.renew(client).await,
+            Err(_) => {}
         }
         self.is_refused(client).await
     }
@@ -91,10 +99,10 @@ impl Library {
     /// Returns whether the server refuses every function, where that can only be changed by a person; none if it does not
     /// say. Functions that are missing are loaded first.
     pub(super) async fn is_refused(&self, client: &Client) -> Option<bool> {
-        let mut result = call_one(client).await;
+        let mut result = call_one(client, "fanfare_peek_heads").await;
         if matches!(&result, Err(error) if remedy(error) == Remedy::LoadFunctions) {
             self.renew(client).await;
-            result = call_one(client).await;
+            result = call_one(client, "fanfare_peek_heads").await;
         }
         match result {
             Ok(_) => Some(false),
@@ -116,8 +124,8 @@ impl Library {
 }
 
 /// Calls a function that reads one key, which nobody writes.
-async fn call_one(client: &Client) -> Result<Value, Error> {
-    let args = call_of("fanfare_peek_heads", &["ff:{}".to_owned()], Vec::new());
+async fn call_one(client: &Client, function: &'static str) -> Result<Value, Error> {
+    let args = call_of(function, &["ff:{}".to_owned()], Vec::new());
     Box::pin(client.custom(command("FCALL"), args)).await
 }
 

@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use fred::types::Value;
 
 use crate::{
-    domain::{Accepted, Position, PublishError, StreamId},
+    domain::{Accepted, Position, PublishError, StreamId, Timeline},
     protocol::Entry,
     readiness::{FleetView, LeaseDecision},
-    shards::backend::types::{Audience, Counted, HistorySlice, KindCounts, Revocation, Seen, Unavailable},
+    shards::backend::types::{
+        Audience, Counted, FormerTimeline, HistorySlice, KindCounts, Revocation, Seen, Unavailable,
+    },
 };
 
 fn texts(value: Value) -> Vec<bytes::Bytes> {
@@ -55,13 +57,21 @@ fn position(words: &[bytes::Bytes]) -> Option<Position> {
     }
 }
 
-/// The answer to `fanfare_read`: the head, and the newest entries that lead to it without a hole.
+/// The answer to `fanfare_read`: the head, its timelines, and the newest entries that lead to it without a hole.
 pub(super) fn slice(value: Value) -> Result<HistorySlice, Unavailable> {
     let words = texts(value);
     let head = position(&words).ok_or(Unavailable)?;
-    let mut entries = Vec::with_capacity(words.len().saturating_sub(3));
+    let mut envelopes = &words[3..];
+    let (mut timeline, mut former) = (None, Vec::new());
+    // Left out by a shard that still has the functions of an earlier version.
+    if let Some(timelines) = envelopes.first().and_then(|word| word.strip_prefix(b"@")) {
+        (timeline, former) = timelines_in(timelines).ok_or(Unavailable)?;
+        envelopes = &envelopes[1..];
+    }
+    let head = head.on(timeline);
+    let mut entries = Vec::with_capacity(envelopes.len());
     let mut place = head;
-    for envelope in &words[3..] {
+    for envelope in envelopes {
         match Entry::decode(envelope) {
             Ok(entry) if entry.position() == place => {
                 place = entry.before();
@@ -72,7 +82,19 @@ pub(super) fn slice(value: Value) -> Result<HistorySlice, Unavailable> {
         }
     }
     entries.reverse();
-    Ok(HistorySlice { head, entries })
+    Ok(HistorySlice { head, former, entries })
+}
+
+/// The present timeline and the former ones: `<timeline or ~>[ ^<timeline or ~>=<end> ...]`.
+fn timelines_in(text: &[u8]) -> Option<(Option<Timeline>, Vec<FormerTimeline>)> {
+    let name = |word: &str| if word == "~" { Some(None) } else { word.parse().ok().map(Some) };
+    let mut words = std::str::from_utf8(text).ok()?.split(' ');
+    let present = name(words.next()?)?;
+    let former = words.map(|word| {
+        let (timeline, end) = word.strip_prefix('^')?.split_once('=')?;
+        Some(FormerTimeline { timeline: name(timeline)?, end: end.parse().ok()? })
+    });
+    Some((present, former.collect::<Option<_>>()?))
 }
 
 /// The answer to `fanfare_heads`.

@@ -63,7 +63,8 @@ async fn r8_a_loop_of_kills_ends_well() {
         last = next;
     }
     kept.wait_up().await;
-    kept.post(&stream("s"), "hi").await;
+    let posted = || async { kept.link.publish(&stream("s"), a_post("hi")).await.ok() };
+    eventually("a post", 3 * SOON, posted).await;
 }
 
 /// R1, G7: SIGKILL and restart with the append-only file: what was acked is there, the order goes on in its epoch, and
@@ -86,7 +87,11 @@ async fn r1_a_killed_shard_comes_back_with_what_it_acked() {
     let again = kept.link.publish(&stream, keyed("v:u1", "a", 1)).await.unwrap();
     assert_eq!(again, Accepted { duplicate: true, ..acked });
     let next = kept.post(&stream, "after").await;
-    assert_eq!((next.seq, kept.all(&stream).await.head.epoch), (2, epoch));
+    let slice = kept.all(&stream).await;
+    assert_eq!((next.seq, slice.head.epoch), (2, epoch));
+    assert_eq!(slice.former, [FormerTimeline { timeline: None, end: 1 }], "another process goes on");
+    assert_eq!(slice.head.timeline, slice.entries[1].timeline);
+    assert!(slice.holds(&slice.entries[0].position()));
 }
 
 /// R3: a shard that comes back empty has no functions, no epoch and no ring.
@@ -172,6 +177,36 @@ async fn r4_a_lagging_replica_uses_numbers_again_under_other_ids() {
     let next = new.post(&stream, "next").await;
     let entries = new.all(&stream).await.entries;
     assert_eq!((next.seq, entries[2].previous), (3, Some(reused.id)), "and not the id that was lost");
+}
+
+/// G4: a place that was lost in a failover is of another history, even when its number is in use again and trimmed.
+#[tokio::test(flavor = "multi_thread")]
+async fn g4_a_lost_place_that_is_trimmed_is_of_another_history() {
+    let primary = RedisServer::start();
+    let old = Kept::up(&primary).await;
+    let stream = stream("s");
+    old.post(&stream, "shared").await;
+    let port = primary.port().to_string();
+    let replica = RedisServer::with(&["--save", "", "--replicaof", "127.0.0.1", &port]);
+    let copied = || async { (replica.cli(&["XLEN", "ff:{s}:h"]) == "1").then_some(()) };
+    eventually("the replica has the first entry", 3 * SOON, copied).await;
+    replica.cli(&["REPLICAOF", "NO", "ONE"]);
+    let shared = old.all(&stream).await.head;
+    old.post(&stream, "lost").await;
+    let lost = old.all(&stream).await.head;
+
+    let new = Kept::up(&replica).await;
+    new.post(&stream, "used again").await;
+    let again = new.all(&stream).await.head;
+    new.post(&stream, "next").await;
+    new.post(&stream, "newest").await;
+    replica.cli(&["XTRIM", "ff:{s}:h", "MAXLEN", "1"]);
+    let slice = new.all(&stream).await;
+    assert_eq!((slice.head.seq, slice.start().seq, again.seq), (4, 3, lost.seq));
+    for (place, is_held) in [(shared, true), (lost, false), (again, true)] {
+        let told: Position = place.to_string().parse().unwrap();
+        assert_eq!(slice.holds(&told), is_held, "{told}");
+    }
 }
 
 /// R9: a full server refuses us; the pauses grow, and we are in when there is room.

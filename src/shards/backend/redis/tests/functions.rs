@@ -183,7 +183,7 @@ async fn a_watched_stream_has_an_epoch_and_a_wiped_one_gets_another() {
     assert_eq!(kept.link.heads(std::slice::from_ref(&stream)).await.unwrap(), [None]);
     let candidate = Epoch::random();
     let empty = kept.link.read(&stream, SliceRange { after_seq: 0, newest: 9 }, candidate).await.unwrap();
-    assert_eq!(empty, HistorySlice { head: Position::start_of(candidate), entries: vec![] });
+    assert_eq!(empty, HistorySlice { head: Position::start_of(candidate), former: vec![], entries: vec![] });
     let first = kept.post(&stream, "hi").await;
     let slice = kept.all(&stream).await;
     assert_eq!(

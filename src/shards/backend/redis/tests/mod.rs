@@ -20,7 +20,8 @@ use crate::{
     domain::{Accepted, Author, Comment, EntryId, IdempotencyKey, Kind, Position, Publication, PublishError},
     readiness::LeaseRequest,
     shards::backend::types::{
-        Audience, AudienceCount, ConnectionId, Counted, HistorySlice, KindCounts, Post, SliceRange,
+        Audience, AudienceCount, ConnectionId, Counted, FormerTimeline, HistorySlice, KindCounts, Post,
+        SliceRange,
     },
 };
 

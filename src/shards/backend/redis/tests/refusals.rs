@@ -118,6 +118,26 @@ async fn an_older_library_is_replaced_before_it_is_needed() {
     assert_eq!(kept.all(&stream("s")).await.head.seq, 0);
 }
 
+/// Symptom: after an upgrade of the pods alone nothing used what a later library adds to an answer.
+/// Cause: a library was replaced only if it lacked a function.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_library_of_an_earlier_version_is_replaced_and_a_later_one_stays() {
+    let source = include_str!("../../../../../deploy/redis/fanfare.lua");
+    let ours = source.split_once("LIBRARY_VERSION = ").and_then(|(_, rest)| rest.lines().next());
+    let ours: u32 = ours.unwrap().parse().unwrap();
+    for (there, expected) in [(ours - 1, ours), (ours + 1, ours + 1)] {
+        let server = RedisServer::start();
+        let library =
+            source.replace(&format!("LIBRARY_VERSION = {ours}"), &format!("LIBRARY_VERSION = {there}"));
+        assert_eq!(server.cli(&["FUNCTION", "LOAD", &library]), "fanfare");
+        let _kept = Kept::up(&server).await;
+        let version = || async {
+            (server.cli(&["FCALL", "fanfare_version", "1", "ff:{}"]) == expected.to_string()).then_some(())
+        };
+        eventually("the later of the two", SOON, version).await;
+    }
+}
+
 /// Symptom: after a planned change of the primary pods stayed at the old one, which answered NOREPLICAS, until its
 /// connections were cut. Cause: NOREPLICAS meant "try again later" on the same connection.
 #[tokio::test(flavor = "multi_thread")]
