@@ -22,7 +22,7 @@ pub(crate) async fn run_against(url: &str, flags: &str) -> Report {
     let cli = Cli::read(words.split_whitespace().map(Into::into)).unwrap();
     let Command::Run(args) = cli.command else { panic!() };
     let run = run::run(args.plan().unwrap(), |_| {});
-    timeout(Duration::from_secs(60), run).await.expect("a run ends").unwrap()
+    timeout(Duration::from_secs(180), run).await.expect("a run ends").unwrap()
 }
 
 pub(crate) async fn with(fault: Fault, flags: &str) -> Report {
@@ -96,18 +96,20 @@ async fn late_frames_show_in_the_latency() {
 
 #[tokio::test]
 async fn what_is_late_breaks_the_objective() {
-    let report = with(Fault::Late(10, Duration::from_millis(150)), "--slo-deliver-ms 140").await;
+    // Later than a busy machine makes anything.
+    let late = |flags: &'static str| {
+        let flags = format!("--window-ms 20000 --slo-deliver-ms 4900 {flags}");
+        async move { with(Fault::Late(10, Duration::from_secs(5)), &flags).await }
+    };
+    let (report, share, tolerated) =
+        join!(late(""), late("--slo-deliver-share 0.3"), late("--tolerate late"));
     // The frames behind it wait as well.
-    let late = report.violations["late"];
-    assert!(late >= 2 && report.violations.len() == 1, "{:?}", report.violations);
+    assert!(report.violations["late"] >= 2 && report.violations.len() == 1, "{:?}", report.violations);
     let missed: Vec<_> =
         report.slo.iter().filter(|judged| judged.met == Some(false)).map(|judged| &judged.what).collect();
     assert_eq!(missed, ["deliveries in time"]);
-    let flags = "--slo-deliver-ms 140 --slo-deliver-share 0.3";
-    assert!(with(Fault::Late(10, Duration::from_millis(150)), flags).await.ok);
-    let flags = "--slo-deliver-ms 140 --tolerate late";
-    let report = with(Fault::Late(10, Duration::from_millis(150)), flags).await;
-    assert!(report.ok && report.tolerated["late"] >= 2, "{:?}", report.tolerated);
+    assert!(share.ok, "{:?}", share.violations);
+    assert!(tolerated.ok && tolerated.tolerated["late"] >= 2, "{:?}", tolerated.tolerated);
 }
 
 #[tokio::test]
@@ -198,7 +200,7 @@ async fn rest_posts_and_gifts_arrive() {
 
 #[tokio::test]
 async fn resumers_see_everything_once() {
-    let report = with(Fault::None, "--seconds 1 --resumers 4 --resume-times 3").await;
+    let report = with(Fault::None, "--seconds 1 --resumers 4 --resume-times 3 --window-ms 60000").await;
     assert!(report.ok, "{:?}", report.violations);
     assert_eq!((report.counts.joined, report.counts.resumed), (12, 12));
     assert_eq!(report.deliveries.delivered, 12 * 50);
@@ -221,7 +223,7 @@ async fn a_post_that_died_with_its_connection_is_repeated_with_the_same_id() {
 
 #[tokio::test]
 async fn stuck_viewers_are_seen_being_cut() {
-    let flags = "--stuck 3 --rate 400 --seconds 3 --body-bytes 500 --window-ms 20000";
+    let flags = "--stuck 3 --rate 400 --seconds 3 --body-bytes 500 --window-ms 60000";
     let report = with(Fault::None, flags).await;
     assert!(report.ok, "{:?} {:?}", report.violations, report.stuck);
     assert_eq!((report.stuck.cut + report.stuck.cut_unnoticed, report.stuck.alive), (3, 0));

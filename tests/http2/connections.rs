@@ -1,6 +1,9 @@
 //! What a connection of HTTP/2 may take: time, room and memory.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::join_all;
 use testkit::{Http2, Join, PATIENCE, Pod, eventually, pause, stream_for};
@@ -63,6 +66,7 @@ fn resident_kib(pod: &Pod) -> u64 {
 async fn viewers_that_read_nothing_cost_little() {
     const STALLED: usize = 60;
     let (pod, stream) = (Pod::start_private(&[]), stream_for("stalled"));
+    let began = Instant::now();
     let (mut stalled, mut reading) = (Vec::new(), Vec::new());
     for _ in 0..STALLED / 12 {
         let connection = Http2::connect(pod.public).await;
@@ -92,8 +96,14 @@ async fn viewers_that_read_nothing_cost_little() {
     for viewer in &reading {
         viewer.assert_contiguous(1);
     }
+    // On a busy machine it has missed its pings as well, and is closed instead.
     let late = &mut stalled[0];
-    late.until("skipped", |viewer| viewer.has("skipped")).await;
+    while !late.has("skipped") {
+        if !late.read().await {
+            assert!(began.elapsed() > Duration::from_secs(30), "{:?}", late.closed);
+            break;
+        }
+    }
 }
 
 /// A client that takes no answer gets no others made, and no more than a stream's share of memory.

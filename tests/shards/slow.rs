@@ -23,14 +23,14 @@ async fn v2_a_viewer_that_reads_a_kilobyte_a_second_is_told_what_it_misses() {
     let mut quick = Join::new(pod, &stream).open().await;
     door.inject(Direction::ToClient, Fault::Rate(1_000));
     let mut posts = Vec::new();
-    for _ in 0..6 {
-        let more = batch(pod, &stream, posts.len(), BATCH);
-        let (more, ()) = tokio::join!(more, quick.comments(posts.len() + BATCH));
+    for from in (0..6 * BATCH).step_by(BATCH) {
+        let more = batch(pod, &stream, from, BATCH);
+        let (more, ()) = tokio::join!(more, quick.comments(from + BATCH));
         posts.extend(more);
         quick.assert_contiguous(1);
     }
     door.clear();
-    let newest = u64::try_from(posts.len()).unwrap();
+    let newest = u64::try_from(6 * BATCH).unwrap();
     let (mut frames, mut closed) = (Vec::new(), false);
     while slow.seqs().last() != Some(&newest) {
         if !slow.read().await {

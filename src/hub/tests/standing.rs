@@ -18,7 +18,7 @@ fn watched(rig: &mut Rig, name: &str) -> (StreamId, Viewer) {
 }
 
 /// Ten of each, the most first, whatever the order in which they came; streams without any are not named.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_ten_busiest_streams_are_named_in_order() {
     let mut rig = Rig::new(2);
     let mut watched: Vec<_> = (0..=12).map(|n| watched(&mut rig, &format!("s{n}"))).collect();
@@ -35,7 +35,7 @@ async fn the_ten_busiest_streams_are_named_in_order() {
 }
 
 /// What is late is trouble, and trouble ranks: the stream with few deliveries, all late, is the worst.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_stream_with_the_most_late_comments_is_the_worst() {
     let mut rig = Rig::new(1);
     let (busy, _a) = watched(&mut rig, "busy");

@@ -93,17 +93,19 @@ impl Ledger {
         (of_streams().filter(|post| !post.is_acked()).count(), took.unwrap_or_default())
     }
 
-    /// The times of the posts to these streams that were sent between the first and the last failure of those, or of all
-    /// if none of those failed; `None` for one that was not acked.
-    pub fn beside_failures(&self, failing: &[String], streams: &[String]) -> Vec<Option<Duration>> {
+    /// The times of the posts to these streams that were sent between the first and the last failure of those, and of the
+    /// others; `None` for one that was not acked. Without a failure all are others.
+    pub fn beside_failures(&self, failing: &[String], streams: &[String]) -> [Vec<Option<Duration>>; 2] {
         let failures = self.posts.iter().filter(|post| failing.contains(&post.stream) && !post.is_acked());
         let (first, last) =
             (failures.clone().map(|post| post.sent).min(), failures.map(|post| post.answered).max());
         let outage = first.zip(last).map(|(first, last)| first..last);
         let of_streams = self.posts.iter().filter(|post| streams.contains(&post.stream));
-        let beside =
-            of_streams.filter(|post| outage.as_ref().is_none_or(|outage| outage.contains(&post.sent)));
-        beside.map(|post| post.is_acked().then(|| post.answered - post.sent)).collect()
+        let (beside, others): (Vec<_>, Vec<_>) =
+            of_streams.partition(|post| outage.as_ref().is_some_and(|outage| outage.contains(&post.sent)));
+        [beside, others].map(|posts| {
+            posts.iter().map(|post| post.is_acked().then(|| post.answered - post.sent)).collect()
+        })
     }
 
     /// Every promise that was broken.

@@ -92,7 +92,7 @@ impl Http2 {
 
     /// A connection that has chosen HTTP/2 and says nothing yet.
     pub async fn silent(address: SocketAddr) -> Box<dyn Stream> {
-        private::dial_http2(TcpSocket::new_v4().unwrap(), address).await.unwrap()
+        private::patiently(async || private::dial_http2(TcpSocket::new_v4()?, address).await).await
     }
 
     /// Makes a request, which must be answered.

@@ -35,14 +35,17 @@ pub enum Heard {
 impl Peer {
     /// Connects.
     pub async fn connect(address: SocketAddr) -> Self {
-        Self { socket: private::dial(address).await.unwrap(), unread: Vec::new() }
+        Self { socket: private::patiently(async || private::dial(address).await).await, unread: Vec::new() }
     }
 
     /// Connects with little room for what it does not read.
     pub async fn short_of_buffer(address: SocketAddr) -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(4_096).unwrap();
-        Self { socket: private::dial_from(socket, address).await.unwrap(), unread: Vec::new() }
+        let dial = async || {
+            let socket = TcpSocket::new_v4()?;
+            socket.set_recv_buffer_size(4_096)?;
+            private::dial_from(socket, address).await
+        };
+        Self { socket: private::patiently(dial).await, unread: Vec::new() }
     }
 
     /// Sends bytes until the server has cut the connection, and reads nothing.

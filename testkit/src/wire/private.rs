@@ -154,6 +154,17 @@ pub(super) async fn dial(address: SocketAddr) -> io::Result<Box<dyn Stream>> {
     dial_from(TcpSocket::new_v4()?, address).await
 }
 
+/// Connects, in several attempts if need be: a server ends a handshake of TLS for which a busy machine takes too long.
+pub(super) async fn patiently<T>(dial: impl AsyncFn() -> io::Result<T>) -> T {
+    for _ in 0..5 {
+        match dial().await {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+            result => return result.unwrap(),
+        }
+    }
+    panic!("five handshakes were not answered in time");
+}
+
 /// Connects a socket of the test's own.
 pub(super) async fn dial_from(socket: TcpSocket, address: SocketAddr) -> io::Result<Box<dyn Stream>> {
     let socket = socket.connect(address).await?;

@@ -1,5 +1,7 @@
 //! What a link hears, and what a grant is worth.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use super::*;
 use crate::shards::backend::condition::Condition;
 
@@ -29,17 +31,27 @@ async fn ten_thousand_streams_are_granted_and_left_in_batches() {
     let mut kept = Kept::up(&server).await;
     let connection = kept.connected().await;
     let streams: Vec<StreamId> = (0..10_000).map(|n| stream(&format!("s{n}"))).collect();
-    assert_eq!(kept.link.subscribe(&streams).await, Ok(connection));
+    // A busy machine may be late with a batch, which is then asked for again, with the others.
+    let attempts = AtomicUsize::new(0);
+    let granted = || async {
+        attempts.fetch_add(1, Relaxed);
+        kept.link.subscribe(&streams).await.ok()
+    };
+    assert_eq!(eventually("all are granted", 3 * SOON, granted).await, connection);
     let channels =
         || server.cli(&["PUBSUB", "CHANNELS", "ff:{*"]).lines().filter(|line| !line.is_empty()).count();
     assert_eq!(channels(), 10_000);
-    let heads = kept.link.heads(&streams[..1200]).await.unwrap();
-    assert_eq!(heads, vec![None; 1200]);
-    kept.link.unsubscribe(&streams).await.unwrap();
+    let heads = || async { kept.link.heads(&streams[..1200]).await.ok() };
+    assert_eq!(eventually("the heads", 3 * SOON, heads).await, vec![None; 1200]);
+    let left = || async { kept.link.unsubscribe(&streams).await.ok() };
+    eventually("all are left", 3 * SOON, left).await;
     assert_eq!(channels(), 0);
-    let call = server.cli(&["INFO", "commandstats"]);
-    let calls = call.lines().find(|line| line.starts_with("cmdstat_subscribe:")).unwrap();
-    assert!(calls.contains("calls=21,"), "20 batches and the probe's own: {calls}");
+    let stats = server.cli(&["INFO", "commandstats"]);
+    let calls =
+        stats.lines().find_map(|line| line.strip_prefix("cmdstat_subscribe:calls=")?.split(',').next());
+    let calls: usize = calls.unwrap().parse().unwrap();
+    let most = 20 * attempts.into_inner() + 1;
+    assert!((21..=most).contains(&calls), "20 batches and the probe's own: {calls} of {most}");
 }
 
 /// F8: messages on channels that are not ours are counted; garbage on a stream's channel is handed on as it is.
