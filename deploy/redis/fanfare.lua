@@ -11,12 +11,11 @@
 --   <name>:i:<gen>    hash, idempotency: owner, newline, post id -> digest, seq, id, epoch. A generation lasts 10
 --                     minutes of the shard's time and is asked for as long again: hash fields do not expire in Redis 7.0
 --   ff:ring           string, shared by all streams: the newest ring epoch that this shard has seen
---   ff:timeline       string, shared by all streams: the timeline of the process that took the last post
 --
--- A timeline is what one process of the shard writes. After a restart or a failover the first post begins another one,
--- and each stream's meta notes where its own went over to it: a replica that lagged gives numbers again which viewers
--- have seen, and once these entries are trimmed only the timeline tells which ones a viewer has. The first timeline of
--- an epoch is not named, neither in envelopes nor in positions: there it is "~".
+-- A timeline is what one process of the shard writes. After a restart or a failover each stream's next post begins
+-- another one, and the stream's meta notes where the last one ended: a replica that lagged gives numbers again which
+-- viewers have seen, and once these entries are trimmed only the timeline tells which ones a viewer has. The first
+-- timeline of an epoch is not named, neither in envelopes nor in positions: there it is "~".
 --
 -- Scripts are not rolled back, so each write here is ordered by what its loss would do. Meta is the commit: an entry is
 -- in the stream if and only if its seq is at most meta's. What the history holds beyond was left by a call that failed
@@ -30,12 +29,11 @@ local SEQ_END = 9007199254740992
 -- in a node of a stream.
 local TRIM_EVERY = 16
 local RING_KEY = 'ff:ring'
-local TIMELINE_KEY = 'ff:timeline'
 -- So many former timelines of a stream are remembered.
 local MOST_FORMER = 8
 -- Raised with each change that pods need: they load the library in place of one with a lower number.
 local LIBRARY_VERSION = 2
-local META = '^(%S+) (%d+) (%S+) (%d+) (%d+) (%d+)(.*)$'
+local META = '^(%S+) (%d+) (%S+) (%d+) (%d+) (%d+)'
 
 -- The whole part of a number, in digits.
 local function whole(number)
@@ -61,24 +59,24 @@ end
 -- The epoch, last seq (a number), last id, and the timelines and counts in a meta; nothing where there is none, or a
 -- broken one.
 local function head_in(meta)
-  local epoch, seq, id, _, _, _, rest = string.match(meta or '', META)
+  local epoch, seq, id, _, _, _, rest = string.match(meta or '', META .. '(.*)$')
   if epoch then
     return epoch, tonumber(seq), id ~= '~' and id or '', rest
   end
 end
 
--- The timeline of this process, which no other one has: a variable of the library lives as long as the process, and is
--- not replicated. The key, which is, tells whether another process has taken posts since.
-local timeline_here
+-- The timeline of this process: its name, as meta and as an envelope have it, and the metas that are on it. A variable
+-- of the library lives as long as the process, and is not replicated. It lives on in one that becomes a replica, and a
+-- primary once more, unless the data that it had beyond the other's are thrown away: they come with the library then.
+local timeline_here, in_meta, in_envelope, META_HERE
 
--- This process's timeline; it takes over, under a name made of a random epoch, if another one took the last post.
-local function timeline_of(stored, candidate)
-  if not timeline_here or stored ~= timeline_here then
-    local name = string.sub(candidate, 1, 6)
-    redis.call('SET', TIMELINE_KEY, name)
-    timeline_here = name
+-- Names this process's timeline, if it has no name yet, after a random epoch.
+local function name_timeline(candidate)
+  if not timeline_here then
+    timeline_here = string.sub(candidate, 1, 6)
+    in_meta, in_envelope = ' @' .. timeline_here, ' timeline=' .. timeline_here
+    META_HERE = META .. string.gsub(in_meta, '%-', '%%-') .. '(.*)$'
   end
-  return timeline_here
 end
 
 -- The former timelines in the rest of a meta, each as its word.
@@ -90,19 +88,19 @@ local function former_in(rest)
   return former
 end
 
--- The rest of a meta whose last entry, with this seq, is of another timeline than the one given, on the latter.
-local function branched(rest, timeline, last)
+-- The former timelines and the counts, on this timeline, of a meta whose last entry, with this seq, is of another one.
+local function branched(rest, last)
   local before = string.match(rest, '^ @(%S+)')
   if not before then
     -- A library from before timelines wrote it.
-    return ' @' .. timeline .. rest
+    return rest
   end
   local former = former_in(rest)
   former[#former + 1] = '^' .. (#former == 0 and '~' or before) .. '=' .. last
   if #former > MOST_FORMER then
     table.remove(former, 1)
   end
-  return ' @' .. timeline .. ' ' .. table.concat(former, ' ') .. (string.match(rest, ' %l.*$') or '')
+  return ' ' .. table.concat(former, ' ') .. (string.match(rest, ' %l.*$') or '')
 end
 
 -- The timelines of a stream as fanfare_read answers them: '@<timeline> ^<former>=<end> ...'; nothing if it has but one.
@@ -198,15 +196,20 @@ local function publish(keys, args)
   local name, ring, id, kind, ttl_ms, key = keys[1], args[1], args[3], args[4], args[8], args[9]
   local meta_key = name .. ':m'
   -- One call for both: a call costs more than what most of them do.
-  local stored = redis.call('MGET', RING_KEY, meta_key, TIMELINE_KEY)
+  local stored = redis.call('MGET', RING_KEY, meta_key)
   local newest_ring = stored[1]
   if newest_ring ~= ring and newest_ring and tonumber(newest_ring) > tonumber(ring) then
     return redis.error_reply('FFRING a newer list of shards is in force: ' .. newest_ring)
   end
 
+  name_timeline(args[2])
   local epoch, last, previous, due, newest, before, rest
   if stored[2] then
-    epoch, last, previous, due, newest, before, rest = string.match(stored[2], META)
+    epoch, last, previous, due, newest, before, rest = string.match(stored[2], META_HERE)
+    if not epoch then
+      epoch, last, previous, due, newest, before, rest = string.match(stored[2], META .. '(.*)$')
+      rest = epoch and branched(rest, last)
+    end
   end
   local now = redis.call('TIME')
   local second = now[1]
@@ -218,12 +221,9 @@ local function publish(keys, args)
       return digest == args[10] and { 'duplicate', seq, first_id } or { 'reused' }
     end
   end
-  local timeline = timeline_of(stored[3], args[2])
   if not epoch then
     forget(name)
-    epoch, last, previous, due, newest, before, rest = args[2], 0, '~', 0, 0, 0, ' @' .. timeline
-  elseif string.sub(rest, 3, 8) ~= timeline then
-    rest = branched(rest, timeline, last)
+    epoch, last, previous, due, newest, before, rest = args[2], 0, '~', 0, 0, 0, ''
   end
   local number = last + 1
   if number >= SEQ_END then
@@ -234,7 +234,7 @@ local function publish(keys, args)
   local at = second .. string.sub('00000' .. now[2], -6, -4)
   -- One expression: Lua joins it without a table, and without the strings between.
   local envelope = '1 ' .. ring .. ' ' .. epoch .. ' ' .. seq .. ' ' .. id .. ' ' .. previous .. ' ' .. at .. ' '
-    .. args[5] .. ' ' .. kind .. (string.byte(rest, 10) == 94 and ' timeline=' .. timeline or '') .. trace_of(keys[2])
+    .. args[5] .. ' ' .. kind .. (string.byte(rest, 2) == 94 and in_envelope or '') .. trace_of(keys[2])
     .. '\n' .. args[6]
   local history = name .. ':h'
   local added = append(history, seq, args[7], envelope)
@@ -257,7 +257,7 @@ local function publish(keys, args)
   if kind ~= 'comment' then
     rest = counted(rest, kind)
   end
-  local tail = ' ' .. newest .. ' ' .. before .. rest
+  local tail = ' ' .. newest .. ' ' .. before .. in_meta .. rest
   -- The TTLs are set again when a sixteenth of them is gone: a call fewer for most posts.
   if tonumber(second) < tonumber(due) then
     redis.call('SET', meta_key, epoch .. ' ' .. seq .. ' ' .. id .. ' ' .. due .. tail, 'KEEPTTL')
@@ -322,11 +322,11 @@ end
 -- A stream without an epoch gets the candidate, so that whoever watches an empty stream sees it when the shard is wiped.
 local function read(keys, args)
   local name = keys[1]
-  local stored = redis.call('MGET', name .. ':m', TIMELINE_KEY)
-  local head = { head_in(stored[1]) }
+  local head = { head_in(metas_of(keys)[1]) }
   if not head[1] then
     forget(name)
-    head = { args[3], 0, '', ' @' .. timeline_of(stored[2], args[3]) }
+    name_timeline(args[3])
+    head = { args[3], 0, '', in_meta }
     redis.call('SET', name .. ':m', args[3] .. ' 0 ~ 0 0 0' .. head[4])
   end
   keep(name, args[4])
