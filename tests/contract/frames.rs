@@ -109,8 +109,19 @@ async fn holes(start: Start) {
     assert_eq!((&viewer.hello()["resumed"], &stranger.hello()["resumed"]), (&json!("gap"), &json!("reset")));
 }
 
-/// A viewer that falls behind is told, and closed when it would miss entries that nobody may miss.
+/// A viewer that falls behind is told, and closed when it would miss entries that nobody may miss; the close frame comes
+/// if it reads it within seconds.
 async fn slowness(pod: &Pod) {
+    for _ in 0..9 {
+        match closed_for_slowness(pod).await {
+            Some(Some(3008)) => return,
+            closed => assert_eq!(closed, Some(None), "a reset, as long as the machine is busy"),
+        }
+    }
+    panic!("3008 never came");
+}
+
+async fn closed_for_slowness(pod: &Pod) -> Option<Option<u16>> {
     let stream = stream_for("slowness");
     let mut slow = Join::new(pod, &stream).short_of_buffer().open().await;
     let follows = json!({"comments": vec![json!({"stream": stream, "kind": "follow"}); 500]}).to_string();
@@ -137,7 +148,7 @@ async fn slowness(pod: &Pod) {
         () = posting => unreachable!("it posts for ever"),
     }
     assert!(slow.has("skipped"));
-    assert_eq!(slow.closed, Some(Some(3008)));
+    slow.closed
 }
 
 /// A viewer that says nothing while others talk.

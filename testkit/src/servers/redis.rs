@@ -34,6 +34,8 @@ impl RedisServer {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("fanfare-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
+        // What a killed run with the same id left behind is no history of this one.
+        let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
         // A port that was free just now; another process may take it first, and one of a cluster needs the port 10,000
         // above as well: hence the attempts.
@@ -117,6 +119,14 @@ impl RedisServer {
     /// Stops the process without ending it: its connections stay, and nothing answers.
     pub fn freeze(&self) {
         self.signal("-STOP");
+        // Signals are taken when a process runs: on a busy machine not at once.
+        let is_stopped = || {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+        };
+        while !is_stopped() {
+            let _ = Command::new("sleep").arg("0.01").status();
+        }
     }
 
     /// Lets it go on.
