@@ -145,16 +145,19 @@ async fn prometheus_own_tool_accepts_the_metrics() {
 async fn the_number_of_series_does_not_grow_with_streams() {
     let pod = Pod::start(&[]);
     let (mut one, two) = (Join::new(&pod, "one").open().await, Join::new(&pod, "two").open().await);
-    pod.post("one", "hi").await;
-    one.comments(1).await;
+    // What comes while a viewer is still joining, on a busy machine, is shown as history and measured by nobody.
+    let fanout =
+        |scrape: &Scrape| scrape.sum("fanfare_delivery_stage_duration_seconds_count", &["stage=\"fanout\""]);
+    while fanout(&Scrape::of(&pod).await) < 1.0 {
+        pod.post("one", "hi").await;
+        one.comments(one.seen.len() + 1).await;
+    }
     // Nobody stays, who would be closed for a pong that this test does not send.
     drop((one, two));
-    // What is measured for the first time after the delivery has its series then, and so has the end of a viewer.
-    let before = eventually("the delivery and both ends are measured", PATIENCE, async || {
+    // What is measured for the first time has its series then, and so has the end of a viewer.
+    let before = eventually("both ends are measured", PATIENCE, async || {
         let scrape = Scrape::of(&pod).await;
-        let measured = scrape.sum("fanfare_delivery_stage_duration_seconds_count", &["stage=\"fanout\""]);
-        let is_closed = scrape.text.contains("fanfare_closes_total{");
-        (measured >= 1.0 && is_closed && scrape.sum("fanfare_closes_total", &[]) >= 2.0).then_some(scrape)
+        scrape.has("fanfare_closes_total", 2.0).then_some(scrape)
     })
     .await;
     for thousand in 0..100 {

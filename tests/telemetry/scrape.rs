@@ -40,6 +40,11 @@ impl Scrape {
         values.iter().sum()
     }
 
+    /// Returns whether a metric has a series, and its series together at least this value.
+    pub(crate) fn has(&self, metric: &str, least: f64) -> bool {
+        self.samples.iter().any(|(series, _)| series.starts_with(metric)) && self.sum(metric, &[]) >= least
+    }
+
     /// The mean of a histogram's values with these labels.
     pub(crate) fn mean(&self, metric: &str, labels: &[&str]) -> f64 {
         self.sum(&format!("{metric}_sum"), labels) / self.sum(&format!("{metric}_count"), labels)
