@@ -10,7 +10,10 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::{
+    sync::{Mutex, OnceCell},
+    time::timeout,
+};
 
 use crate::{Authority, PATIENCE, eventually, request_of_other};
 
@@ -34,6 +37,8 @@ rm -rf "$folder" || rm -rf "$folder"
 "#;
 /// How long both may take to start, on a machine that has other things to do.
 const START: Duration = Duration::from_secs(60);
+/// How often both are started before a test fails for it.
+const STARTS: u32 = 3;
 
 /// The browser that all tests share.
 pub struct Browser {
@@ -52,6 +57,16 @@ impl Browser {
     }
 
     async fn start() -> Self {
+        // A browser that ends while it starts, or never says its port, is started again.
+        for _ in 1..STARTS {
+            if let Ok(browser) = timeout(START, Self::start_once(2 * START)).await {
+                return browser;
+            }
+        }
+        Self::start_once(START).await
+    }
+
+    async fn start_once(limit: Duration) -> Self {
         let mut shell = Command::new("sh");
         let mut shell = shell
             .args(["-c", LEASH, "leash", &Authority::create().pin()])
@@ -68,7 +83,7 @@ impl Browser {
             let line = said.iter().find_map(|line| line.split_once(before))?;
             line.1.split(['.', ' ']).next().map(str::to_owned)
         };
-        let devtools = eventually("chromium and chromedriver", START, async || {
+        let devtools = eventually("chromium and chromedriver", limit, async || {
             said.extend(lines.try_iter());
             let profile = said.iter().find_map(|line| line.strip_prefix("profile "))?;
             let port = std::fs::read_to_string(format!("{profile}/DevToolsActivePort")).ok()?;
