@@ -12,7 +12,7 @@ use std::{
 use serde_json::{Value, json};
 use tokio::{
     sync::{Mutex, OnceCell},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{Authority, PATIENCE, eventually, request_of_other};
@@ -37,7 +37,7 @@ rm -rf "$folder" || rm -rf "$folder"
 "#;
 /// How long both may take to start, on a machine that has other things to do.
 const START: Duration = Duration::from_secs(60);
-/// How often both are started before a test fails for it.
+/// How many times both are started before a test fails: a start that hangs is given up.
 const STARTS: u32 = 3;
 
 /// The browser that all tests share.
@@ -57,16 +57,16 @@ impl Browser {
     }
 
     async fn start() -> Self {
-        // A browser that ends while it starts, or never says its port, is started again.
-        for _ in 1..STARTS {
-            if let Ok(browser) = timeout(START, Self::start_once(2 * START)).await {
+        for _ in 0..STARTS {
+            if let Ok(browser) = timeout(START, Self::start_once()).await {
                 return browser;
             }
         }
-        Self::start_once(START).await
+        panic!("chromium and chromedriver did not start within {START:?}, {STARTS} times");
     }
 
-    async fn start_once(limit: Duration) -> Self {
+    /// Starts both and waits until they take commands, without a limit.
+    async fn start_once() -> Self {
         let mut shell = Command::new("sh");
         let mut shell = shell
             .args(["-c", LEASH, "leash", &Authority::create().pin()])
@@ -83,13 +83,18 @@ impl Browser {
             let line = said.iter().find_map(|line| line.split_once(before))?;
             line.1.split(['.', ' ']).next().map(str::to_owned)
         };
-        let devtools = eventually("chromium and chromedriver", limit, async || {
-            said.extend(lines.try_iter());
+        let ports_in = |said: &[String]| {
             let profile = said.iter().find_map(|line| line.strip_prefix("profile "))?;
             let port = std::fs::read_to_string(format!("{profile}/DevToolsActivePort")).ok()?;
-            Some((port.lines().next()?.to_owned(), word_after(&said, "successfully on port ")?))
-        });
-        let (devtools, driver) = devtools.await;
+            Some((port.lines().next()?.to_owned(), word_after(said, "successfully on port ")?))
+        };
+        let (devtools, driver) = loop {
+            said.extend(lines.try_iter());
+            if let Some(ports) = ports_in(&said) {
+                break ports;
+            }
+            sleep(Duration::from_millis(5)).await;
+        };
         let driver = SocketAddr::from(([127, 0, 0, 1], driver.parse().unwrap()));
         let options = json!({"debuggerAddress": format!("127.0.0.1:{devtools}")});
         let wanted = json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}});

@@ -146,12 +146,14 @@ async fn the_number_of_series_does_not_grow_with_streams() {
     let pod = Pod::start(&[]);
     let (mut one, two) = (Join::new(&pod, "one").open().await, Join::new(&pod, "two").open().await);
     // What comes while a viewer is still joining, on a busy machine, is shown as history and measured by nobody.
-    let fanout =
-        |scrape: &Scrape| scrape.sum("fanfare_delivery_stage_duration_seconds_count", &["stage=\"fanout\""]);
-    while fanout(&Scrape::of(&pod).await) < 1.0 {
+    eventually("a delivery is measured", PATIENCE, async || {
         pod.post("one", "hi").await;
         one.comments(one.seen.len() + 1).await;
-    }
+        let fanout = ["stage=\"fanout\""];
+        let measured = Scrape::of(&pod).await.sum("fanfare_delivery_stage_duration_seconds_count", &fanout);
+        (measured >= 1.0).then_some(())
+    })
+    .await;
     // Nobody stays, who would be closed for a pong that this test does not send.
     drop((one, two));
     // What is measured for the first time has its series then, and so has the end of a viewer.
